@@ -1,0 +1,5 @@
+"""The one error that the lab raises on purpose; the command line prints it as one line."""
+
+
+class LabError(Exception):
+    """A cause and what to do about it."""

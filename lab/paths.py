@@ -1,0 +1,87 @@
+"""Where the lab keeps its things, and what it is made of."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+STATE = Path(os.environ.get("LAB_STATE") or Path.home() / ".cache" / "lab").absolute()
+LINK = Path("/run/lab")
+BIN, LOGS, TEMPORARY, PKI = STATE / "bin", STATE / "logs", STATE / "tmp", STATE / "pki"
+CNI = STATE / "cni"
+KUBECONFIG = STATE / "kubeconfig"
+ENGINE_SOCKET = STATE / "engine.sock"
+
+REGISTRY = "localhost:5000"
+DAGGER_VERSION = "v0.19.10"
+KUBERNETES_VERSION = "v1.34.2"
+ENGINE_NETWORK, ENGINE_BRIDGE, ENGINE_CIDR, ENGINE_GATEWAY = "lab", "lab0", "10.88.0.0/16", "10.88.0.1"
+POD_NETWORK, POD_BRIDGE, POD_CIDR = "lab-pods", "lab-cni0", "10.244.0.0/16"
+SERVICE_CIDR = "10.96.0.0/16"
+
+# Two labs with states of their own (a test runs one beside another) share the cgroup tree.
+CGROUP = f"lab-{hashlib.sha256(os.fsencode(STATE)).hexdigest()[:8]}"
+
+
+def write(path: Path, text: str, mode: int = 0o644) -> Path:
+    """Write a file in one step: a reader, or a kill, sees the old text or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text)
+    temporary.chmod(mode)
+    return temporary.replace(path)
+
+
+def install(source: Path, target: Path) -> None:
+    """Copy an executable in one step, unless it is there, so that a running copy is left alone."""
+    if target.exists() and _same(source, target):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.new")
+    shutil.copy2(source, temporary)
+    temporary.replace(target)
+
+
+def _same(source: Path, target: Path) -> bool:
+    one, other = source.stat(), target.stat()
+    return one.st_size == other.st_size and int(one.st_mtime) == int(other.st_mtime)
+
+
+def replace_folder(made: Path, target: Path) -> None:
+    """Put a finished folder in another's place; a kill between the two steps leaves none there."""
+    if target.exists():
+        shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made.replace(target)
+
+
+def link(target: Path, path: Path) -> None:
+    """Point a symbolic link somewhere, in one step."""
+    if path.is_symlink() and path.readlink() == target:
+        return
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(path)
+
+
+def render(template: str, target: Path) -> Path:
+    """Fill a file of `config/` in for this state."""
+    text = (HERE / "config" / template).read_text()
+    return write(target, text.replace("@STATE@", str(STATE)).replace("@CGROUP@", CGROUP))
+
+
+def fingerprint(root: Path, files: Iterable[Path], *more: str) -> str:
+    """Return 16 hex digits over files' relative names and contents, and over some words."""
+    digest = hashlib.sha256("\0".join(more).encode())
+    for path in sorted(files):
+        content = path.read_bytes()
+        digest.update(f"\0{path.relative_to(root)}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def files_below(folder: Path) -> list[Path]:
+    """List every file in a folder, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,95 @@
+"""The packages that a project asks for, read from its own files; nothing of it is built or run."""
+
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+import dagger
+from dagger import DaggerError
+
+from ml_pipeline.environments import with_uv_cache
+from ml_pipeline.errors import StageError
+from ml_pipeline.run import last_line
+
+RUNTIME_FILES = ("requirements.txt", "requirements-model.txt")
+TEST_FILES = ("requirements-test.txt", "requirements-dev.txt")
+TEST_GROUPS = ("test", "tests", "dev")
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """Requirements files of the source, and what its pyproject.toml lists, as one more file."""
+
+    files: tuple[str, ...]
+    listed: tuple[str, ...]
+
+
+def runtime(entries: list[str], pyproject: str | None) -> Dependencies:
+    """Return what the project needs to run: requirements files and [project.dependencies]."""
+    return Dependencies(
+        tuple(name for name in RUNTIME_FILES if name in entries),
+        tuple(_table(pyproject).get("project", {}).get("dependencies", ())),
+    )
+
+
+def testing(entries: list[str], pyproject: str | None) -> Dependencies:
+    """Return what its tests need too: the group or extra named test, tests or dev."""
+    base, table = runtime(entries, pyproject), _table(pyproject)
+    groups: dict[str, Any] = table.get("dependency-groups", {})
+    extras: dict[str, list[str]] = table.get("project", {}).get("optional-dependencies", {})
+    listed = [
+        requirement
+        for name in TEST_GROUPS
+        for requirement in [*_group(groups, name, ()), *extras.get(name, ())]
+    ]
+    return Dependencies(
+        (*base.files, *(name for name in TEST_FILES if name in entries)),
+        tuple(dict.fromkeys([*base.listed, *listed])),
+    )
+
+
+def _table(pyproject: str | None) -> dict[str, Any]:
+    return tomllib.loads(pyproject) if pyproject else {}
+
+
+def _group(groups: dict[str, Any], name: str, within: tuple[str, ...]) -> list[str]:
+    """Follow PEP 735's include-group; a group that includes itself adds nothing."""
+    if name in within:
+        return []
+    requirements: list[str] = []
+    for item in groups.get(name, ()):
+        if isinstance(item, str):
+            requirements.append(item)
+        else:
+            requirements += _group(groups, item["include-group"], (*within, name))
+    return requirements
+
+
+async def install(
+    stage: str, container: dagger.Container, source: dagger.Directory, wanted: Dependencies
+) -> dagger.Container:
+    """Install into the container's virtual environment; raise StageError with the resolver's own reason."""
+    if not wanted.files and not wanted.listed:
+        return container
+    folder = source.filter(include=["requirements*.txt", "constraints*.txt"])
+    if wanted.listed:
+        folder = folder.with_new_file("requirements-listed.txt", "\n".join(wanted.listed) + "\n")
+    files = [*wanted.files, *(["requirements-listed.txt"] if wanted.listed else [])]
+    command = ["uv", "pip", "install", "--quiet", *(word for name in files for word in ("-r", name))]
+    installed = (
+        container.with_mounted_directory("/requirements", folder)
+        .with_workdir("/requirements")
+        .with_(with_uv_cache)
+        .with_exec(command)
+        .without_mount("/root/.cache/uv")
+        .with_workdir("/")
+        .without_mount("/requirements")
+    )
+    try:
+        return await installed.sync()
+    except dagger.ExecError as error:
+        reason = last_line(error.stderr).lstrip("╰─▶ ")
+        hint = f"mend {' or '.join(wanted.files) or 'the dependencies in pyproject.toml'}"
+        raise StageError(stage, f"the project's requirements can't be installed: {reason}", hint) from None
+    except DaggerError as error:
+        raise StageError(stage, f"no environment: {last_line(str(error))}", "see the engine's log") from None

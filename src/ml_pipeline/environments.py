@@ -1,0 +1,126 @@
+"""Containers that stages run in: base images, installed pins, programs; Container -> Container.
+
+Layers go from what changes least to what changes most: base image, uv, pins,
+programs. A stage's inputs come after all of these.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dagger
+from dagger import dag
+
+UV = "uv==0.9.9"
+VENV = "/opt/venv"
+PYTHON = f"{VENV}/bin/python"
+PROGRAMS = "/app"
+
+Step = Callable[[dagger.Container], dagger.Container]
+
+
+@dataclass(frozen=True)
+class Environments:
+    """What the caller chose: images, index, GPU."""
+
+    python_image: str
+    training_image: str
+    gpu: str
+    package_index: str | None
+
+    def python(self, image: str | None = None) -> dagger.Container:
+        """Return a slim Python with uv and an empty virtual environment."""
+        return dag.container().from_(image or self.python_image).with_(self._virtual_environment)
+
+    def training(self) -> dagger.Container:
+        """Return the CUDA PyTorch image; its own packages stay visible in the virtual environment."""
+        return dag.container().from_(self.training_image).with_(self._virtual_environment)
+
+    def _virtual_environment(self, container: dagger.Container) -> dagger.Container:
+        container = (
+            container.with_file("/usr/local/bin/uv", self._uv())
+            .with_env_variable("UV_LINK_MODE", "copy")
+            .with_env_variable("UV_COMPILE_BYTECODE", "1")
+            # Certificates that the machine trusts, such as a company's, are trusted here.
+            .with_env_variable("UV_NATIVE_TLS", "1")
+            .with_env_variable("VIRTUAL_ENV", VENV)
+            .with_exec(["uv", "venv", "--quiet", "--system-site-packages", "--python", "python3", VENV])
+            .with_env_variable("PATH", f"{VENV}/bin:$PATH", expand=True)
+            .with_env_variable("PYTHONUNBUFFERED", "1")
+        )
+        if self.package_index:
+            container = container.with_env_variable("UV_DEFAULT_INDEX", self.package_index)
+        return container
+
+    def _uv(self) -> dagger.File:
+        pip = ["python3", "-m", "pip", "install", "--quiet", "--no-cache-dir", "--root-user-action=ignore"]
+        if self.package_index:
+            pip.append(f"--index-url={self.package_index}")
+        return (
+            dag.container()
+            .from_(self.python_image)
+            .with_exec([*pip, "--target=/opt/uv", UV])
+            .file("/opt/uv/bin/uv")
+        )
+
+
+def module_file(path: str) -> dagger.File:
+    """Return a file of this module, whose path is relative to its root."""
+    return dag.current_module().source().file(path)
+
+
+def with_pins(*names: str, dependencies: bool = False) -> Step:
+    """Install the module's own pins: "model" is requirements-model.txt, others are in requirements/.
+
+    The lists are whole, so nothing is resolved: `dependencies` is for the one that is not (torch).
+    """
+    paths = [
+        "requirements-model.txt" if n == "model" else f"src/ml_pipeline/requirements/{n}.txt" for n in names
+    ]
+
+    def step(container: dagger.Container) -> dagger.Container:
+        command = ["uv", "pip", "install", "--quiet"]
+        command += [] if dependencies else ["--no-deps"]
+        for path in paths:
+            target = f"/requirements/{path.rsplit('/', 1)[-1]}"
+            container = container.with_mounted_file(target, module_file(path))
+            command += ["-r", target]
+        container = container.with_(with_uv_cache).with_exec(command).without_mount("/root/.cache/uv")
+        for path in paths:
+            container = container.without_mount(f"/requirements/{path.rsplit('/', 1)[-1]}")
+        return container
+
+    return step
+
+
+def with_torch(container: dagger.Container) -> dagger.Container:
+    """Give torch a layer of its own, unless the base image has that version already.
+
+    Without uv's cache: kept there too, its 7 GB would be on the disk twice.
+    """
+    pin = "/requirements/torch.txt"
+    script = (
+        f"python -c \"import importlib.metadata as m, sys; v = m.version('torch').split('+')[0]; "
+        f"sys.exit(f'torch=={{v}}' != open('{pin}').read().strip())\" 2>/dev/null "
+        f"|| uv pip install --quiet --no-cache -r {pin}"
+    )
+    return (
+        container.with_mounted_file(pin, module_file("src/ml_pipeline/requirements/torch.txt"))
+        .with_exec(["sh", "-c", script])
+        .without_mount(pin)
+    )
+
+
+def with_programs(*files: str) -> Step:
+    """Add this package's files that a stage needs, and no others: an edit elsewhere reruns nothing."""
+    include = ["ml_pipeline/__init__.py", "ml_pipeline/stages/__init__.py", "ml_pipeline/stages/outcome.py"]
+    include += [f"ml_pipeline/{file}" for file in files]
+
+    def step(container: dagger.Container) -> dagger.Container:
+        programs = dag.current_module().source().directory("src").filter(include=include)
+        return container.with_directory(PROGRAMS, programs).with_env_variable("PYTHONPATH", PROGRAMS)
+
+    return step
+
+
+def with_uv_cache(container: dagger.Container) -> dagger.Container:
+    return container.with_mounted_cache("/root/.cache/uv", dag.cache_volume("ml-pipeline-uv"))

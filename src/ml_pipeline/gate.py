@@ -1,0 +1,83 @@
+"""The gate: the image that would ship answers the holdout, and its answers are judged."""
+
+import json
+
+import dagger
+from dagger import dag
+
+from ml_pipeline import settings
+from ml_pipeline.environments import with_pins, with_programs
+from ml_pipeline.image import PORT, USER
+from ml_pipeline.run import OUTPUT, Finished, Run
+from ml_pipeline.training import Trained
+
+INPUT = "/input"
+JUDGE = (
+    "rules.py",
+    "stages/evaluate.py",
+    "stages/metrics.py",
+    "stages/groups.py",
+    "stages/batches.py",
+)
+
+
+async def validate(
+    run: Run, trained: Trained, image: dagger.Container | None, baseline: dagger.Container | None = None
+) -> Finished:
+    """Judge the candidate, beside the baseline if there is one; the output folder has verdict.json.
+
+    Without an image (serve.runtime = false) only the training's own metrics are judged.
+    """
+    container = (
+        run.environments.python()
+        .with_(with_pins("model", "data", "evaluate"))
+        .with_(with_programs(*JUDGE))
+        .with_new_file(f"{INPUT}/settings.json", settings.evaluate(run.project))
+        .with_file(f"{INPUT}/holdout.parquet", trained.rows.file("holdout.parquet"))
+        .with_file(f"{INPUT}/model.json", trained.signature)
+    )
+    common = [
+        "--holdout",
+        f"{INPUT}/holdout.parquet",
+        "--model-json",
+        f"{INPUT}/model.json",
+        "--output",
+        OUTPUT,
+    ]
+    arguments = ["judge", "--config", f"{INPUT}/settings.json", *common]
+    if "metrics.json" in await trained.folder.entries():
+        container = container.with_file(f"{INPUT}/metrics.json", trained.folder.file("metrics.json"))
+        arguments += ["--metrics", f"{INPUT}/metrics.json"]
+    if image:
+        prepared = (await run.stage("prepare-holdout", container, "evaluate", ["prepare", *common])).output
+        answers = await _answers(run, "candidate", image, prepared.file("holdout.npz"))
+        container = (
+            container.with_file(f"{INPUT}/predictions.npz", answers)
+            .with_file(f"{INPUT}/requests.json", prepared.file("requests.json"))
+            .with_service_binding("candidate", image.as_service(use_entrypoint=True))
+        )
+        arguments += ["--predictions", f"{INPUT}/predictions.npz", "--requests", f"{INPUT}/requests.json"]
+        arguments += ["--url", f"http://candidate:{PORT}"]
+        if baseline:
+            answers = await _answers(run, "baseline", baseline, prepared.file("holdout.npz"))
+            container = container.with_file(f"{INPUT}/baseline.npz", answers)
+            arguments += ["--baseline-predictions", f"{INPUT}/baseline.npz"]
+    return await run.stage("validate-gate", container, "evaluate", arguments)
+
+
+async def verdict(output: dagger.Directory) -> dict[str, object]:
+    document: dict[str, object] = json.loads(await output.file("verdict.json").contents())
+    return document
+
+
+async def _answers(run: Run, who: str, image: dagger.Container, rows: dagger.File) -> dagger.File:
+    """Let an image answer the holdout through its own batch command, as its own user."""
+    writable = dag.directory()
+    container = (
+        image.with_mounted_file(f"{INPUT}/holdout.npz", rows)
+        .with_directory(OUTPUT, writable, owner=USER)
+        .with_directory("/outcome", writable, owner=USER)
+    )
+    arguments = ["--input", f"{INPUT}/holdout.npz", "--output", f"{OUTPUT}/predictions.npz"]
+    finished = await run.stage(f"predict-{who}", container, "predict", arguments)
+    return finished.output.file("predictions.npz")

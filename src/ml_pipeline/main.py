@@ -1,0 +1,168 @@
+"""The functions that `dagger call` offers; each is one short step into the room that does the work."""
+
+from functools import partial
+from typing import Annotated
+
+import dagger
+from dagger import DefaultPath, Doc, Ignore, check, function, object_type
+
+from ml_pipeline import config, data, image, pipeline, quality, release, sources, training
+from ml_pipeline.environments import Environments
+from ml_pipeline.errors import ConfigError
+from ml_pipeline.release import Cluster, Registry
+from ml_pipeline.run import Run, side_by_side
+
+Source = Annotated[
+    dagger.Directory,
+    DefaultPath("/"),
+    Ignore(
+        [
+            "**/__pycache__", "**/*.pyc", "**/.venv", "**/venv", "**/node_modules",
+            "**/.mypy_cache", "**/.pytest_cache", "**/.ruff_cache", "**/.ipynb_checkpoints", "**/mlruns",
+            ".git/*", "!.git/HEAD", "!.git/packed-refs", "!.git/refs",
+        ]
+    ),
+    Doc("The project's folder"),
+]  # fmt: skip
+RegistryAddress = Annotated[str | None, Doc("Where the image goes, as HOST[:PORT][/PATH]; absent: nowhere")]
+Username = Annotated[str | None, Doc("Who pushes to the registry")]
+Password = Annotated[dagger.Secret | None, Doc("The password or token of --registry-username")]
+Kubeconfig = Annotated[dagger.Secret, Doc("A kubeconfig with a current context, as file:// or env://")]
+KubeApi = Annotated[
+    dagger.Service | None, Doc("The API server where only this machine reaches it, as tcp://localhost:6443")
+]
+Baseline = Annotated[dagger.Container | None, Doc("The image to compare with; absent: none")]
+
+
+@object_type
+class MlPipeline:
+    """Test, train, judge and ship a model: one call from source to a served model."""
+
+    gpu: Annotated[
+        str, Doc("auto: use a GPU where the engine has one; on: require it; off: train on the CPU")
+    ] = "auto"
+    python_image: Annotated[str, Doc("Base image of every stage but training, and of what is served")] = (
+        "python:3.13-slim"
+    )
+    training_image: Annotated[str, Doc("CUDA PyTorch image that training runs in")] = (
+        "pytorch/pytorch:2.9.0-cuda12.8-cudnn9-runtime"
+    )
+    package_index: Annotated[str | None, Doc("Package index in the place of PyPI")] = None
+
+    @function
+    @check
+    async def lint(self, source: Source) -> str:
+        """Check style, formatting and types."""
+        run = await self._run(source)
+        await quality.lint(run)
+        return pipeline.stages_text(run)
+
+    @function
+    @check
+    async def test(
+        self,
+        source: Source,
+        python_versions: Annotated[
+            list[str] | None, Doc("Python versions, as 3.12; absent: the base image's")
+        ] = None,
+    ) -> str:
+        """Run the project's tests."""
+        run = await self._run(source)
+        images = [f"python:{version}-slim" for version in python_versions or []] or [self.python_image]
+        await side_by_side(*(partial(quality.test, run, image) for image in images))
+        return pipeline.stages_text(run)
+
+    @function
+    async def validate_data(self, source: Source) -> str:
+        """Check the data against its schema."""
+        run = await self._run(source)
+        await data.validate(run)
+        return pipeline.stages_text(run)
+
+    @function
+    async def train(self, source: Source) -> dagger.Directory:
+        """Train the model; return its folder: model, signature, metrics, history."""
+        return await (await training.train(await self._run(source))).folder.sync()
+
+    @function
+    async def build_image(self, source: Source) -> dagger.Container:
+        """Train the model and build its serving image."""
+        run = await self._run(source)
+        return await image.build(run, await training.train(run))
+
+    @function
+    async def validate_gate(self, source: Source, baseline: Baseline = None) -> str:
+        """Train, build, and judge the image by the project's gates."""
+        run = await self._run(source)
+        await pipeline.judged(run, baseline)
+        return pipeline.markdown(run)
+
+    @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
+    async def publish(
+        self,
+        source: Source,
+        registry: Annotated[str, Doc("Where the image goes, as HOST[:PORT][/PATH]")],
+        registry_username: Username = None,
+        registry_password: Password = None,
+        baseline: Baseline = None,
+    ) -> str:
+        """Train, build and judge the image, and push it where it passed; return its reference by digest."""
+        run = await self._run(source)
+        trained, served = await pipeline.judged(run, baseline)
+        target = Registry(registry, registry_username, registry_password)
+        return await release.publish(run, pipeline.servable(served), target, trained.version)
+
+    @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
+    async def deploy(
+        self,
+        source: Source,
+        image: Annotated[str, Doc("The image by digest, as publish returned it")],
+        kubeconfig: Kubeconfig,
+        kube_api: KubeApi = None,
+    ) -> str:
+        """Release an image to Kubernetes; return the release record as JSON."""
+        run = await self._run(source)
+        return release.as_text(await release.deploy(run, Cluster(kubeconfig, kube_api), image))
+
+    @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
+    async def rollback(self, source: Source, kubeconfig: Kubeconfig, kube_api: KubeApi = None) -> str:
+        """Go back to the release before; return the release record as JSON."""
+        run = await self._run(source)
+        return release.as_text(await release.rollback(run, Cluster(kubeconfig, kube_api)))
+
+    @function
+    async def serve(self, source: Source) -> dagger.Service:
+        """Train the model and serve its image, for `up`."""
+        run = await self._run(source)
+        return (await image.build(run, await training.train(run))).as_service(use_entrypoint=True)
+
+    @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
+    async def report(self, source: Source, baseline: Baseline = None) -> dagger.Directory:
+        """Run all up to the gate; return a folder to look at, whether or not the gate passed."""
+        return await pipeline.report(await self._run(source), baseline)
+
+    @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
+    async def full_pipeline(
+        self,
+        source: Source,
+        registry: RegistryAddress = None,
+        registry_username: Username = None,
+        registry_password: Password = None,
+        kubeconfig: Annotated[dagger.Secret | None, Doc("Which cluster; absent: none")] = None,
+        kube_api: KubeApi = None,
+        baseline: Baseline = None,
+    ) -> str:
+        """Lint, test, check data, train, build, judge, publish and deploy; return a Markdown summary."""
+        run = await self._run(source)
+        target = Registry(registry, registry_username, registry_password) if registry else None
+        cluster = Cluster(kubeconfig, kube_api) if kubeconfig else None
+        return await pipeline.full(run, target, cluster, baseline)
+
+    async def _run(self, source: dagger.Directory) -> Run:
+        if self.gpu not in {"auto", "on", "off"}:
+            raise ConfigError(f"--gpu={self.gpu} is unknown", "use auto, on or off")
+        project = config.parse(
+            await sources.text(source, "pyproject.toml"), await sources.text(source, "ml-pipeline.toml")
+        )
+        environments = Environments(self.python_image, self.training_image, self.gpu, self.package_index)
+        return Run(source, project, environments)

@@ -1,0 +1,143 @@
+"""The whole way from source to release, and the report of how far a run came."""
+
+import json
+from typing import Any
+
+import dagger
+from dagger import dag
+
+from ml_pipeline import data, gate, image, quality, release, sources, summary, training
+from ml_pipeline.environments import with_pins, with_programs
+from ml_pipeline.errors import PipelineError, StageError
+from ml_pipeline.release import Cluster, Registry
+from ml_pipeline.run import OUTPUT, Run, side_by_side
+from ml_pipeline.training import Trained
+
+INPUT = "/input"
+
+
+async def judged(run: Run, baseline: dagger.Container | None) -> tuple[Trained, dagger.Container | None]:
+    """Train, build and judge; return what passed the gate."""
+    trained = await training.train(run)
+    served = await image.build(run, trained) if run.project.serve.runtime else None
+    if not served:
+        run.facts.setdefault("notes", []).append("serve.runtime = false: no image was built")
+    if not baseline:
+        run.facts.setdefault("notes", []).append("no baseline: the gates compare with thresholds only")
+    await gate.validate(run, trained, served, baseline)
+    return trained, served
+
+
+async def full(
+    run: Run, registry: Registry | None, cluster: Cluster | None, baseline: dagger.Container | None
+) -> str:
+    """Run every stage; return the Markdown summary, or raise with the stage that failed.
+
+    The summary of a failed run goes to the log: the error alone would hide how far it came.
+    """
+    run.facts["revision"] = await sources.revision(run.source)
+    try:
+        await check(run)
+        trained, served = await judged(run, baseline)
+        if served:
+            await _ship(run, trained, served, registry, cluster)
+    except PipelineError:
+        print(markdown(run))
+        raise
+    return markdown(run)
+
+
+async def check(run: Run) -> None:
+    """Lint, test and check the data side by side; raise with every failure."""
+    await side_by_side(lambda: quality.lint(run), lambda: quality.test(run), lambda: data.validate(run))
+
+
+async def _ship(
+    run: Run,
+    trained: Trained,
+    served: dagger.Container,
+    registry: Registry | None,
+    cluster: Cluster | None,
+) -> None:
+    notes = run.facts.setdefault("notes", [])
+    if not registry:
+        notes.append(
+            "no --registry: the image was not published" + (", so nothing is deployed" if cluster else "")
+        )
+        return
+    reference = await release.publish(run, served, registry, trained.version)
+    if not cluster:
+        notes.append("no --kubeconfig: nothing was deployed")
+        return
+    await release.deploy(run, cluster, reference, trained.version)
+
+
+def stages_text(run: Run) -> str:
+    """Return a line for each stage that ran, with what it counted."""
+    lines = []
+    for record in run.records:
+        figures = {k: v for k, v in record.get("details", {}).items() if isinstance(v, str | int | float)}
+        counted = "".join(f", {key} {value}" for key, value in figures.items())
+        cached = " (cached)" if record["cached"] else ""
+        lines.append(f"{record['stage']}: {record['status']} in {record['seconds']:.1f} s{cached}{counted}")
+    return "\n".join(lines)
+
+
+def servable(served: dagger.Container | None) -> dagger.Container:
+    if not served:
+        raise StageError("publish", "serve.runtime = false builds no image", "set it to onnx or python")
+    return served
+
+
+def markdown(run: Run) -> str:
+    return summary.markdown(document(run))
+
+
+def document(run: Run) -> dict[str, Any]:
+    """Return what is known of a run, as the summary and the report read it."""
+    failed = any(record["status"] != "passed" for record in run.records)
+    known = {
+        "name": run.project.name,
+        "status": "failed" if failed else "passed",
+        "stages": run.records,
+        "image": None,
+        "release": None,
+        "verdict": None,
+        **run.facts,
+    }
+    for record in run.records:
+        if record["stage"] == "validate-gate" and "gates" in record.get("details", {}):
+            known["verdict"] = record["details"]
+    return known
+
+
+async def report(run: Run, baseline: dagger.Container | None) -> dagger.Directory:
+    """Run everything up to the gate, whatever fails, and return the folder to look at."""
+    run.facts["revision"] = await sources.revision(run.source)
+    for part in (lambda: check(run), lambda: judged(run, baseline)):
+        try:
+            await part()
+        except PipelineError as failure:
+            print(failure)
+    known = document(run)
+    for record in known["stages"]:
+        record.pop("details", None)
+    folder = dag.directory().with_new_file("pipeline.json", json.dumps(known, indent=1))
+    wanted = {
+        "data.json": ("validate-data", "report.json"),
+        "junit.xml": ("test", "junit.xml"),
+        "history.csv": ("train", "history.csv"),
+        "model.json": ("inspect-model", "model.json"),
+        "verdict.json": ("validate-gate", "verdict.json"),
+    }
+    for name, (stage, path) in wanted.items():
+        output = run.outputs.get(stage)
+        if output and path in await output.entries():
+            folder = folder.with_file(name, output.file(path))
+    container = (
+        run.environments.python()
+        .with_(with_pins("report"))
+        .with_(with_programs("summary.py", "stages/report.py"))
+        .with_directory(INPUT, folder)
+    )
+    return (await run.stage("report", container, "report", ["--input", INPUT, "--output", OUTPUT])).output

@@ -1,0 +1,42 @@
+"""The project's own quality: `lint` and `test`."""
+
+import dagger
+
+from ml_pipeline import dependencies, sources
+from ml_pipeline.environments import with_pins, with_programs
+from ml_pipeline.run import OUTPUT, Finished, Run
+
+SOURCE = "/source"
+
+
+async def lint(run: Run) -> Finished:
+    """ruff check and format, and mypy where the project configures it."""
+    container = run.environments.python().with_(with_pins("lint"))
+    if await _configures_mypy(run.source):  # types of what the code imports
+        wanted = dependencies.testing(
+            await run.source.entries(), await sources.text(run.source, "pyproject.toml")
+        )
+        container = await dependencies.install("lint", container, run.source, wanted)
+    container = container.with_(with_programs("stages/lint.py")).with_directory(
+        SOURCE, sources.linted(run.source)
+    )
+    return await run.stage("lint", container, "lint", ["--source", SOURCE])
+
+
+async def test(run: Run, python_image: str | None = None) -> Finished:
+    """The project's pytest under coverage; its output folder has junit.xml."""
+    wanted = dependencies.testing(
+        await run.source.entries(), await sources.text(run.source, "pyproject.toml")
+    )
+    # The module's pytest comes first: a version that the project pins takes its place.
+    container = run.environments.python(python_image).with_(with_pins("test"))
+    container = await dependencies.install("test", container, run.source, wanted)
+    container = container.with_(with_programs("stages/pytest_run.py")).with_directory(
+        SOURCE, sources.tested(run.source)
+    )
+    return await run.stage("test", container, "pytest_run", ["--source", SOURCE, "--output", OUTPUT])
+
+
+async def _configures_mypy(source: dagger.Directory) -> bool:
+    pyproject = await sources.text(source, "pyproject.toml")
+    return "[tool.mypy" in (pyproject or "") or bool({"mypy.ini", ".mypy.ini"} & set(await source.entries()))

@@ -1,0 +1,92 @@
+"""What leaves the pipeline: `publish` to a registry, `deploy` and `rollback` on Kubernetes."""
+
+import json
+import time
+from dataclasses import dataclass
+
+import dagger
+
+from ml_pipeline import settings
+from ml_pipeline.environments import with_pins, with_programs
+from ml_pipeline.errors import StageError
+from ml_pipeline.run import Finished, Run, last_line
+
+CONFIG, KUBECONFIG, API_ALIAS = "/settings.json", "/kubeconfig", "kube-api"
+DEPLOYER = ("manifests.py", "rollout.py", "stages/deploy.py", "stages/cluster.py")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Where images go, as HOST[:PORT][/PATH], and who pushes them."""
+
+    address: str
+    username: str | None = None
+    password: dagger.Secret | None = None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Which cluster, as a kubeconfig; `api` where only the caller's machine can reach it."""
+
+    kubeconfig: dagger.Secret
+    api: dagger.Service | None = None
+
+
+async def publish(run: Run, image: dagger.Container, registry: Registry, version: str) -> str:
+    """Push the image and return its reference by digest, as HOST/NAME:VERSION@sha256:…."""
+    address = f"{registry.address.removeprefix('https://').rstrip('/')}/{run.project.name}:{version}"
+    if registry.username and registry.password:
+        image = image.with_registry_auth(address, registry.username, registry.password)
+    try:
+        reference: str = await run.timed("publish", image.publish(address))
+    except StageError as error:
+        cause = f"{address} was refused: {error.cause}"
+        hint = "check --registry, --registry-username and --registry-password"
+        run.records[-1] |= {"message": cause, "hint": hint}
+        raise StageError("publish", cause, hint) from None
+    run.facts["image"] = {"reference": reference, "digest": reference.rpartition("@")[2]}
+    return reference
+
+
+async def deploy(run: Run, cluster: Cluster, image: str, version: str | None = None) -> Finished:
+    """Release an image by digest; the details are the release record."""
+    if "@sha256:" not in image:
+        raise StageError("deploy", f"{image} names no digest", "pass the reference that publish returned")
+    return await _act(run, cluster, "deploy", "release", settings.deploy(run.project, image, version))
+
+
+async def rollback(run: Run, cluster: Cluster) -> Finished:
+    """Go back to the release before; the details are the release record."""
+    return await _act(run, cluster, "rollback", "rollback", settings.deploy(run.project, "", None))
+
+
+async def _act(run: Run, cluster: Cluster, stage: str, action: str, document: str) -> Finished:
+    container = (
+        run.environments.python()
+        .with_(with_pins("deploy"))
+        .with_(with_programs(*DEPLOYER))
+        .with_new_file(CONFIG, document)
+        .with_mounted_secret(KUBECONFIG, cluster.kubeconfig)
+        # An effect is never answered from the cache.
+        .with_env_variable("ML_CALL", str(time.time_ns()))
+    )
+    arguments = [action, "--config", CONFIG, "--kubeconfig", KUBECONFIG]
+    if cluster.api:
+        container = container.with_service_binding(API_ALIAS, cluster.api)
+        arguments += ["--api-server", f"https://{API_ALIAS}:{await _port(cluster.api)}"]
+    finished = await run.stage(stage, container, "deploy", arguments)
+    run.facts["release"] = finished.details
+    return finished
+
+
+async def _port(service: dagger.Service) -> int:
+    try:
+        ports = await service.ports()
+        return await ports[0].port()
+    except (dagger.QueryError, IndexError) as error:
+        hint = "pass --kube-api=tcp://HOST:PORT of a cluster that is up"
+        raise StageError("deploy", f"--kube-api can't be reached: {last_line(str(error))}", hint) from None
+
+
+def as_text(record: Finished) -> str:
+    return json.dumps(record.details, indent=2)

@@ -1,0 +1,238 @@
+"""Where a rollout stands, and where it goes back to: decisions over plain Kubernetes objects; pure.
+
+A Deployment remembers in an annotation which of its ReplicaSets were good, that is, gave a
+real prediction. Only those are ever gone back to, so a release that was killed half-way
+is never mistaken for the one before it.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+GOOD = "ml-pipeline/good-releases"
+REVISION = "deployment.kubernetes.io/revision"
+HASH = "pod-template-hash"  # the controller's own label: no part of the template
+REMEMBERED = 10
+
+_PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+_CREATE = {"CreateContainerError", "CreateContainerConfigError", "CreatePodSandboxError", "RunContainerError"}
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Progressing:
+    """Not there yet; `text` is what it waits for."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """All pods are of the newest revision, and available; no other pod is left."""
+
+    replicaset: str
+    revision: int
+    pods: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """It will not get ready by itself.
+
+    `patience_s`: how long this may last before it counts, for what often passes by itself.
+    `pod`: whose last log line tells more, if any.
+    """
+
+    cause: str
+    hint: str
+    patience_s: float = 0
+    pod: str | None = None
+
+
+@dataclass(frozen=True)
+class GoodRelease:
+    """A release that was whole and gave a prediction."""
+
+    replicaset: str
+    image: str
+    version: str | None
+    replicas: int
+
+
+def judge(
+    deployment: Object, replicasets: Sequence[Object], pods: Sequence[Object]
+) -> Progressing | Ready | Failed:
+    """Say where the newest revision of `deployment` stands.
+
+    `replicasets` and `pods` may hold others' too: owner references tell them apart.
+    """
+    status, spec = deployment.get("status", {}), deployment["spec"]
+    current = live_replicaset(deployment, replicasets)
+    if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
+        return Progressing("the cluster has not taken it up")
+    conditions = {c["type"]: c for c in status.get("conditions", ())}
+    refused = conditions.get("ReplicaFailure", {})
+    if refused.get("status") == "True":
+        cause = f"the cluster creates no pod: {_line(refused.get('message'))}"
+        # A new namespace has no service account for a moment, and a quota waits for pods that end.
+        return Failed(cause, "change what forbids it (quota, pod security, admission)", patience_s=15)
+    if current is None:
+        return Progressing("no pod yet")
+    own = [p for p in pods if _owner(p) == current["metadata"]["uid"] and _lives(p)]
+    for pod in own:
+        problem = _problem(pod)
+        if problem:
+            return problem
+    stuck = conditions.get("Progressing", {})
+    if stuck.get("status") == "False" and stuck.get("reason") == "ProgressDeadlineExceeded":
+        return not_ready(own, spec["progressDeadlineSeconds"])
+    wanted = spec["replicas"]
+    counts = [status.get(key, 0) for key in ("updatedReplicas", "replicas", "availableReplicas")]
+    ready = tuple(sorted(p["metadata"]["name"] for p in own if _is(p, "Ready")))
+    if counts == [wanted] * 3 and len(ready) == wanted:
+        return Ready(current["metadata"]["name"], _revision(current), ready)
+    old = counts[1] - counts[0]
+    return Progressing(f"{len(ready)} of {wanted} pods ready" + (f", {old} old" if old > 0 else ""))
+
+
+def not_ready(pods: Sequence[Object], seconds: float) -> Failed:
+    """Say why time ran out: the first pod that is not ready, and what it lacks."""
+    late = next((p for p in pods if not _is(p, "Ready")), None)
+    if late is None:
+        return Failed(f"the release was not whole after {seconds:.0f} s", "raise deploy.timeout")
+    name = late["metadata"]["name"]
+    running = any(
+        "running" in c.get("state", {}) for c in late.get("status", {}).get("containerStatuses", ())
+    )
+    why = "runs, but /ready does not answer 200" if running else "has not started its container"
+    return Failed(
+        f"pod {name} {why} after {seconds:.0f} s",
+        "mend the image's start or raise deploy.timeout",
+        pod=name if running else None,
+    )
+
+
+def live_replicaset(deployment: Object | None, replicasets: Sequence[Object]) -> Object | None:
+    """The ReplicaSet of the Deployment's newest revision: None until its controller has made it."""
+    if deployment is None:
+        return None
+    revision = deployment["metadata"].get("annotations", {}).get(REVISION)
+    for replicaset in replicasets:
+        mine = _owner(replicaset) == deployment["metadata"]["uid"]
+        if mine and replicaset["metadata"].get("annotations", {}).get(REVISION) == revision:
+            return replicaset
+    return None
+
+
+def history(deployment: Object | None) -> tuple[GoodRelease, ...]:
+    """The good releases, newest first; empty where the annotation is absent or not ours to read."""
+    if deployment is None:
+        return ()
+    try:
+        entries = json.loads(deployment["metadata"].get("annotations", {}).get(GOOD, "[]"))
+        return tuple(GoodRelease(**entry) for entry in entries)
+    except (ValueError, TypeError):
+        return ()
+
+
+def annotation(good: Sequence[GoodRelease]) -> dict[str, str]:
+    """The annotation that `history` reads."""
+    return {GOOD: json.dumps([dataclasses.asdict(entry) for entry in good])}
+
+
+def remember(good: Sequence[GoodRelease], newest: GoodRelease) -> tuple[GoodRelease, ...]:
+    """The history with `newest` at its head, each ReplicaSet in it once."""
+    others = [entry for entry in good if entry.replicaset != newest.replicaset]
+    return (newest, *others)[:REMEMBERED]
+
+
+def rollback_history(deployment: Object, replicasets: Sequence[Object]) -> tuple[GoodRelease, ...]:
+    """The history from the release on that a rollback goes to; empty where there is none.
+
+    That is the good release before the live one; where the live one was never good (a kill
+    half-way), the last good one. A rollback forgets what it leaves: the next goes further back.
+    """
+    good = kept(history(deployment), replicasets)
+    live = live_replicaset(deployment, replicasets)
+    name = live["metadata"]["name"] if live else ""
+    for position, entry in enumerate(good):
+        if entry.replicaset == name:
+            return good[position + 1 :]
+    return good
+
+
+def kept(good: Sequence[GoodRelease], replicasets: Sequence[Object]) -> tuple[GoodRelease, ...]:
+    """Those whose ReplicaSet still exists: Kubernetes keeps only so many."""
+    names = {r["metadata"]["name"] for r in replicasets}
+    return tuple(entry for entry in good if entry.replicaset in names)
+
+
+def template(entry: GoodRelease, replicasets: Sequence[Object]) -> dict[str, Any]:
+    """The pod template of a good release, as it ran. Raises StopIteration where its ReplicaSet is gone."""
+    replicaset = next(r for r in replicasets if r["metadata"]["name"] == entry.replicaset)
+    found = replicaset["spec"]["template"]
+    metadata = {k: v for k, v in found["metadata"].items() if v is not None}
+    metadata["labels"] = {k: v for k, v in metadata["labels"].items() if k != HASH}
+    return {"metadata": metadata, "spec": found["spec"]}
+
+
+def _problem(pod: Object) -> Failed | None:
+    name = pod["metadata"]["name"]
+    scheduled = _condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+        cause = f"no node can take pod {name}: {_line(scheduled.get('message'))}"
+        # Pods that are about to end still hold their memory, and a cluster may add a node.
+        return Failed(cause, "add a node, or ask for less memory or fewer replicas", patience_s=30)
+    for container in pod.get("status", {}).get("containerStatuses", ()):
+        waiting = container.get("state", {}).get("waiting", {})
+        reason, message = waiting.get("reason", ""), _line(waiting.get("message"))
+        if reason in _PULL:
+            cause = f"the cluster can't pull {container['image']}: {message or reason}"
+            return Failed(cause, "check that the nodes reach the registry and that it has this digest")
+        if reason in _CREATE:
+            cause = f"the cluster can't start pod {name}'s container: {reason}: {message}"
+            return Failed(cause, "mend the image's entrypoint, user or file permissions")
+        if reason == "CrashLoopBackOff":
+            return _crash(name, container.get("lastState", {}).get("terminated", {}))
+    return None
+
+
+def _crash(pod: str, ended: Object) -> Failed:
+    if ended.get("reason") == "OOMKilled":
+        return Failed(
+            f"pod {pod} ran out of memory", "raise the memory limit or use a smaller model", pod=pod
+        )
+    cause = f"pod {pod} ends again and again, with exit code {ended.get('exitCode', 'unknown')}"
+    return Failed(cause, "run the image by hand and mend its start", pod=pod)
+
+
+def _condition(pod: Object, kind: str) -> Object:
+    found: Object = next((c for c in pod.get("status", {}).get("conditions", ()) if c["type"] == kind), {})
+    return found
+
+
+def _is(pod: Object, kind: str) -> bool:
+    return _condition(pod, kind).get("status") == "True"
+
+
+def _lives(pod: Object) -> bool:
+    ended = pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}
+    return not ended and "deletionTimestamp" not in pod["metadata"]
+
+
+def _owner(thing: Object) -> str | None:
+    owners = thing["metadata"].get("ownerReferences", ())
+    return next((o["uid"] for o in owners if o.get("controller")), None)
+
+
+def _revision(replicaset: Object) -> int:
+    return int(replicaset["metadata"].get("annotations", {}).get(REVISION, 0))
+
+
+def _line(text: str | None, limit: int = 300) -> str:
+    """`text` on one line, its end cut off where it is long."""
+    words = " ".join((text or "").split())
+    return words if len(words) <= limit else words[: limit - 1] + "…"

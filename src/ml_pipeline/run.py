@@ -1,0 +1,139 @@
+"""One call of a function: its source, its settings, and the stages that it runs.
+
+A stage is a program in a container that writes its outcome as JSON. `Run.stage`
+starts it, reads that document, and raises StageError when the answer is no. It
+records every stage for the summary, also the ones that fail.
+"""
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import anyio
+import dagger
+from dagger import ReturnType
+
+from ml_pipeline.config import Project
+from ml_pipeline.environments import PYTHON, Environments
+from ml_pipeline.errors import StageError, StagesError
+
+T = TypeVar("T")
+
+OUTPUT = "/output"  # a stage's files; what the next stage reads
+OUTCOME = "/outcome/outcome.json"  # apart from OUTPUT: its times must not reach the next stage's inputs
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A stage that passed: the container after it, and what it found out."""
+
+    container: dagger.Container
+    details: dict[str, Any]
+
+    @property
+    def output(self) -> dagger.Directory:
+        return self.container.directory(OUTPUT)
+
+
+@dataclass
+class Run:
+    """What one call knows; `records` grows as stages end."""
+
+    source: dagger.Directory
+    project: Project
+    environments: Environments
+    started: float = field(default_factory=time.time)  # seconds since the epoch
+    records: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)  # what the summary names besides stages
+    outputs: dict[str, dagger.Directory] = field(default_factory=dict)  # by stage, also of one that failed
+
+    async def stage(
+        self, name: str, container: dagger.Container, program: str, arguments: Sequence[str]
+    ) -> Finished:
+        """Run a stage's program to its end; its exec is cached by the engine like any other.
+
+        Raises StageError: the program's own one line, or what is known of its crash.
+        """
+        command = [PYTHON, "-m", f"ml_pipeline.stages.{program}", *arguments]
+        prepared = container.with_env_variable("ML_OUTCOME", OUTCOME)
+        ran = prepared.with_exec(command, expect=ReturnType.ANY)
+        outcome = await self._outcome(name, ran)
+        if outcome["status"] == "failed" and self._is_cached(outcome):
+            # A failure is never taken from the cache: its cause may have been outside (memory, a flaky test).
+            again = prepared.with_env_variable("ML_RETRY", str(self.started))
+            ran = again.with_exec(command, expect=ReturnType.ANY)
+            outcome = await self._outcome(name, ran)
+        kept = {key: outcome[key] for key in ("status", "seconds", "message", "hint", "details")}
+        self.records.append({"stage": name, **kept, "cached": self._is_cached(outcome)})
+        self.outputs[name] = ran.directory(OUTPUT)
+        if outcome["status"] != "passed":
+            raise StageError(name, outcome["message"], outcome["hint"])
+        return Finished(ran, outcome["details"])
+
+    async def timed(self, name: str, work: Awaitable[T]) -> T:
+        """Record work that is the engine's own, no program's; raise StageError where the engine refuses."""
+        clock = time.monotonic()
+        record: dict[str, Any] = {
+            "stage": name,
+            "status": "passed",
+            "message": "",
+            "hint": "",
+            "cached": None,
+        }
+        self.records.append(record)
+        try:
+            return await work
+        except dagger.QueryError as error:
+            cause = last_line(error.stderr if isinstance(error, dagger.ExecError) else str(error))
+            record |= {"status": "failed", "message": cause, "hint": "see the engine's log above"}
+            raise StageError(name, cause, record["hint"]) from None
+        finally:
+            record["seconds"] = time.monotonic() - clock
+
+    async def _outcome(self, name: str, ran: dagger.Container) -> dict[str, Any]:
+        try:
+            outcome: dict[str, Any] = json.loads(await ran.file(OUTCOME).contents())
+        except dagger.QueryError as error:
+            cause = await self._crash(ran, error)
+            self.records.append({"stage": name, "status": "failed", "message": cause, "cached": False})
+            raise StageError(name, cause, "read the stage's log above") from None
+        return outcome
+
+    async def _crash(self, ran: dagger.Container, error: dagger.QueryError) -> str:
+        """Say in a line what ended a stage that left no outcome."""
+        try:
+            code = await ran.exit_code()
+            lines = [line for line in (await ran.stderr()).splitlines() if line.strip()]
+        except dagger.ExecError as killed:
+            if killed.exit_code == 137:
+                return "ran out of memory or was killed (exit 137)"
+            return f"could not be prepared: {last_line(killed.stderr)} (exit {killed.exit_code})"
+        except dagger.QueryError:
+            return f"could not be started: {last_line(str(error))}"
+        return f"crashed with exit {code}: {lines[-1].strip() if lines else 'it said nothing'}"
+
+    def _is_cached(self, outcome: dict[str, Any]) -> bool:
+        return bool(outcome["started"] < self.started)
+
+
+def last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+
+
+async def side_by_side(*tasks: Callable[[], Awaitable[Any]]) -> None:
+    """Run tasks at once and to their ends; raise StagesError with every failure, in the tasks' order."""
+    failures: dict[int, StageError] = {}
+
+    async def guarded(index: int, task: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            await task()
+        except StageError as failure:
+            failures[index] = failure
+
+    async with anyio.create_task_group() as group:
+        for index, task in enumerate(tasks):
+            group.start_soon(guarded, index, task)
+    if failures:
+        raise StagesError([failures[index] for index in sorted(failures)])

@@ -1,0 +1,58 @@
+"""What each stage is told, as JSON: its part of the configuration and nothing else.
+
+Narrow documents keep the cache true: a changed gate retrains nothing.
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+from ml_pipeline.config import Project
+
+
+def data(project: Project) -> str:
+    columns = {name: _set_fields(column) for name, column in project.data.columns.items()}
+    section = {key: getattr(project.data, key) for key in _DATA_KEYS}
+    return _json(section | {"columns": columns, "task": project.task, "seed": project.train.seed})
+
+
+_DATA_KEYS = ("path", "target", "positive", "holdout", "time", "exclude")
+
+
+def train(project: Project, device: str) -> str:
+    return _json(
+        _task(project) | {"seed": project.train.seed, "config": project.train.config, "device": device}
+    )
+
+
+def evaluate(project: Project) -> str:
+    gates = {name: _set_fields(gate) for name, gate in project.gates.items()}
+    groups = {"sensitive": project.data.sensitive, "slices": project.data.slices}
+    return _json(_task(project) | {"gates": gates} | groups)
+
+
+def deploy(project: Project, image: str, version: str | None) -> str:
+    section = project.deploy
+    return _json(
+        {
+            "name": project.name,
+            "namespace": section.namespace,
+            "replicas": section.replicas,
+            "strategy": section.strategy,
+            "timeout_s": section.timeout,
+            "image": image,
+            "version": version,
+        }
+    )
+
+
+def _task(project: Project) -> dict[str, Any]:
+    return {"task": project.task, "target": project.data.target, "positive": project.data.positive}
+
+
+def _set_fields(section: Any) -> dict[str, Any]:
+    return {key: value for key, value in dataclasses.asdict(section).items() if value is not None}
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=1, sort_keys=True)

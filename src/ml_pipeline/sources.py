@@ -1,0 +1,61 @@
+"""Views of the project's folder: each stage sees what it reads, so that nothing else reruns it."""
+
+import dagger
+
+from ml_pipeline.config import Project
+
+DOCUMENTS = ["**/*.md", "**/*.rst", "docs/**", "LICENSE*", ".gitignore", ".github/**", ".gitlab-ci.yml"]
+LINTED = ["**/*.py", "**/*.pyi", "**/*.ipynb", "**/py.typed", "**/ruff.toml", "**/.ruff.toml"]
+SETTINGS = ["**/pyproject.toml", "mypy.ini", ".mypy.ini", "setup.cfg"]
+TESTS = ["tests/**", "test/**", "**/test_*.py", "**/conftest.py"]
+# What names the revision; the source argument keeps these of .git and nothing else.
+REVISION = [".git/HEAD", ".git/packed-refs", ".git/refs/heads/**"]
+
+
+def linted(source: dagger.Directory) -> dagger.Directory:
+    return source.filter(include=[*LINTED, *SETTINGS], gitignore=True)
+
+
+def tested(source: dagger.Directory) -> dagger.Directory:
+    """Return everything but documents: an edit of the README runs no test."""
+    return source.filter(exclude=[*DOCUMENTS, ".git"], gitignore=True)
+
+
+def trained(source: dagger.Directory, project: Project) -> dagger.Directory:
+    """Return the code that a training command may see: neither the data (the holdout is in it) nor tests."""
+    data = [path for path in (project.data.path, project.data.holdout) if isinstance(path, str)]
+    hidden = [*DOCUMENTS, *TESTS, ".git", "ml-pipeline.toml", *data]
+    return source.filter(exclude=hidden, gitignore=True)
+
+
+def data(source: dagger.Directory, project: Project) -> dagger.Directory:
+    """Return the data files alone. What .gitignore names is kept: data often stands there."""
+    paths = [path for path in (project.data.path, project.data.holdout) if isinstance(path, str)]
+    return source.filter(include=[*paths, *(f"{path}/**" for path in paths)])
+
+
+async def text(source: dagger.Directory, name: str) -> str | None:
+    """Return a top-level file's text, or None where there is no such file."""
+    if name not in await source.entries():
+        return None
+    return await source.file(name).contents()
+
+
+async def revision(source: dagger.Directory) -> str | None:
+    """Return the git commit that the source stands at, or None where that can't be told."""
+    if ".git/" not in await source.entries():
+        return None
+    entries = await source.glob(".git/**")
+    if ".git/HEAD" not in entries:
+        return None
+    head = (await source.file(".git/HEAD").contents()).strip()
+    if not head.startswith("ref: "):
+        return head
+    reference = head.removeprefix("ref: ")
+    if f".git/{reference}" in entries:
+        return (await source.file(f".git/{reference}").contents()).strip()
+    if ".git/packed-refs" in entries:
+        for line in (await source.file(".git/packed-refs").contents()).splitlines():
+            if line.endswith(f" {reference}"):
+                return line.split()[0]
+    return None

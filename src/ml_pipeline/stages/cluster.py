@@ -1,0 +1,200 @@
+"""A thin client of the Kubernetes API: a kubeconfig in, plain dicts and one-line failures out.
+
+urllib3 and not the official client: that takes 1.4 s to import, on every deploy, and refuses
+the certificates that many clusters make for themselves on Python 3.13.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import urllib3
+
+from ml_pipeline.manifests import MANAGER
+from ml_pipeline.stages.kubeconfig import Access, tls
+from ml_pipeline.stages.outcome import StageFailure
+
+APIS = {"deployments": "/apis/apps/v1", "replicasets": "/apis/apps/v1"}  # the others are in the core API
+
+
+class Unreachable(StageFailure):
+    """No answer came from the API server, or one that asks to try again."""
+
+
+class Refused(StageFailure):
+    """The API server answered, and the answer is an error; `code` is HTTP's."""
+
+    def __init__(self, cause: str, hint: str, code: int) -> None:
+        super().__init__(cause, hint)
+        self.code = code
+
+
+class Cluster:
+    """One namespace of one cluster."""
+
+    def __init__(self, access: Access, namespace: str, api_server: str | None = None) -> None:
+        """Connect to `api_server` where given, still checking the kubeconfig's own name in TLS."""
+        self.namespace = namespace
+        self.address = (api_server or access.server).rstrip("/")
+        url, own = urlsplit(self.address), urlsplit(access.server)
+        if url.scheme not in {"http", "https"} or not url.hostname:
+            raise StageFailure(f"--api-server {self.address!r} is no address", "write https://HOST:PORT")
+        self._prefix = url.path or own.path
+        options: dict[str, Any] = {
+            "headers": {"Accept": "application/json"} | access.headers,
+            "timeout": urllib3.Timeout(connect=5, read=30),
+            "retries": urllib3.Retry(
+                total=4,
+                connect=2,
+                read=2,
+                backoff_factor=0.2,
+                status_forcelist=(429, 502, 503, 504),
+                allowed_methods={"GET", "PATCH", "DELETE"},  # each of ours may be done twice
+                raise_on_status=False,
+            ),
+        }
+        if url.scheme == "http":
+            self._pool = urllib3.HTTPConnectionPool(url.hostname, url.port, **options)
+        else:
+            self._pool = urllib3.HTTPSConnectionPool(
+                url.hostname, url.port, ssl_context=tls(access), server_hostname=access.server_name, **options
+            )
+
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        """An object, or None where it (or its namespace) does not exist."""
+        try:
+            return self._json("GET", self._path(kind, name))
+        except Refused as refused:
+            if refused.code == 404:
+                return None
+            raise
+
+    def list(self, kind: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The objects that have all `labels`."""
+        wanted = ",".join(f"{k}={v}" for k, v in labels.items())
+        found: list[dict[str, Any]] = self._json("GET", f"{self._path(kind)}?labelSelector={quote(wanted)}")[
+            "items"
+        ]
+        return found
+
+    def apply(self, kind: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Create or update by server-side apply; what others set in these fields is overruled."""
+        path = self._path(kind, manifest["metadata"]["name"])
+        path += f"?fieldManager={MANAGER}&force=true"
+        return self._json("PATCH", path, manifest, "application/apply-patch+yaml")
+
+    def annotate(self, kind: str, name: str, annotations: Mapping[str, str]) -> dict[str, Any]:
+        """Set annotations that `apply` leaves alone, for they have another field manager."""
+        path = f"{self._path(kind, name)}?fieldManager={MANAGER}-history"
+        body = {"metadata": {"annotations": annotations}}
+        return self._json("PATCH", path, body, "application/merge-patch+json")
+
+    def create_namespace(self, manifest: Mapping[str, Any]) -> None:
+        """Create it, unless it exists."""
+        try:
+            self._json("POST", "/api/v1/namespaces", manifest)
+        except Refused as refused:
+            if refused.code != 409:
+                raise
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete it, if it exists; it is gone when all that it owns is."""
+        try:
+            self._json("DELETE", self._path(kind, name), {"propagationPolicy": "Foreground"})
+        except Refused as refused:
+            if refused.code != 404:
+                raise
+
+    def last_log_line(self, pod: str) -> str:
+        """The last line that a pod's container wrote, of its ended run where there is one; "" if none."""
+        for previous in ("true", "false"):
+            try:
+                path = f"{self._path('pods', pod)}/log?tailLines=5&previous={previous}"
+                lines = self._send("GET", path).data.decode(errors="replace").split("\n")
+            except (Refused, Unreachable):
+                continue
+            return next((" ".join(line.split())[:300] for line in reversed(lines) if line.strip()), "")
+        return ""
+
+    def ask(self, pod: str, port: int, path: str, body: Any = None) -> tuple[int, bytes]:
+        """Ask a pod itself, through the API server: the status and the body of its answer."""
+        path = f"{self._path('pods', f'{pod}:{port}')}/proxy{path}"
+        response = self._send("GET" if body is None else "POST", path, body, through=True)
+        return response.status, response.data
+
+    def _path(self, kind: str, name: str = "") -> str:
+        path = f"{APIS.get(kind, '/api/v1')}/namespaces/{quote(self.namespace, safe='')}/{kind}"
+        return f"{path}/{quote(name, safe=':')}" if name else path
+
+    def _json(
+        self, method: str, path: str, body: Any = None, kind: str = "application/json"
+    ) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = json.loads(self._send(method, path, body, kind).data)
+        except ValueError:
+            raise Refused(f"{self.address} answers no JSON", "is it a Kubernetes API server?", 0) from None
+        return answer
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        kind: str = "application/json",
+        *,
+        through: bool = False,
+    ) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        headers = dict(self._pool.headers) | ({"Content-Type": kind} if data else {})
+        try:
+            response = self._pool.request(method, self._prefix + path, body=data, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(error) from None
+        if response.status >= 300 and not (through and not _is_status(response.data)):
+            raise self._refused(response.status, response.data)
+        return response
+
+    def _unreachable(self, error: Exception) -> StageFailure:
+        reason = getattr(error, "reason", None) or error
+        why = (
+            re.sub(r"^.*?\(?<?urllib3\.[^>]*>[,:]?\s*|<[^>]*>:?\s*", "", str(reason)).strip("() ")
+            or type(reason).__name__
+        )
+        if isinstance(reason, urllib3.exceptions.SSLError):
+            hint = "the kubeconfig must be this cluster's: check its certificate-authority-data and server"
+            return StageFailure(f"TLS with the API server {self.address} fails: {why}", hint)
+        hint = "check that the cluster runs; for one on your loopback pass --kube-api=tcp://localhost:PORT"
+        return Unreachable(f"the API server {self.address} is not reachable: {why}", hint)
+
+    def _refused(self, code: int, data: bytes) -> StageFailure:
+        message = " ".join(_message(data).split())[:500]
+        if code == 401:
+            hint = "take one whose token or certificate is valid and has not expired"
+            return Refused("the cluster does not know the kubeconfig's user (401)", hint, code)
+        found = re.search(r'cannot (\w+) resource "([\w./]+)"', message)
+        if code == 403 and found:
+            cause = f"the kubeconfig's user may not {found[1]} {found[2]} in namespace {self.namespace}"
+            return Refused(cause, "grant it the Role in the README", code)
+        if code == 429 or code >= 500:
+            return Unreachable(
+                f"the API server answers {code}: {message}", "try again when the cluster is well"
+            )
+        return Refused(f"the cluster refuses ({code}): {message}", "change what it names", code)
+
+
+def _message(data: bytes) -> str:
+    try:
+        return str(json.loads(data).get("message", ""))
+    except (ValueError, AttributeError):
+        return data.decode(errors="replace")
+
+
+def _is_status(data: bytes) -> bool:
+    """Whether an error is the API server's own, not one that a pod answered through it."""
+    try:
+        document = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(document, dict) and document.get("kind") == "Status"

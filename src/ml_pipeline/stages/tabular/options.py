@@ -1,0 +1,62 @@
+"""The built-in trainer's options: what `train.config` may hold, checked."""
+
+import difflib
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ml_pipeline.stages.outcome import StageFailure
+
+# Each option's least and greatest value; the type is its field's.
+LIMITS: dict[str, tuple[float, float]] = {
+    "epochs": (1, 10_000),
+    "patience": (1, 10_000),
+    "batch_size": (2, 1_000_000),
+    "learning_rate": (1e-6, 1.0),
+    "weight_decay": (0.0, 1.0),
+    "dropout": (0.0, 0.9),
+    "width": (1, 4096),
+    "depth": (1, 16),
+    "members": (1, 64),
+    "bins": (2, 256),
+    "embedding": (1, 256),
+    "validation": (0.01, 0.5),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the built-in network is made and trained; every key of `train.config`."""
+
+    epochs: int = 0  # 0: as many as give about STEPS steps
+    patience: int = 8  # epochs without a better validation loss before the end
+    batch_size: int = 0  # 0: by the number of rows
+    learning_rate: float = 3e-3  # the peak of the schedule
+    weight_decay: float = 1e-2
+    dropout: float = 0.1
+    width: int = 128  # of each hidden layer
+    depth: int = 2  # hidden layers
+    members: int = 8  # of the ensemble inside the network
+    bins: int = 48  # of a numeric column, at most
+    embedding: int = 12  # numbers that stand for one column's value
+    validation: float = 0.15  # the share of the training rows that early stopping watches
+
+
+def read(config: dict[str, Any]) -> Options:
+    """`train.config` as options; a key or value that is none is a StageFailure."""
+    kinds = {field.name: int if field.type is int else float for field in fields(Options)}
+    for key, value in config.items():
+        if key not in kinds:
+            close = difflib.get_close_matches(key, kinds, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise StageFailure(
+                f"train.config has no option {key!r}", f"{hint}the options are {', '.join(kinds)}"
+            )
+        low, high = LIMITS[key]
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not low <= value <= high or (kinds[key] is int and not whole):
+            noun = "a whole number" if kinds[key] is int else "a number"
+            raise StageFailure(
+                f"train.config.{key} is {value!r}", f"give {noun} between {low:g} and {high:g}"
+            )
+    return Options(**{key: kinds[key](value) for key, value in config.items()})

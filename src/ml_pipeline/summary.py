@@ -1,0 +1,174 @@
+"""A run in words: the Markdown that a pull request, a job's summary page and the terminal show.
+
+A run is a dict with any of `pipeline`, `data`, `model`, `verdict` and `tests`, each as the
+report's files of that name hold it; a run that failed early lacks the later ones.
+Standard library only.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ml_pipeline.rules import number
+
+# Shown first, in this order; what else was measured follows by name.
+MAIN_METRICS = ("accuracy", "roc_auc", "f1", "rmse", "mae", "r2", "latency_p95_ms", "throughput_rows_per_s", "memory_mb")
+MARKS = {"passed": "✅", "failed": "❌", "skipped": "⏭️", "not-measured": "➖"}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The first thing to read: is it good, what became of what, and why."""
+
+    good: bool
+    title: str
+    why: str
+
+
+def headline(run: Mapping[str, Any]) -> Headline:
+    """Say whether this run ships and why."""
+    pipeline, verdict = run.get("pipeline") or {}, run.get("verdict") or {}
+    name = pipeline.get("name") or (run.get("model") or {}).get("name") or "pipeline"
+    failed = [stage for stage in pipeline.get("stages", []) if stage.get("status") == "failed"]
+    if failed:
+        why = "; ".join(f"{stage['stage']}: {stage.get('message') or 'failed'}" for stage in failed)
+        return Headline(False, f"{name}: do not ship", why)
+    blocking = [gate for gate in verdict.get("gates", []) if gate.get("blocks")]
+    if verdict and not verdict.get("passed"):
+        why = ", ".join(f"{gate['metric']} {gate['reason']}" for gate in blocking)
+        return Headline(False, f"{name}: do not ship", why or "the image does not answer the same twice")
+    if pipeline.get("status", "passed") != "passed":
+        return Headline(False, f"{name}: do not ship", f"the run is {pipeline['status']}")
+    if not verdict:
+        return Headline(True, f"{name}: passed", "no gate was asked for")
+    gates = verdict.get("gates", [])
+    held = sum(gate["status"] == "passed" for gate in gates)
+    why = f"{held} of {len(gates)} gates passed on {verdict['rows']:,} holdout rows" if gates else "it has no gates"
+    return Headline(True, f"{name}: {'released' if pipeline.get('release') else 'may ship'}", why)
+
+
+def markdown(run: Mapping[str, Any]) -> str:
+    """Return the summary of a run as Markdown (GitHub's flavour), ending in a newline."""
+    first = headline(run)
+    pipeline, verdict = run.get("pipeline") or {}, run.get("verdict") or {}
+    parts = [
+        f"## {'✅' if first.good else '❌'} {_text(first.title)}\n\n{_text(first.why)}",
+        *(f"> {_text(stage['hint'])}" for stage in pipeline.get("stages", []) if _is_hint(stage)),
+        _table(("", ""), ((label, f"`{_code(value)}`") for label, value in facts(run))),
+        _section("Gates", ("", "gate", "value", "baseline", "threshold", ""), map(_gate, verdict.get("gates", []))),
+        _section("Metrics", ("metric", "value", "baseline"), _metrics(verdict)),
+        _section("Stages", ("", "stage", "time", ""), map(_stage, pipeline.get("stages", []))),
+        _section("Data", ("", ""), _data(run.get("data") or {})),
+        "\n".join(f"- {_text(note)}" for note in pipeline.get("notes", [])),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what was made and from what: label and value, only what is known."""
+    pipeline, model, data = (run.get(key) or {} for key in ("pipeline", "model", "data"))
+    image, release, tests = pipeline.get("image") or {}, pipeline.get("release") or {}, run.get("tests") or {}
+    size = f" ({image['size_mb']:.0f} MB)" if image.get("size_mb") is not None else ""
+    found = {
+        "image": f"{image.get('reference') or image.get('digest')}{size}" if image else "",
+        "digest": image.get("digest") if image.get("reference") else "",
+        "release": ", ".join(f"{key} {value}" for key, value in release.items() if not isinstance(value, dict | list)),
+        "model": " ".join(str(model[key]) for key in ("name", "version") if model.get(key)),
+        "revision": pipeline.get("revision"),
+        "data": f"sha256:{str(data['sha256']).removeprefix('sha256:')}" if data.get("sha256") else "",
+        "tests": _tests(tests) if tests else "",
+        "gpu": pipeline.get("gpu"),
+    }
+    return [(label, str(value)) for label, value in found.items() if value]
+
+
+def threshold(gate: Mapping[str, Any]) -> str:
+    """Return a gate's bounds in words: ≥ 0.84, regression ≤ 0.005."""
+    bounds = (("≥", gate.get("min")), ("≤", gate.get("max")), ("regression ≤", gate.get("max_regression")))
+    return ", ".join(f"{sign} {measure(gate['metric'], bound)}" for sign, bound in bounds if bound is not None)
+
+
+def measure(metric: str, value: float | None) -> str:
+    """Return a metric's value with its unit, as its name tells it."""
+    if value is None:
+        return "–"
+    for ending, unit, digits in (("_ms", " ms", 2), ("_mb", " MB", 0), ("_per_s", "/s", 0)):
+        if metric.endswith(ending):
+            return f"{value:,.{digits}f}{unit}"
+    return number(value)
+
+
+def metrics(verdict: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return every measured metric, its value and the baseline's, the main ones first."""
+    values, baseline = verdict.get("metrics") or {}, verdict.get("baseline") or {}
+    order = [name for name in MAIN_METRICS if name in values]
+    order += sorted(name for name in values if name not in MAIN_METRICS)
+    return [(name, measure(name, values[name]), measure(name, baseline.get(name))) for name in order]
+
+
+def duration(seconds: float | None) -> str:
+    """Return 0.4 s, 12 s, 3 min 5 s or 2 h 4 min."""
+    if seconds is None:
+        return ""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _gate(gate: Mapping[str, Any]) -> tuple[str, ...]:
+    note = ", ".join(part for part in (gate.get("reason"), "" if gate.get("required", True) else "not required") if part)
+    mark = "⚠️" if gate["status"] == "failed" and not gate.get("blocks", True) else MARKS.get(gate["status"], "")
+    value, before = (measure(gate["metric"], gate.get(key)) for key in ("value", "baseline"))
+    return mark, f"`{_code(gate['metric'])}`", value, before, threshold(gate), _text(note)
+
+
+def _metrics(verdict: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    return ((f"`{_code(name)}`", value, before) for name, value, before in metrics(verdict))
+
+
+def _stage(stage: Mapping[str, Any]) -> tuple[str, ...]:
+    took = "cached" if stage.get("cached") else duration(stage.get("seconds"))
+    return MARKS.get(stage["status"], ""), _text(stage["stage"]), took, _text(stage.get("message") or "")
+
+
+def _data(data: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    if "rows" in data:
+        yield "rows", f"{data['rows']:,}"
+        yield "columns", str(len(data.get("columns", [])))
+    for violation in data.get("violations", [])[:10]:
+        yield "❌", _text(violation["message"])
+
+
+def _is_hint(stage: Mapping[str, Any]) -> bool:
+    return stage.get("status") == "failed" and bool(stage.get("hint"))
+
+
+def _tests(tests: Mapping[str, Any]) -> str:
+    kinds = (("passed", tests["passed"]), ("failed", tests["failed"]), ("skipped", tests["skipped"]))
+    return ", ".join(f"{count} {kind}" for kind, count in kinds if count) or "none"
+
+
+def _section(title: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    table = _table(head, rows)
+    return f"### {title}\n\n{table}" if table else ""
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *lines]) if lines else ""
+
+
+def _text(value: Any) -> str:
+    """Make any text one line that Markdown shows as it is, in a table too."""
+    line = " ".join(str(value).split())
+    for character in "\\`*_[]|":
+        line = line.replace(character, f"\\{character}")
+    return line.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _code(value: Any) -> str:
+    return " ".join(str(value).split()).replace("`", "'").replace("|", "\\|")

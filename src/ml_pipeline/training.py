@@ -1,0 +1,116 @@
+"""Training: the project's own command or the built-in trainer, in the CUDA PyTorch container."""
+
+import hashlib
+from dataclasses import dataclass
+
+import dagger
+from dagger import dag
+
+from ml_pipeline import data, dependencies, settings, sources
+from ml_pipeline.environments import with_pins, with_programs, with_torch
+from ml_pipeline.run import OUTPUT, Run
+
+SOURCE, ROWS, CONFIG, CHECKPOINTS = "/source", "/rows", "/settings.json", "/checkpoints"
+TRAINER = ("stages/train.py", "stages/tabular/**")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model's folder, and the rows that it has not seen."""
+
+    folder: dagger.Directory
+    version: str
+    runtime: str | None  # None: nothing in the folder can be served
+    rows: dagger.Directory  # train.parquet, holdout.parquet
+
+    @property
+    def signature(self) -> dagger.File:
+        return self.folder.file("model.json")
+
+
+async def train(run: Run) -> Trained:
+    """Split, train, and describe what came out; raise StageError where nothing usable did."""
+    rows = (await data.split(run)).output
+    device = await choose_device(run)
+    run.facts["gpu"] = device
+    container = await _environment(run)
+    if device == "cuda":
+        container = container.experimental_with_all_gp_us()
+    container = (
+        container.with_(with_programs(*TRAINER))
+        .with_new_file(CONFIG, settings.train(run.project, device))
+        .with_file(f"{ROWS}/train.parquet", rows.file("train.parquet"))
+        .with_mounted_cache(CHECKPOINTS, await _checkpoints(run, rows, device))
+        .with_env_variable("ML_DATA", f"{ROWS}/train.parquet")
+        .with_env_variable("ML_OUTPUT", OUTPUT)
+        .with_env_variable("ML_SEED", str(run.project.train.seed))
+        .with_env_variable("ML_DEVICE", device)
+        .with_env_variable("ML_CHECKPOINTS", CHECKPOINTS)
+    )
+    arguments = ["--config", CONFIG]
+    if run.project.train.command:
+        arguments += ["--command", run.project.train.command, "--workdir", SOURCE]
+    if run.environments.gpu == "on":
+        arguments += ["--gpu", "required"]
+    trained = await run.stage("train", container, "train", arguments)
+    return await _described(run, trained.output, rows)
+
+
+async def choose_device(run: Run) -> str:
+    """Return "cuda" or "cpu"; auto asks the engine.
+
+    on does not ask: training itself then says what it lacks.
+    """
+    if run.environments.gpu != "auto":
+        return "cuda" if run.environments.gpu == "on" else "cpu"
+    probe = (
+        dag.container()
+        .from_(run.environments.training_image)
+        .experimental_with_all_gp_us()
+        .with_exec(["nvidia-smi", "--list-gpus"])
+    )
+    try:
+        found = "GPU" in await probe.stdout()
+    except dagger.QueryError:  # no support in the engine, no driver on its machine, or no device
+        found = False
+    return "cuda" if found else "cpu"
+
+
+async def _environment(run: Run) -> dagger.Container:
+    container = run.environments.training()
+    if not run.project.train.command:
+        return container.with_(with_torch).with_(with_pins("model", "data", "training"))
+    pyproject = await sources.text(run.source, "pyproject.toml")
+    wanted = dependencies.runtime(await run.source.entries(), pyproject)
+    container = await dependencies.install("train", container, run.source, wanted)
+    return container.with_directory(SOURCE, sources.trained(run.source, run.project))
+
+
+async def _checkpoints(run: Run, rows: dagger.Directory, device: str) -> dagger.CacheVolume:
+    """One volume for each thing that can be resumed: other rows, code or settings are another run."""
+    key = hashlib.sha256(settings.train(run.project, device).encode())
+    key.update((await rows.file("train.parquet").digest()).encode())
+    if run.project.train.command:
+        key.update(run.project.train.command.encode())
+        key.update((await sources.trained(run.source, run.project).digest()).encode())
+    return dag.cache_volume(f"ml-pipeline-checkpoints-{key.hexdigest()[:24]}")
+
+
+async def _described(run: Run, folder: dagger.Directory, rows: dagger.Directory) -> Trained:
+    container = (
+        data.environment(run)
+        .with_(with_programs("stages/inspect_model.py"))
+        .with_new_file(CONFIG, settings.train(run.project, "cpu"))
+        .with_directory("/model", folder)
+        .with_file(f"{ROWS}/train.parquet", rows.file("train.parquet"))
+    )
+    arguments = ["--model", "/model", "--data", f"{ROWS}/train.parquet", "--config", CONFIG]
+    arguments += ["--name", run.project.name, "--output", OUTPUT]
+    described = await run.stage("inspect-model", container, "inspect_model", arguments)
+    signature = described.output.file("model.json")
+    return Trained(
+        folder.with_file("model.json", signature),
+        described.details["version"],
+        described.details["runtime"],
+        rows,
+    )
