@@ -1,5 +1,6 @@
 """Builds the Dagger and Kubernetes programs from their Go modules, into the state's bin folder."""
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -9,13 +10,15 @@ from lab.errors import LabError
 from lab.paths import BIN, DAGGER_VERSION, HERE, KUBERNETES_VERSION, STATE, files_below, fingerprint, write
 from lab.steps import run, temporary, timed
 
-# Go's caches would otherwise go to the user's home.
+_CONFIG = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+# Go's caches and counters would otherwise go to the user's home; the user's own settings count.
 GO = {
     "CGO_ENABLED": "0",
+    "GOENV": os.environ.get("GOENV") or str(_CONFIG / "go" / "env"),
+    "GOPATH": str(STATE / "go"),
     "GOCACHE": str(STATE / "go" / "build"),
     "GOMODCACHE": str(STATE / "go" / "mod"),
-    "GOENV": "off",
-    "GOTELEMETRY": "off",
+    "XDG_CONFIG_HOME": str(STATE / "go" / "config"),
 }
 TAGS = "-tags=dfexcludepatterns,dfparents"  # what BuildKit's own build sets
 CRDS = STATE / "crds"
@@ -118,6 +121,4 @@ def go_root() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    import os
-
     return os.environ | GO

@@ -69,33 +69,28 @@ def judge(
 
     `replicasets` and `pods` may hold others' too: owner references tell them apart.
     """
-    status, spec = deployment.get("status", {}), deployment["spec"]
-    current = live_replicaset(deployment, replicasets)
+    status, wanted = deployment.get("status", {}), deployment["spec"]["replicas"]
     if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
         return Progressing("the cluster has not taken it up")
-    conditions = {c["type"]: c for c in status.get("conditions", ())}
-    refused = conditions.get("ReplicaFailure", {})
-    if refused.get("status") == "True":
-        cause = f"the cluster creates no pod: {_line(refused.get('message'))}"
-        # A new namespace has no service account for a moment, and a quota waits for pods that end.
-        return Failed(cause, "change what forbids it (quota, pod security, admission)", patience_s=15)
-    if current is None:
-        return Progressing("no pod yet")
-    own = [p for p in pods if _owner(p) == current["metadata"]["uid"] and _lives(p)]
-    for pod in own:
-        problem = _problem(pod)
-        if problem:
-            return problem
-    stuck = conditions.get("Progressing", {})
-    if stuck.get("status") == "False" and stuck.get("reason") == "ProgressDeadlineExceeded":
-        return not_ready(own, spec["progressDeadlineSeconds"])
-    wanted = spec["replicas"]
+    own = newest_pods(deployment, replicasets, pods)
+    problem = (
+        _refused(deployment) or next(filter(None, map(_problem, own)), None) or _overdue(deployment, own)
+    )
+    if problem:
+        return problem
     counts = [status.get(key, 0) for key in ("updatedReplicas", "replicas", "availableReplicas")]
     ready = tuple(sorted(p["metadata"]["name"] for p in own if _is(p, "Ready")))
-    if counts == [wanted] * 3 and len(ready) == wanted:
+    current = live_replicaset(deployment, replicasets)
+    if current and counts == [wanted] * 3 and len(ready) == wanted:
         return Ready(current["metadata"]["name"], _revision(current), ready)
     old = counts[1] - counts[0]
     return Progressing(f"{len(ready)} of {wanted} pods ready" + (f", {old} old" if old > 0 else ""))
+
+
+def newest_pods(deployment: Object, replicasets: Sequence[Object], pods: Sequence[Object]) -> list[Object]:
+    """The pods of the newest revision that have not ended and are not told to end."""
+    current = live_replicaset(deployment, replicasets)
+    return [p for p in pods if current and _owner(p) == current["metadata"]["uid"] and _lives(p)]
 
 
 def not_ready(pods: Sequence[Object], seconds: float) -> Failed:
@@ -179,6 +174,25 @@ def template(entry: GoodRelease, replicasets: Sequence[Object]) -> dict[str, Any
     return {"metadata": metadata, "spec": found["spec"]}
 
 
+def _refused(deployment: Object) -> Failed | None:
+    condition = _condition(deployment, "ReplicaFailure")
+    if condition.get("status") != "True":
+        return None
+    # A new namespace has no service account for a moment, and a quota waits for pods that end.
+    return Failed(
+        f"the cluster creates no pod: {_line(condition.get('message'))}",
+        "change what forbids it (quota, pod security, admission)",
+        patience_s=15,
+    )
+
+
+def _overdue(deployment: Object, own: Sequence[Object]) -> Failed | None:
+    condition = _condition(deployment, "Progressing")
+    if condition.get("status") == "False" and condition.get("reason") == "ProgressDeadlineExceeded":
+        return not_ready(own, deployment["spec"]["progressDeadlineSeconds"])
+    return None
+
+
 def _problem(pod: Object) -> Failed | None:
     name = pod["metadata"]["name"]
     scheduled = _condition(pod, "PodScheduled")
@@ -209,8 +223,8 @@ def _crash(pod: str, ended: Object) -> Failed:
     return Failed(cause, "run the image by hand and mend its start", pod=pod)
 
 
-def _condition(pod: Object, kind: str) -> Object:
-    found: Object = next((c for c in pod.get("status", {}).get("conditions", ()) if c["type"] == kind), {})
+def _condition(thing: Object, kind: str) -> Object:
+    found: Object = next((c for c in thing.get("status", {}).get("conditions", ()) if c["type"] == kind), {})
     return found
 
 

@@ -165,9 +165,9 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 def _text(value: Any) -> str:
     """Make any text one line that Markdown shows as it is, in a table too."""
     line = " ".join(str(value).split())
-    for character in "\\`*_[]|":
+    for character in "\\`*|<":
         line = line.replace(character, f"\\{character}")
-    return line.replace("&", "&amp;").replace("<", "&lt;")
+    return line.replace("](", "]\\(")  # brackets alone, as in [tool.ml-pipeline], make no link
 
 
 def _code(value: Any) -> str:

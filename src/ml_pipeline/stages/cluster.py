@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import urllib3
 
@@ -38,12 +38,10 @@ class Cluster:
         """Connect to `api_server` where given, still checking the kubeconfig's own name in TLS."""
         self.namespace = namespace
         self.address = (api_server or access.server).rstrip("/")
-        url, own = urlsplit(self.address), urlsplit(access.server)
-        if url.scheme not in {"http", "https"} or not url.hostname:
-            raise StageFailure(f"--api-server {self.address!r} is no address", "write https://HOST:PORT")
-        self._prefix = url.path or own.path
+        url = _address(self.address)
+        self._prefix = url.path or urlsplit(access.server).path
         options: dict[str, Any] = {
-            "headers": {"Accept": "application/json"} | access.headers,
+            "headers": {"Accept": "application/json", **access.headers},
             "timeout": urllib3.Timeout(connect=5, read=30),
             "retries": urllib3.Retry(
                 total=4,
@@ -55,6 +53,9 @@ class Cluster:
                 raise_on_status=False,
             ),
         }
+        if access.insecure:
+            print("deploy: the kubeconfig switches TLS verification off")
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         if url.scheme == "http":
             self._pool = urllib3.HTTPConnectionPool(url.hostname, url.port, **options)
         else:
@@ -182,6 +183,16 @@ class Cluster:
                 f"the API server answers {code}: {message}", "try again when the cluster is well"
             )
         return Refused(f"the cluster refuses ({code}): {message}", "change what it names", code)
+
+
+def _address(text: str) -> SplitResult:
+    try:
+        url = urlsplit(text)
+        if url.scheme in {"http", "https"} and url.hostname and url.port != 0:
+            return url
+    except ValueError:
+        pass
+    raise StageFailure(f"--api-server {text!r} is no address", "write https://HOST:PORT")
 
 
 def _message(data: bytes) -> str:

@@ -16,12 +16,13 @@ from typing import Any
 
 import polars as pl
 
-from ml_pipeline.stages.kinds import kind_of
+from ml_pipeline.stages.dataset.kinds import kind_of
+from ml_pipeline.stages.dataset.schema import FIX, Violation, check, conform
+from ml_pipeline.stages.dataset.split import SET_HOLDOUT, require_classes, split_rows, write
+from ml_pipeline.stages.dataset.tables import Table, open_table, reason
+from ml_pipeline.stages.dataset.target import check_target, classes, require_columns
+from ml_pipeline.stages.names import nearest
 from ml_pipeline.stages.outcome import StageFailure, run_stage
-from ml_pipeline.stages.schema import FIX, Violation, check, conform
-from ml_pipeline.stages.split import SET_HOLDOUT, require_classes, split_rows, write
-from ml_pipeline.stages.tables import Table, nearest, open_table, reason
-from ml_pipeline.stages.target import check_target, classes, require_columns
 
 
 def validate(settings: dict[str, Any], folder: Path, output: Path) -> dict[str, Any]:

@@ -20,13 +20,12 @@ from typing import Any
 
 from ml_pipeline import manifests, rollout
 from ml_pipeline.manifests import Release
-from ml_pipeline.rollout import Failed, GoodRelease, Ready
-from ml_pipeline.stages.cluster import Cluster, Refused, Unreachable
+from ml_pipeline.rollout import GoodRelease, Ready
+from ml_pipeline.stages import rolling
+from ml_pipeline.stages.cluster import Cluster
 from ml_pipeline.stages.kubeconfig import read_kubeconfig
 from ml_pipeline.stages.outcome import StageFailure, run_stage
 
-POLL_S = 0.3
-BLIND_S = 30  # an API server that restarts is waited for this long
 STRATEGIES = ("rolling", "blue-green", "canary")
 
 
@@ -90,23 +89,21 @@ def release(cluster: Cluster, wanted: Release) -> dict[str, Any]:
     good = rollout.history(before)
     stood = before is not None and _is_good(cluster, wanted, before, good)
     try:
-        after = _apply(cluster, wanted)
+        after = rolling.apply(cluster, wanted)
         # The API server counts a Deployment's generation up when, and only when, its spec changes.
-        stood = (
-            stood
-            and before is not None
-            and after["metadata"]["generation"] == before["metadata"]["generation"]
-        )
-        ready, prediction = _settle(cluster, wanted), None
-        prediction = _predict(cluster, wanted, ready.pods[0])
+        stood = stood and before is not None and _generation(after) == _generation(before)
+        ready = rolling.settle(cluster, wanted)
+        prediction = rolling.predict(cluster, wanted, ready.pods[0])
+        _ignore_signals()
         newest = GoodRelease(ready.replicaset, wanted.image, wanted.version, wanted.replicas)
-        _write_history(cluster, wanted.name, good, rollout.remember(good, newest))
+        if rollout.remember(good, newest) != good:
+            rolling.write_history(cluster, wanted.name, rollout.remember(good, newest))
     except StageFailure as failure:
         _ignore_signals()
         if stood:
-            hint = f"{failure.hint}; nothing was changed, for it is what served before: `rollback` goes further back"
-            raise StageFailure(failure.cause, hint) from None
-        raise _undo(cluster, wanted, failure, good) from None
+            cause = f"{failure.cause}; nothing was changed, for this is the release that served before"
+            raise StageFailure(cause, f"{failure.hint}, or roll back") from None
+        raise rolling.undo(cluster, wanted, failure, good) from None
     action = "created" if before is None else "unchanged" if stood else "updated"
     return _record(action, wanted, ready, prediction, good[0].image if good else None)
 
@@ -130,12 +127,13 @@ def rollback(cluster: Cluster, wanted: Release) -> dict[str, Any]:
     )
     try:
         cluster.apply("deployments", manifests.deployment(target, rollout.template(back[0], replicasets)))
-        ready = _settle(cluster, target)
-        prediction = _predict(cluster, target, ready.pods[0])
-        _write_history(cluster, wanted.name, good, back)
+        ready = rolling.settle(cluster, target)
+        prediction = rolling.predict(cluster, target, ready.pods[0])
+        _ignore_signals()
+        rolling.write_history(cluster, wanted.name, back)
     except StageFailure as failure:
         _ignore_signals()
-        raise _undo(cluster, target, failure, good) from None
+        raise rolling.undo(cluster, target, failure, good) from None
     left = before["spec"]["template"]["spec"]["containers"][0]["image"]
     return _record("rolled-back", target, ready, prediction, left)
 
@@ -146,7 +144,7 @@ def status(cluster: Cluster, wanted: Release) -> dict[str, Any]:
     record: dict[str, Any] = {"action": "status", "name": wanted.name, "namespace": wanted.namespace}
     if found is None:
         return record | {"state": "absent", "good": []}
-    verdict = _judge(cluster, wanted.name)
+    verdict = rolling.judge(cluster, wanted.name)
     metadata = found["metadata"]
     return record | {
         "state": type(verdict).__name__.lower(),
@@ -169,159 +167,16 @@ def _refuse_foreign(found: dict[str, Any] | None, wanted: Release) -> None:
         )
 
 
+def _generation(deployment: dict[str, Any]) -> int:
+    generation: int = deployment["metadata"]["generation"]
+    return generation
+
+
 def _is_good(
     cluster: Cluster, wanted: Release, before: dict[str, Any], good: tuple[GoodRelease, ...]
 ) -> bool:
     live = rollout.live_replicaset(before, cluster.list("replicasets", manifests.selector(wanted.name)))
     return bool(live and good and good[0].replicaset == live["metadata"]["name"])
-
-
-def _apply(cluster: Cluster, wanted: Release) -> dict[str, Any]:
-    try:
-        cluster.apply("services", manifests.service(wanted))
-    except Refused as refused:
-        if refused.code != 404:
-            raise
-        cluster.create_namespace(manifests.namespace(wanted.namespace))
-        cluster.apply("services", manifests.service(wanted))
-    return cluster.apply("deployments", manifests.deployment(wanted))
-
-
-def _judge(cluster: Cluster, name: str) -> rollout.Progressing | Ready | Failed:
-    deployment = cluster.get("deployments", name)
-    if deployment is None:
-        return Failed("the Deployment was deleted meanwhile", "find out who deletes it")
-    labels = manifests.selector(name)
-    return rollout.judge(deployment, cluster.list("replicasets", labels), cluster.list("pods", labels))
-
-
-def _settle(cluster: Cluster, wanted: Release) -> Ready:
-    """Wait until the newest revision is whole. Raises StageFailure as soon as it will not be."""
-    started = seen = time.monotonic()
-    said, trouble, since = "", "", started
-    while True:
-        now = time.monotonic()
-        try:
-            verdict = _judge(cluster, wanted.name)
-            seen = now
-        except Unreachable:
-            if now - seen > BLIND_S:
-                raise
-            time.sleep(POLL_S)
-            continue
-        if isinstance(verdict, Ready):
-            return verdict
-        if isinstance(verdict, Failed):
-            if verdict.cause != trouble:
-                trouble, since = verdict.cause, now
-            if now - since >= verdict.patience_s:
-                raise _with_log(cluster, verdict)
-        else:
-            trouble = ""
-            if verdict.text != said:
-                said = verdict.text
-                print(f"deploy: {said}", flush=True)
-        if now - started > wanted.timeout_s:
-            pods = cluster.list("pods", manifests.selector(wanted.name))
-            late = verdict if isinstance(verdict, Failed) else rollout.not_ready(pods, now - started)
-            raise _with_log(cluster, late)
-        time.sleep(POLL_S)
-
-
-def _with_log(cluster: Cluster, failed: Failed) -> StageFailure:
-    line = cluster.last_log_line(failed.pod) if failed.pod else ""
-    return StageFailure(f"{failed.cause}; its last line: {line}" if line else failed.cause, failed.hint)
-
-
-def _predict(cluster: Cluster, wanted: Release, pod: str) -> dict[str, Any]:
-    """Ask the pod for its own example's prediction: {"request", "answer"}. Raises StageFailure."""
-    model = _ask(cluster, pod, "/model")
-    if not isinstance(model.get("example"), dict):
-        raise StageFailure(f"pod {pod}'s /model names no example", "build the image with build-image")
-    request = {"instances": [model["example"]]}
-    answer = _ask(cluster, pod, "/predict", request)
-    predictions = answer.get("predictions")
-    if not isinstance(predictions, list) or len(predictions) != 1 or predictions[0] is None:
-        said = json.dumps(answer)[:200]
-        raise StageFailure(
-            f"pod {pod} answers /predict with no prediction: {said}", "mend the model's server"
-        )
-    about = answer.get("model")
-    version = about.get("version") if isinstance(about, dict) else None
-    if wanted.version and version != wanted.version:
-        cause = f"pod {pod} answers as model version {version}, and {wanted.version} was released"
-        raise StageFailure(cause, "release the image of that version")
-    return {"request": request, "answer": answer}
-
-
-def _ask(cluster: Cluster, pod: str, path: str, body: Any = None) -> dict[str, Any]:
-    for attempt in range(4):
-        try:
-            code, data = cluster.ask(pod, manifests.PORT, path, body)
-        except Unreachable:  # a proxy on the way may be a moment late
-            if attempt == 3:
-                raise
-            code = 503
-        if code != 503:
-            break
-        time.sleep(0.5)
-    text = " ".join(data.decode(errors="replace").split())
-    try:
-        answer = json.loads(text)
-    except ValueError:
-        answer = None
-    if code != 200 or not isinstance(answer, dict):
-        raise StageFailure(
-            f"pod {pod} answers {code} to {path}: {text[:200]}", "run the image by hand and ask it the same"
-        )
-    return answer
-
-
-def _write_history(
-    cluster: Cluster, name: str, old: tuple[GoodRelease, ...], new: tuple[GoodRelease, ...]
-) -> None:
-    if new != old:
-        cluster.annotate("deployments", name, rollout.annotation(new))
-
-
-def _undo(
-    cluster: Cluster, wanted: Release, failure: StageFailure, good: tuple[GoodRelease, ...]
-) -> StageFailure:
-    """Go back to the last good release, or to nothing where there is none; say what came of it."""
-    print(f"deploy: {failure.cause}; undoing", flush=True)
-    details = {"action": "undone", "name": wanted.name, "namespace": wanted.namespace, "image": wanted.image}
-    try:
-        replicasets = cluster.list("replicasets", manifests.selector(wanted.name))
-        kept = rollout.kept(good, replicasets)
-        if kept:
-            last = kept[0]
-            old = dataclasses.replace(wanted, image=last.image, version=last.version, replicas=last.replicas)
-            cluster.apply("deployments", manifests.deployment(old, rollout.template(last, replicasets)))
-            _settle(cluster, dataclasses.replace(old, timeout_s=max(60, wanted.timeout_s)))
-            outcome, details["serving"] = f"undone, the old release ({old.digest}) is serving", last.image
-        else:
-            _delete(cluster, wanted.name)
-            outcome, details["serving"] = (
-                "undone, and as no release was good before it nothing is serving",
-                "",
-            )
-    except StageFailure as second:
-        outcome, details["action"] = f"the undo failed too: {second.cause}", "broken"
-        return StageFailure(
-            f"{failure.cause}; {outcome}", "run the same call again when the cluster is well", details
-        )
-    return StageFailure(f"{failure.cause}; {outcome}", failure.hint, details)
-
-
-def _delete(cluster: Cluster, name: str) -> None:
-    """Delete Deployment and Service; a namespace stays, for others may use it by now."""
-    cluster.delete("services", name)
-    cluster.delete("deployments", name)
-    deadline = time.monotonic() + manifests.GRACE_S + 30
-    while cluster.get("deployments", name) is not None:
-        if time.monotonic() > deadline:
-            raise StageFailure(f"the pods of {name} do not end", "look at their node")
-        time.sleep(POLL_S)
 
 
 def _record(

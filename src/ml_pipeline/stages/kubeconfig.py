@@ -3,6 +3,7 @@
 import base64
 import binascii
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import urllib3
 import yaml
 
 from ml_pipeline.stages.outcome import StageFailure
 
-PASS_ONE = "pass --kubeconfig=file://… with a current context"
+PASS_ONE = "pass --kubeconfig=file://… with a current context"  # noqa: S105 - no password
 EMBED = "embed what it refers to: kubectl config view --raw --flatten --minify"
 
 
@@ -53,7 +53,7 @@ def read_kubeconfig(path: Path) -> Access:
         cluster = _named(document, "clusters", "cluster", context.get("cluster"))
         user = _named(document, "users", "user", context.get("user"))
         return _access(cluster, user, path.parent)
-    except (AttributeError, TypeError):
+    except (AttributeError, TypeError, ValueError):
         raise _not_one("its parts are not of a kubeconfig's shape") from None
 
 
@@ -68,8 +68,9 @@ def _named(document: Mapping[str, Any], section: str, key: str, name: str | None
 
 
 def _access(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> Access:
-    server = cluster.get("server")
-    if not server or urlsplit(server).scheme not in {"http", "https"}:
+    server = str(cluster.get("server") or "")
+    url = urlsplit(server)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.port == 0:
         raise _not_one("its cluster has no server's address")
     if "proxy-url" in cluster:
         raise StageFailure("the kubeconfig goes through a proxy (proxy-url)", "pass one that does not")
@@ -82,16 +83,19 @@ def _access(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -
             )
     headers = {}
     token = user.get("token") or _file(user, "tokenFile", folder).decode().strip()
+    if token and not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise _not_one("its token holds what no header can")  # the client would quote it
     if token:
         headers["Authorization"] = f"Bearer {token}"
     elif "username" in user:
-        headers |= urllib3.make_headers(basic_auth=f"{user['username']}:{user.get('password', '')}")
+        password = f"{user['username']}:{user.get('password', '')}"
+        headers["Authorization"] = f"Basic {base64.b64encode(password.encode()).decode()}"
     authority = _data(cluster, "certificate-authority", folder)
     certificate = _data(user, "client-certificate", folder)
     key_pem = _data(user, "client-key", folder)
     return Access(
         server=server.rstrip("/"),
-        server_name=cluster.get("tls-server-name") or urlsplit(server).hostname or "",
+        server_name=cluster.get("tls-server-name") or url.hostname,
         authority=authority.decode() or None,
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         certificate=certificate + b"\n" + key_pem if certificate else None,
@@ -104,7 +108,7 @@ def _data(section: Mapping[str, Any], key: str, folder: Path) -> bytes:
     if not encoded:
         return _file(section, key, folder)
     try:
-        return base64.b64decode(encoded, validate=True)
+        return base64.b64decode("".join(encoded.split()), validate=True)
     except binascii.Error:
         raise _not_one(f"its {key}-data is not base64") from None
 
@@ -113,7 +117,7 @@ def _file(section: Mapping[str, Any], key: str, folder: Path) -> bytes:
     if not section.get(key):
         return b""
     try:
-        return (folder / section[key]).read_bytes()
+        return (folder / str(section[key])).read_bytes()
     except OSError:
         raise StageFailure(
             f"the kubeconfig's {key} is the file {section[key]}, which is not here", EMBED
@@ -133,14 +137,12 @@ def tls(access: Access) -> ssl.SSLContext:
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if access.insecure:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-            print("deploy: the kubeconfig switches TLS verification off")
         if access.certificate:
             # OpenSSL wants a file; this one is in memory only.
             file = os.memfd_create("client")
             os.write(file, access.certificate)
             context.load_cert_chain(f"/proc/self/fd/{file}")
             os.close(file)
-    except ssl.SSLError:
+    except (ssl.SSLError, ValueError):
         raise _not_one("a certificate or key in it is not PEM") from None
     return context

@@ -5,9 +5,10 @@ from typing import Any
 
 import polars as pl
 
-from ml_pipeline.stages.kinds import DTYPES, kind_of, parsed, plain
+from ml_pipeline.stages.dataset.kinds import DTYPES, kind_of, parsed, plain
+from ml_pipeline.stages.dataset.tables import Table
+from ml_pipeline.stages.names import nearest
 from ml_pipeline.stages.outcome import StageFailure
-from ml_pipeline.stages.tables import Table, nearest
 
 EXAMPLES = 5  # rows and values that a violation shows
 FIX = "fix the data or the schema under [tool.ml-pipeline.data.columns]"

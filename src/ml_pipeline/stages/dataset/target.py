@@ -5,10 +5,10 @@ from typing import Any
 
 import polars as pl
 
-from ml_pipeline.stages.kinds import kind_of
+from ml_pipeline.stages.dataset.kinds import kind_of
+from ml_pipeline.stages.dataset.schema import Violation, broken
+from ml_pipeline.stages.names import nearest
 from ml_pipeline.stages.outcome import StageFailure
-from ml_pipeline.stages.schema import Violation, broken
-from ml_pipeline.stages.tables import nearest
 
 SET_TARGET = "set target under [tool.ml-pipeline.data]"
 

@@ -1,7 +1,6 @@
 """Find and open the table that a project names: Parquet or CSV; a file, a folder or a glob."""
 
 import csv
-import difflib
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from ml_pipeline.stages.names import nearest
 from ml_pipeline.stages.outcome import StageFailure
 
 _MAGIC = b"PAR1"
@@ -27,17 +27,6 @@ class Table:
     files: tuple[str, ...]
     digest: str  # sha256 over each file's name and bytes
     text: bool
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The end of a sentence on a name that is not there: what was probably meant."""
-    known = list(names)
-    lower = {other.lower(): other for other in reversed(known)}
-    close = [lower[match] for match in difflib.get_close_matches(name.lower(), list(lower), 3, 0.6)]
-    if close:
-        return "did you mean " + " or ".join(repr(other) for other in close) + "?"
-    shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
-    return f"there are: {shown}" if known else "there are none"
 
 
 def reason(error: Exception) -> str:

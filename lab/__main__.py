@@ -1,0 +1,56 @@
+"""A real Dagger engine, image registry and Kubernetes node on one bare Linux machine.
+
+For machines with no container engine: everything is built from its Go modules or installed
+from Debian's packages, and runs as plain processes. Needs root, Go and apt.
+
+  python3 -m lab up            build what is missing; start the registry and the engine
+  python3 -m lab up --cluster  also start Kubernetes (etcd, control plane, one node) with Argo Rollouts
+  python3 -m lab env           print the variables that clients need: eval "$(python3 -m lab env)"
+  python3 -m lab down          end every process, and take back every mount, bridge and rule
+
+The state stays in ~/.cache/lab (LAB_STATE moves it), so a second `up` takes seconds.
+"""
+
+import argparse
+import shlex
+import sys
+
+from lab import lifecycle
+from lab.errors import LabError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return 0, or 1 with one line on stderr that says why and what to do."""
+    parser = argparse.ArgumentParser(
+        prog="python3 -m lab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="build what is missing, start what does not run")
+    up.add_argument("--cluster", action="store_true", help="Kubernetes and Argo Rollouts, too")
+    up.add_argument(
+        "--gpu-recorder",
+        action="store_true",
+        help="switch the engine's GPU support on, with a recorder in the place of NVIDIA's hook: no GPU is there",
+    )
+    commands.add_parser("env", help="print the variables that clients need, for eval")
+    commands.add_parser("down", help="end everything; the state stays")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "env":
+            for name, value in lifecycle.environment().items():
+                print(f"export {name}={value if name == 'PATH' else shlex.quote(value)}")
+        elif options.command == "down":
+            lifecycle.down()
+        else:
+            lifecycle.up(cluster=options.cluster, gpu_recorder=options.gpu_recorder)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("lab: interrupted; the next up goes on from here, and down ends what runs", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

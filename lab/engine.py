@@ -1,0 +1,123 @@
+"""The registry and the Dagger engine."""
+
+import http.client
+import os
+import subprocess
+from pathlib import Path
+
+from lab import checks, images, network, packages, paths, tools
+from lab.paths import BIN, CNI, ENGINE_CIDR, ENGINE_NETWORK, ENGINE_SOCKET, REGISTRY, STATE, install, render
+from lab.processes import Service, running, start, stop, wait_until
+from lab.steps import say
+
+PLUGINS = ("bridge", "loopback", "firewall", "host-local", "portmap")
+GPU = STATE / "gpu"
+SWITCH = "_EXPERIMENTAL_DAGGER_GPU_SUPPORT"
+# The engine has this path built in, and calls it before a container that asked for GPUs.
+HOOK = Path("/usr/bin/nvidia-container-runtime-hook")
+HOOK_SCRIPT = """\
+#!/bin/sh
+# Notes which GPUs a container asked for: that proves the request, and nothing more.
+bundle=$(sed -n 's/.*"bundle":"\\([^"]*\\)".*/\\1/p')
+grep -o 'NVIDIA_VISIBLE_DEVICES=[^"]*' "$bundle/config.json" >> @LOG@
+exit 0
+"""
+
+
+def client_variables() -> dict[str, str]:
+    """Return what `dagger` and `kubectl` need in their environment, PATH apart."""
+    return {
+        "_EXPERIMENTAL_DAGGER_RUNNER_HOST": f"unix://{ENGINE_SOCKET}",
+        "DO_NOT_TRACK": "1",
+        "DAGGER_NO_NAG": "1",
+        "KUBECONFIG": str(paths.KUBECONFIG),
+        # What these clients would write to the user's home.
+        "KUBECACHEDIR": str(STATE / "client" / "kube"),
+        "XDG_STATE_HOME": str(STATE / "client" / "state"),
+    }
+
+
+def start_registry() -> None:
+    """Start the registry, and see that the base images are in it."""
+    config = render("registry.yml", STATE / "registry.yml")
+    service = Service(
+        "registry", (str(packages.program("docker-registry")), "serve", str(config)), files=(config,)
+    )
+    if not running(service):
+        checks.port(5000, "the registry")
+    if start(service):
+        say(f"registry on {REGISTRY}")
+    wait_until("the registry", registry_answers, service)
+    images.push_python()
+
+
+def registry_answers() -> bool:
+    """Ask the registry for its API's root."""
+    try:
+        connection = http.client.HTTPConnection(REGISTRY, timeout=5)
+        connection.request("GET", "/v2/")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def start_engine(*, gpu_recorder: bool) -> None:
+    """Start the engine. One that runs with the recorder keeps it until the lab goes down."""
+    _install_programs()
+    content = images.sdk_content()
+    plain, recording = _service(content, gpu_recorder=False), _service(content, gpu_recorder=True)
+    now = {process.settings for process in running(plain)}
+    if gpu_recorder and now == {plain.settings}:
+        say("the engine runs without the GPU recorder: it is started again, and calls in progress end")
+        stop([plain.name])
+    service = recording if gpu_recorder or now == {recording.settings} else plain
+
+    def prepare() -> None:
+        images.use_content(content)
+        ENGINE_SOCKET.unlink(missing_ok=True)
+        network.clean(network.ENGINE)
+
+    if start(service, prepare):
+        say(f"engine {paths.DAGGER_VERSION}{' with the GPU recorder' if service is recording else ''}")
+    wait_until("the engine", engine_answers, service)
+
+
+def engine_answers() -> bool:
+    """Open a session, as any client does."""
+    command = [str(BIN / "dagger"), "--progress=plain", "core", "version"]
+    environment = os.environ | client_variables()
+    return subprocess.run(command, capture_output=True, env=environment, cwd="/", check=False).returncode == 0
+
+
+def _service(content: Path, *, gpu_recorder: bool) -> Service:
+    config = render("engine.toml", STATE / "engine.toml")
+    # The engine wants a cgroup v2 tree, and rewrites /etc/resolv.conf for its containers.
+    isolation: dict[str, object] = {"private": ["/etc", "/run", "/var"], "cgroup2": True}
+    env = images.sdk_variables(content)
+    if gpu_recorder:
+        folder = GPU / "hook"
+        script = HOOK_SCRIPT.replace("@LOG@", str(GPU / "requests.log"))
+        paths.write(folder / HOOK.name, script, mode=0o755)
+        isolation["over"] = {str(folder): str(HOOK.parent)}
+        env[SWITCH] = "1"
+    command = (
+        str(BIN / "engine"), "--config", str(config), "--root", str(STATE / "engine"),
+        "--oci-cni-binary-dir", str(CNI / "bin"),
+        "--network-name", ENGINE_NETWORK, "--network-cidr", ENGINE_CIDR,
+    )  # fmt: skip
+    return Service(
+        "engine", command, env=env, isolation=isolation, files=(config,), version=tools.ENGINE.version
+    )
+
+
+def _install_programs() -> None:
+    """Put what the engine calls by fixed paths in place (go/engine/consts), and the CNI plugins."""
+    install(packages.program("runc"), BIN / "runc")
+    install(BIN / "init", BIN / "dagger-init")
+    for plugin in PLUGINS:
+        install(Path("/usr/lib/cni") / plugin, CNI / "bin" / plugin)
+    install(BIN / "dnsname", CNI / "bin" / "dnsname")
+
+

@@ -1,0 +1,110 @@
+"""The images that the lab supplies: a Python base for everyone, the engine's SDKs, a pod's pause.
+
+The registry stands in for docker.io: its Python images are Debian's Python under the official
+names that modules ask for.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from lab import oci, packages, tools
+from lab.paths import BIN, HERE, REGISTRY, STATE, files_below, fingerprint, link, replace_folder
+from lab.steps import run, temporary, timed
+
+SUITE = "trixie"  # its Python is 3.13
+INCLUDED = "ca-certificates,python3,python3-venv,python3-pip,git"
+PYTHON_NAMES = ("library/python:3.13-slim", "pytorch/pytorch:2.9.0-cuda12.8-cudnn9-runtime")
+PAUSE_NAME = "pause:lab"
+PYTHON_SDK = HERE / "sdk" / "python"
+CONTENT = STATE / "content"  # where go/engine/consts says that it is
+GO_ENVIRONMENT = {"GOPATH": "/go", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod", "GONOSUMDB": "*"}
+
+
+def python() -> Path:
+    """Return the layout of the Python image, made by debootstrap where it is not there."""
+    key = hashlib.sha256(f"{SUITE} {INCLUDED}".encode()).hexdigest()[:16]
+    layout = STATE / "layouts" / f"python-{key}"
+    if layout.exists():
+        return layout
+    with timed("making the Python image from Debian's packages, about a minute"), temporary("python") as made:
+        root = made / "root"
+        run(
+            ["debootstrap", "--variant=minbase", f"--include={INCLUDED}", SUITE, root, packages.debian_mirror()],
+            log="debootstrap", what="debootstrap", contained=True,
+        )  # fmt: skip
+        (root / "usr/bin/python").symlink_to("python3")
+        for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
+            marker.unlink()
+        shutil.rmtree(root / "var/lib/apt/lists", ignore_errors=True)
+        for package in root.glob("var/cache/apt/archives/*.deb"):
+            package.unlink()
+        oci.write_layout(made / "layout", [oci.pack(root, made / "layer.tar.gz")])
+        replace_folder(made / "layout", layout)
+    return layout
+
+
+def push_python() -> None:
+    """See that the registry has the Python image under each name."""
+    for name in PYTHON_NAMES:
+        oci.push(python(), REGISTRY, name)
+
+
+def push_pause() -> None:
+    """See that the registry has the image that holds a pod's namespaces open."""
+    layout = STATE / "layouts" / f"pause-{tools.CLUSTER.version}"
+    if not layout.exists():
+        with temporary("pause") as made:
+            root = made / "root"
+            root.mkdir()
+            shutil.copy2(BIN / "pause", root / "pause")
+            layer = oci.pack(root, made / "layer.tar.gz", root_owned=True)
+            oci.write_layout(made / "layout", [layer], entrypoint="/pause")
+            replace_folder(made / "layout", layout)
+    oci.push(layout, REGISTRY, PAUSE_NAME)
+
+
+def sdk_content() -> Path:
+    """Return the folder with the engine's built-in content: the Go and Python SDKs' images."""
+    base = python()
+    key = fingerprint(
+        PYTHON_SDK, files_below(PYTHON_SDK), tools.ENGINE.version, base.name, str(sorted(GO_ENVIRONMENT.items()))
+    )
+    content = STATE / "contents" / key
+    if content.exists():
+        return content
+    with timed("making the SDKs' images"), temporary("sdk") as made:
+        root = made / "go"
+        (root / "usr/local/bin").mkdir(parents=True)
+        run(["cp", "-a", tools.go_root(), root / "usr/local/go"], log="images", what="copying Go")
+        shutil.copy2(BIN / "codegen", root / "usr/local/bin/codegen")
+        for folder in ("go/pkg/mod", "root/.cache/go-build"):
+            (root / folder).mkdir(parents=True)
+        (root / "root").chmod(0o700)
+        layer = oci.pack(root, made / "go.tar.gz", root_owned=True)
+        oci.write_layout(made / "go-sdk", [*oci.layers_of(base), layer], env=GO_ENVIRONMENT)
+        runtime = oci.pack(PYTHON_SDK, made / "python.tar.gz", root_owned=True)
+        oci.write_layout(made / "python-sdk", [runtime])
+        oci.merge_layouts([made / "go-sdk", made / "python-sdk"], made / "content")
+        (made / "content" / "go").write_text(oci.digest_of(made / "go-sdk"))
+        (made / "content" / "python").write_text(oci.digest_of(made / "python-sdk"))
+        replace_folder(made / "content", content)
+    return content
+
+
+def sdk_variables(content: Path) -> dict[str, str]:
+    """Return the variables by which the engine finds the SDKs in its content."""
+    return {
+        "DAGGER_GO_SDK_MANIFEST_DIGEST": (content / "go").read_text(),
+        "DAGGER_PYTHON_SDK_MANIFEST_DIGEST": (content / "python").read_text(),
+    }
+
+
+def use_content(content: Path) -> None:
+    """Put content where the engine that starts next looks for it, and drop what an older one had."""
+    if CONTENT.is_dir() and not CONTENT.is_symlink():
+        shutil.rmtree(CONTENT)
+    link(content, CONTENT)
+    for other in content.parent.iterdir():
+        if other != content:
+            shutil.rmtree(other, ignore_errors=True)

@@ -1,0 +1,116 @@
+"""Up and down: in what order, under one lock, and with nothing left behind."""
+
+import contextlib
+import fcntl
+import os
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab import cgroups, checks, cluster, engine, images, network, packages, paths, processes, tools
+from lab.errors import LabError
+from lab.paths import BIN, LINK, LOGS, STATE, TEMPORARY
+from lab.steps import say
+
+
+def environment() -> dict[str, str]:
+    """Return the variables for clients, PATH as text for a shell to expand."""
+    return {"PATH": f"{shlex.quote(str(BIN))}:$PATH", **engine.client_variables()}
+
+
+def up(*, cluster: bool, gpu_recorder: bool) -> None:
+    """Build what is missing and start what does not run. Raises LabError with what to do."""
+    start = time.monotonic()
+    checks.machine(STATE)
+    built = tools.ENGINE.built and (tools.CLUSTER.built or not cluster)
+    names = {process.service for process in processes.found()}
+    if "engine" not in names:
+        checks.disk(STATE, checks.free_bytes(STATE), built=built)
+    for folder in (BIN, LOGS):
+        folder.mkdir(parents=True, exist_ok=True)
+    with _lock():
+        _link()
+        _empty_temporary()
+        packages.install(packages.ENGINE + (packages.CLUSTER if cluster else []))
+        tools.build(tools.ENGINE)
+        if cluster:
+            tools.build(tools.CLUSTER)
+        images.python()
+        engine.start_registry()
+        engine.start_engine(gpu_recorder=gpu_recorder)
+        if cluster:
+            _start_cluster()
+    say(f"up, in {time.monotonic() - start:.1f} s; for clients: eval \"$(python3 -m lab env)\"")
+
+
+def _start_cluster() -> None:
+    cluster.start_cluster()
+
+
+def down() -> None:
+    """End every process of this lab and take back what it did to the machine; the state stays."""
+    if os.geteuid() != 0:
+        raise LabError("needs root, to end root's processes; run it as root")
+    if not STATE.exists():
+        return
+    with _lock():
+        # Nodes first: what they ask the API server for need not be answered any more.
+        processes.stop(cluster.ON_NODE, grace_s=0)
+        processes.stop(cluster.CONTROL_PLANE, grace_s=5)
+        processes.stop([process.service for process in processes.found()])
+        for each in (network.PODS, network.ENGINE):
+            if shutil.which("iptables-save") and shutil.which("ip"):
+                network.clean(each)
+        cgroups.remove()
+        _unmount()
+        for path in (paths.ENGINE_SOCKET, LINK):
+            if path.is_symlink() or path.is_socket():
+                path.unlink()
+        for folder in (TEMPORARY, STATE / "private"):
+            shutil.rmtree(folder, ignore_errors=True)
+    say("down")
+
+
+@contextlib.contextmanager
+def _lock() -> Iterator[None]:
+    """Let one `up` or `down` at a time change this state; the kernel frees it when the holder ends."""
+    with (STATE / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            say(f"another up or down is at work (pid {file.read().strip() or 'unknown'}); waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _link() -> None:
+    """Point /run/lab here, for people; the engine has its own /run, with its own link."""
+    if LINK.exists() and not LINK.is_symlink():
+        raise LabError(f"{LINK} is there and is no link; remove it")
+    if LINK.is_symlink() and LINK.readlink() != STATE and (LINK / "engine.sock").exists():
+        raise LabError(f"the lab in {LINK.readlink()} is up; take it down first: LAB_STATE={LINK.readlink()}")
+    paths.link(STATE, LINK)
+
+
+def _empty_temporary() -> None:
+    """Drop what a killed `up` left half made; a service's own temporary folder stays while it runs."""
+    names = {process.service for process in processes.found()}
+    if TEMPORARY.exists():
+        for folder in TEMPORARY.iterdir():
+            if folder.name not in names:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unmount() -> None:
+    """Take back mounts in the state, of which an interrupted tool may leave some."""
+    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+        point = Path(line.split()[4])
+        if point != STATE and point.is_relative_to(STATE):
+            subprocess.run(["umount", "-l", str(point)], capture_output=True, check=False)

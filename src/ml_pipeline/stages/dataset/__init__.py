@@ -1,0 +1,1 @@
+"""What the data stage does, by noun: tables, kinds, schema, target, split."""

@@ -1,0 +1,78 @@
+"""A run as JUnit XML, for the tests tab of GitHub, GitLab and the rest."""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from typing import Any
+
+from ml_pipeline import summary
+
+# What XML 1.0 can't hold, such as the escape sequences of a coloured terminal.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def document(run: Mapping[str, Any], own: ET.Element | None) -> bytes:
+    """Return suites of the stages and the gates, and after them the project's own ones."""
+    root = ET.Element("testsuites", name="ml-pipeline")
+    _add(root, "stages", [_stage(stage) for stage in (run.get("pipeline") or {}).get("stages", [])])
+    _add(root, "gates", [_gate(gate) for gate in (run.get("verdict") or {}).get("gates", [])])
+    if own is not None:
+        root.extend(suites(own))
+    ET.indent(root)
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text
+
+
+def suites(own: ET.Element) -> list[ET.Element]:
+    """Return the test suites of a JUnit document, whether or not it wraps them in <testsuites>."""
+    return [own] if own.tag == "testsuite" else own.findall("testsuite")
+
+
+def totals(own: ET.Element) -> dict[str, Any]:
+    """Return how many of a JUnit document's tests passed, failed and were skipped, and who failed."""
+    cases = [case for suite in suites(own) for case in suite.iter("testcase")]
+    failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    skipped = sum(case.find("skipped") is not None for case in cases)
+    return {
+        "passed": len(cases) - len(failed) - skipped,
+        "failed": len(failed),
+        "skipped": skipped,
+        "seconds": sum(float(case.get("time") or 0) for case in cases),
+        "failures": [f"{case.get('classname', '')}::{case.get('name', '')}".removeprefix("::") for case in failed],
+    }
+
+
+def _add(root: ET.Element, name: str, cases: list[ET.Element]) -> None:
+    if not cases:
+        return
+    suite = ET.SubElement(root, "testsuite", name=name, tests=str(len(cases)), errors="0")
+    suite.set("failures", str(sum(case.find("failure") is not None for case in cases)))
+    suite.set("skipped", str(sum(case.find("skipped") is not None for case in cases)))
+    suite.set("time", f"{sum(float(case.get('time', '0')) for case in cases):.3f}")
+    suite.extend(cases)
+
+
+def _stage(stage: Mapping[str, Any]) -> ET.Element:
+    case = ET.Element("testcase", classname="pipeline", name=_clean(stage["stage"]))
+    case.set("time", f"{stage.get('seconds') or 0:.3f}")
+    message = "; ".join(part for part in (stage.get("message"), stage.get("hint")) if part)
+    if stage["status"] == "failed":
+        ET.SubElement(case, "failure", message=_clean(message), type="StageFailure")
+    elif stage["status"] != "passed":
+        ET.SubElement(case, "skipped", message=_clean(message or stage["status"]))
+    return case
+
+
+def _gate(gate: Mapping[str, Any]) -> ET.Element:
+    case = ET.Element("testcase", classname="gate", name=_clean(gate["metric"]), time="0")
+    bounds = summary.threshold(gate)
+    message = f"{gate['metric']} {gate['reason'] or summary.measure(gate['metric'], gate['value'])} ({bounds})"
+    if gate["blocks"]:
+        ET.SubElement(case, "failure", message=_clean(message), type="GateFailure")
+    elif gate["status"] != "passed":  # not required: told, and nothing stopped
+        ET.SubElement(case, "skipped", message=_clean(f"not required: {message}"))
+    return case
+
+
+def _clean(text: Any) -> str:
+    return _FORBIDDEN.sub("�", str(text))

@@ -1,0 +1,1 @@
+"""What `serve` and `predict` share: the signature, columns in, the protocols, the figures."""

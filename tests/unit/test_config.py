@@ -1,0 +1,159 @@
+"""The configuration: what is read, and the one line that each mistake gets."""
+
+import pytest
+
+from ml_pipeline import config
+from ml_pipeline.errors import ConfigError
+
+MINIMAL = """
+name = "wine"
+task = "classification"
+[data]
+path = "wine.csv"
+target = "cultivar"
+"""
+
+
+def test_defaults_of_a_minimal_project() -> None:
+    project = config.parse(None, MINIMAL)
+    assert project.data.holdout == 0.2
+    assert project.train.command is None
+    assert project.serve.runtime == "onnx"
+    assert project.deploy == config.Deploy(namespace="default", replicas=2, strategy="rolling")
+    assert dict(project.gates) == {}
+
+
+def test_pyproject_holds_the_same_keys_under_tool() -> None:
+    text = MINIMAL.replace("[data]", "[tool.ml-pipeline.data]")
+    assert config.parse(f"[tool.ml-pipeline]{text}", None) == config.parse(None, MINIMAL)
+
+
+def test_every_section_is_read() -> None:
+    project = config.parse(
+        None,
+        MINIMAL
+        + """
+        positive = 1
+        holdout = "test.csv"
+        exclude = ["id"]
+        [data.columns.age]
+        type = "integer"
+        min = 17
+        nullable = false
+        allowed = [1, 2]
+        [train]
+        command = "python -m wine.train"
+        config = {epochs = 20, layers = [8, 8]}
+        [gates]
+        accuracy = {min = 0.9, max_regression = 0.01}
+        latency_p95_ms = {max = 20, required = false}
+        [serve]
+        runtime = false
+        [deploy]
+        replicas = 3
+        strategy = "canary"
+        """,
+    )
+    assert project.data.columns["age"] == config.Column(
+        type="integer", min=17, nullable=False, allowed=(1, 2)
+    )
+    assert project.train.config == {"epochs": 20, "layers": [8, 8]}
+    assert project.gates["accuracy"] == config.Gate(min=0.9, max_regression=0.01)
+    assert project.serve.runtime is False
+    assert project.deploy.replicas == 3
+
+
+@pytest.mark.parametrize(
+    ("addition", "message"),
+    [
+        ("[trian]", "config: ml-pipeline.toml: unknown key 'trian'; did you mean 'train'?"),
+        ("tagret = 'x'", "config: ml-pipeline.toml: unknown key 'tagret' in [data]; did you mean 'target'?"),
+        (
+            "[data.columns.age]\nmaximum = 3",
+            "config: ml-pipeline.toml: unknown key 'maximum' in [data.columns.age]; did you mean 'max'?",
+        ),
+        (
+            "[deploy]\nreplicas = 'two'",
+            'config: ml-pipeline.toml: deploy.replicas is "two", a string; write an integer',
+        ),
+        (
+            "[deploy]\nreplicas = true",
+            "config: ml-pipeline.toml: deploy.replicas is true; write an integer",
+        ),
+        (
+            "[deploy]\nstrategy = 'big-bang'",
+            'config: ml-pipeline.toml: deploy.strategy is "big-bang", a string; '
+            'write "rolling" or "blue-green" or "canary"',
+        ),
+        (
+            "[serve]\nruntime = true",
+            'config: ml-pipeline.toml: serve.runtime is true; write "onnx" or "python" or false',
+        ),
+        ("sensitive = 'sex'", 'config: ml-pipeline.toml: data.sensitive is "sex", a string; write a list'),
+        (
+            "exclude = [1]",
+            "config: ml-pipeline.toml: data.exclude[0] is 1, an integer; write a string",
+        ),
+        (
+            "[gates]\naccuracy = 0.9",
+            "config: ml-pipeline.toml: gates.accuracy is 0.9, a number; write a table",
+        ),
+        (
+            "[gates]\naccuracy = {}",
+            "config: ml-pipeline.toml: gates.accuracy has no bound; give it min, max or max_regression",
+        ),
+        (
+            "[gates]\naccuracy = {min = 0.9, max = 0.1}",
+            "config: ml-pipeline.toml: gates.accuracy has min = 0.9 above max = 0.1; "
+            "no model can pass; swap them",
+        ),
+        (
+            "holdout = 1.5",
+            "config: ml-pipeline.toml: data.holdout = 1.5 is no fraction; "
+            "use a number between 0 and 1, or a path",
+        ),
+        (
+            "holdout = '../secret.csv'",
+            "config: ml-pipeline.toml: data.holdout = '../secret.csv' leaves the source; "
+            "use a path inside the project's folder",
+        ),
+        (
+            "exclude = ['cultivar']",
+            "config: ml-pipeline.toml: data.exclude names the target 'cultivar'; take it out of the list",
+        ),
+        (
+            "[data.columns.age]\npattern = '('",
+            "config: ml-pipeline.toml: data.columns.age.pattern = '(' is no regular expression; mend it",
+        ),
+        ("[deploy]\nreplicas = 0", "config: ml-pipeline.toml: deploy.replicas = 0; use 1 or more"),
+        (
+            "[deploy]\nnamespace = 'My_Models'",
+            "config: ml-pipeline.toml: deploy.namespace = 'My_Models' is no DNS label; "
+            "use at most 53 lower-case letters, digits and inner hyphens",
+        ),
+    ],
+)
+def test_a_mistake_gets_one_line(addition: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        config.parse(None, MINIMAL + addition)
+    assert str(refusal.value) == message
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^config: ml-pipeline.toml: data.target is missing; add it$"):
+        config.parse(None, MINIMAL.replace('target = "cultivar"', ""))
+
+
+def test_text_that_is_not_toml() -> None:
+    with pytest.raises(ConfigError, match=r"^config: pyproject.toml is not TOML: .* \(at line 1, column 1\)"):
+        config.parse("][", None)
+
+
+def test_no_configuration_at_all() -> None:
+    with pytest.raises(ConfigError, match=r"^config: neither ml-pipeline.toml nor \[tool.ml-pipeline\]"):
+        config.parse('[project]\nname = "x"', None)
+
+
+def test_two_configurations() -> None:
+    with pytest.raises(ConfigError, match=r"^config: both ml-pipeline.toml and pyproject.toml configure"):
+        config.parse(f"[tool.ml-pipeline]{MINIMAL.replace('[data]', '[tool.ml-pipeline.data]')}", MINIMAL)

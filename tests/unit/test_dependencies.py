@@ -1,0 +1,32 @@
+"""Which packages a project's own files ask for."""
+
+from ml_pipeline import dependencies
+from ml_pipeline.dependencies import Dependencies
+
+PYPROJECT = """
+[project]
+dependencies = ["numpy==2.4.6"]
+[project.optional-dependencies]
+test = ["hypothesis==6.0"]
+docs = ["sphinx==8.0"]
+[dependency-groups]
+lint = ["ruff==0.1"]
+dev = [{include-group = "lint"}, "pytest==9.0.3", {include-group = "dev"}]
+"""
+
+
+def test_runtime_is_requirements_files_and_project_dependencies() -> None:
+    entries = ["requirements-model.txt", "requirements-test.txt", "src/"]
+    assert dependencies.runtime(entries, PYPROJECT) == Dependencies(
+        ("requirements-model.txt",), ("numpy==2.4.6",)
+    )
+
+
+def test_testing_adds_test_files_groups_and_extras() -> None:
+    found = dependencies.testing(["requirements.txt", "requirements-dev.txt"], PYPROJECT)
+    assert found.files == ("requirements.txt", "requirements-dev.txt")
+    assert found.listed == ("numpy==2.4.6", "hypothesis==6.0", "ruff==0.1", "pytest==9.0.3")
+
+
+def test_a_project_without_any_of_them() -> None:
+    assert dependencies.testing(["train.py"], None) == Dependencies((), ())
