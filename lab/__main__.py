@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     up.add_argument(
         "--gpu-recorder",
         action="store_true",
-        help="switch the engine's GPU support on, with a recorder in the place of NVIDIA's hook: no GPU is there",
+        help="switch the engine's GPU support on, with a recorder in the place of NVIDIA's hook",
     )
     commands.add_parser("env", help="print the variables that clients need, for eval")
     commands.add_parser("down", help="end everything; the state stays")

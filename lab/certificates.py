@@ -3,7 +3,7 @@
 import base64
 from pathlib import Path
 
-from lab.paths import ENGINE_GATEWAY, KUBECONFIG, PKI, STATE, replace_folder, write
+from lab.paths import ENGINE_GATEWAY, KUBECONFIG, PKI, replace_folder, write
 from lab.steps import run, temporary
 
 DAYS = "3650"
@@ -83,4 +83,4 @@ def _sign(pki: Path, name: str, subject: str, names: str) -> None:
 
 
 def _openssl(*words: str | Path) -> None:
-    run(["openssl", *words], log="pki", what=f"openssl {words[0]}", env={"RANDFILE": str(STATE / "tmp" / "rnd")})
+    run(["openssl", *words], log="pki", what=f"openssl {words[0]}")

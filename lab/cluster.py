@@ -7,8 +7,8 @@ import subprocess
 from lab import certificates, cgroups, checks, images, network, packages, paths, tools
 from lab.errors import LabError
 from lab.paths import BIN, CNI, HERE, PKI, POD_CIDR, SERVICE_CIDR, STATE, render
-from lab.processes import Service, found, running, start, stop, wait_until
-from lab.steps import run, say
+from lab.processes import Service, found, start, stop, wait_until
+from lab.steps import say
 
 NODE = "lab"
 ETCD_URL = "http://127.0.0.1:2379"
@@ -45,7 +45,6 @@ CONTROLLERS = Service(
     (
         f"{BIN}/kube-controller-manager", f"--kubeconfig={ADMIN}", "--leader-elect=false",
         f"--service-account-private-key-file={PKI}/sa.key", f"--root-ca-file={PKI}/ca.crt",
-        "--allocate-node-cidrs", f"--cluster-cidr={POD_CIDR}",
     ),
     version=VERSION,
 )  # fmt: skip
@@ -108,8 +107,7 @@ def kubectl(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def _start_control_plane() -> None:
-    if start(ETCD):
-        (STATE / "etcd").chmod(0o700) if (STATE / "etcd").exists() else None
+    start(ETCD)
     if start(APISERVER):
         say(f"Kubernetes {paths.KUBERNETES_VERSION} on localhost:6443")
     wait_until("the API server", lambda: kubectl("get", "--raw", "/readyz").returncode == 0, APISERVER)
@@ -144,9 +142,7 @@ def _containerd() -> Service:
     conflist = CNI / "conf" / "10-lab.conflist"
     paths.write(conflist, (HERE / "config" / "cni.conflist").read_text())
     command = (str(packages.program("containerd")), "--config", str(config))
-    return Service(
-        "containerd", command, isolation={"private": ["/run", "/var"]}, files=(config, conflist)
-    )
+    return Service("containerd", command, isolation={"private": ["/run", "/var"]}, files=(config, conflist))
 
 
 def _kubelet() -> Service:
@@ -174,11 +170,11 @@ def _apply_rollouts() -> None:
     """Apply Argo Rollouts' resource definitions; the namespace comes last, and says that all are there."""
     if kubectl("get", "namespace", ROLLOUTS_NAMESPACE, "-o", "name").returncode == 0:
         return
-    kube = [BIN / "kubectl", "--kubeconfig", ADMIN, "--cache-dir", STATE / "client" / "kube"]
-    what = "applying Argo Rollouts' resource definitions"
-    run([*kube, "apply", "--server-side", "-f", tools.CRDS], log="argo-rollouts", what=what)
-    if running(ROLLOUTS):
-        raise LabError("Argo Rollouts runs without its namespace; run down, then up")
-    run([*kube, "create", "namespace", ROLLOUTS_NAMESPACE], log="argo-rollouts", what=what)
-
-
+    commands = (
+        ("apply", "--server-side", "-f", str(tools.CRDS)),
+        ("create", "namespace", ROLLOUTS_NAMESPACE),
+    )
+    for words in commands:
+        result = kubectl(*words)
+        if result.returncode:
+            raise LabError(f"kubectl {' '.join(words)} failed: {result.stderr.strip()}")

@@ -119,5 +119,3 @@ def _install_programs() -> None:
     for plugin in PLUGINS:
         install(Path("/usr/lib/cni") / plugin, CNI / "bin" / plugin)
     install(BIN / "dnsname", CNI / "bin" / "dnsname")
-
-

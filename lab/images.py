@@ -29,10 +29,9 @@ def python() -> Path:
         return layout
     with timed("making the Python image from Debian's packages, about a minute"), temporary("python") as made:
         root = made / "root"
-        run(
-            ["debootstrap", "--variant=minbase", f"--include={INCLUDED}", SUITE, root, packages.debian_mirror()],
-            log="debootstrap", what="debootstrap", contained=True,
-        )  # fmt: skip
+        options = ["--variant=minbase", f"--include={INCLUDED}", SUITE]
+        command = ["debootstrap", *options, str(root), packages.debian_mirror()]
+        run(command, log="debootstrap", what="debootstrap", contained=True)
         (root / "usr/bin/python").symlink_to("python3")
         for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
             marker.unlink()
@@ -67,9 +66,8 @@ def push_pause() -> None:
 def sdk_content() -> Path:
     """Return the folder with the engine's built-in content: the Go and Python SDKs' images."""
     base = python()
-    key = fingerprint(
-        PYTHON_SDK, files_below(PYTHON_SDK), tools.ENGINE.version, base.name, str(sorted(GO_ENVIRONMENT.items()))
-    )
+    parts = [tools.ENGINE.version, base.name, str(GO_ENVIRONMENT)]
+    key = fingerprint(PYTHON_SDK, files_below(PYTHON_SDK), *parts)
     content = STATE / "contents" / key
     if content.exists():
         return content

@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def mount(*words: str, keep: int | None = None) -> None:
-    subprocess.run(["mount", *words], check=True, pass_fds=[] if keep is None else [keep])
+    subprocess.run(["mount", "-n", *words], check=True, pass_fds=[] if keep is None else [keep])
 
 
 def make_private(folder: Path, scratch: Path) -> None:

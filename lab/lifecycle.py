@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab import cgroups, checks, cluster, engine, images, network, packages, paths, processes, tools
+from lab import cgroups, checks, engine, images, network, packages, paths, processes, tools
+from lab.cluster import CONTROL_PLANE, ON_NODE, start_cluster
 from lab.errors import LabError
 from lab.paths import BIN, LINK, LOGS, STATE, TEMPORARY
 from lab.steps import say
@@ -42,12 +43,8 @@ def up(*, cluster: bool, gpu_recorder: bool) -> None:
         engine.start_registry()
         engine.start_engine(gpu_recorder=gpu_recorder)
         if cluster:
-            _start_cluster()
-    say(f"up, in {time.monotonic() - start:.1f} s; for clients: eval \"$(python3 -m lab env)\"")
-
-
-def _start_cluster() -> None:
-    cluster.start_cluster()
+            start_cluster()
+    say(f'up, in {time.monotonic() - start:.1f} s; for clients: eval "$(python3 -m lab env)"')
 
 
 def down() -> None:
@@ -58,8 +55,8 @@ def down() -> None:
         return
     with _lock():
         # Nodes first: what they ask the API server for need not be answered any more.
-        processes.stop(cluster.ON_NODE, grace_s=0)
-        processes.stop(cluster.CONTROL_PLANE, grace_s=5)
+        processes.stop(ON_NODE, grace_s=0)
+        processes.stop(CONTROL_PLANE, grace_s=5)
         processes.stop([process.service for process in processes.found()])
         for each in (network.PODS, network.ENGINE):
             if shutil.which("iptables-save") and shutil.which("ip"):

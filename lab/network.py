@@ -30,7 +30,28 @@ PODS = Network(POD_NETWORK, POD_BRIDGE, POD_CIDR.removesuffix("0.0/16"), kuberne
 
 # Chains that the CNI plugins share between networks: they go when no network uses them any more.
 SHARED = re.compile(r"CNI-(FORWARD|ADMIN|HOSTPORT-[A-Z]+)$")
+FILTERS = {"CNI-FORWARD", "CNI-ADMIN"}
 OF_ONE_CONTAINER = re.compile(r"CNI-(DN-)?[0-9a-f]+$")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule as iptables-save writes it, without its -A, and its words; the first is its chain."""
+
+    text: str
+    words: list[str]
+
+    @property
+    def chain(self) -> str:
+        return self.words[0]
+
+    def after(self, option: str) -> str:
+        """What follows an option, or nothing."""
+        return self.words[self.words.index(option) + 1] if option in self.words else ""
+
+    def says(self, comment: str) -> bool:
+        """Whether a plugin wrote the rule: each begins its comments in a way of its own."""
+        return self.after("--comment").startswith((comment, f"dnat {comment}"))
 
 
 def removal(saved: str, network: Network) -> str:
@@ -41,55 +62,46 @@ def removal(saved: str, network: Network) -> str:
     output = []
     table = ""
     chains: list[str] = []
-    rules: list[list[str]] = []
+    rules: list[Rule] = []
     for line in saved.splitlines():
         if line.startswith("*"):
             table, chains, rules = line[1:], [], []
         elif line.startswith(":"):
             chains.append(line[1:].split()[0])
         elif line.startswith("-A"):
-            rules.append(shlex.split(line)[1:])
+            rules.append(Rule(line.removeprefix("-A "), shlex.split(line)[1:]))
         elif line == "COMMIT":
             output += _table(table, chains, rules, network)
     return "".join(f"{line}\n" for line in output)
 
 
-def _table(table: str, chains: list[str], rules: list[list[str]], network: Network) -> list[str]:
-    """One table's part of `removal`; a rule is its words, the first of which is its chain."""
+def _table(table: str, chains: list[str], rules: list[Rule], network: Network) -> list[str]:
+    """One table's part of `removal`."""
     comment = f'name: "{network.name}" id: '
-    jumps = {rule[rule.index("-j") + 1] for rule in rules if "-j" in rule and _says(rule, comment)}
+    jumps = {rule.after("-j") for rule in rules if rule.says(comment)}
     gone = {chain for chain in chains if chain in jumps and OF_ONE_CONTAINER.match(chain)}
     if network.kubernetes:
         gone |= {chain for chain in chains if chain.startswith("KUBE-")}
 
-    def mine(rule: list[str]) -> bool:
-        if rule[0] in gone or gone & set(rule):
+    def mine(rule: Rule) -> bool:
+        if rule.chain in gone or rule.after("-j") in gone or rule.says(comment):
             return True
-        if _says(rule, comment):
-            return True
-        return rule[0] == "CNI-FORWARD" and any(word.startswith(network.prefix) for word in rule)
+        return rule.chain == "CNI-FORWARD" and any(word.startswith(network.prefix) for word in rule.words)
 
-    shared = {chain for chain in chains if SHARED.match(chain)}
     others = [chain for chain in chains if OF_ONE_CONTAINER.match(chain) and chain not in gone]
-    foreign = [r for r in rules if r[0] in {"CNI-FORWARD", "CNI-ADMIN"} and not mine(r) and "CNI-ADMIN" not in r]
-    if not others and not foreign:
-        gone |= shared
-    deleted = [rule for rule in rules if rule[0] not in gone and mine(rule)]
+    foreign = [rule for rule in rules if rule.chain in FILTERS and rule.after("-j") not in FILTERS]
+    if not others and all(mine(rule) for rule in foreign):
+        gone |= {chain for chain in chains if SHARED.match(chain)}
+    deleted = [rule for rule in rules if rule.chain not in gone and mine(rule)]
     if not deleted and not gone:
         return []
     return [
         f"*{table}",
-        *(f"-D {shlex.join(rule)}" for rule in deleted),
+        *(f"-D {rule.text}" for rule in deleted),
         *(f"-F {chain}" for chain in sorted(gone)),  # first all, since they jump to each other
         *(f"-X {chain}" for chain in sorted(gone)),
         "COMMIT",
     ]
-
-
-def _says(rule: list[str], comment: str) -> bool:
-    return "--comment" in rule and rule[rule.index("--comment") + 1].startswith(
-        (comment, f"dnat {comment}")
-    )
 
 
 def clean(network: Network) -> None:

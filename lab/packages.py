@@ -8,8 +8,8 @@ from lab.errors import LabError
 from lab.steps import run, timed
 
 ENGINE = [
-    "runc", "containernetworking-plugins", "dnsmasq-base", "iptables", "iproute2", "docker-registry", "skopeo",
-    "debootstrap", "git", "curl", "ca-certificates",
+    "runc", "containernetworking-plugins", "dnsmasq-base", "iptables", "iproute2", "docker-registry",
+    "skopeo", "debootstrap", "git", "ca-certificates",
 ]  # fmt: skip
 CLUSTER = ["containerd", "etcd-server", "openssl"]
 # Debian starts these on installation where systemd runs, on the ports that the lab's own take.

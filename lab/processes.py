@@ -5,6 +5,7 @@ So nothing is lost when `up` is killed just after it started one, and a pid that
 program got later is never mistaken for the lab's.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -72,8 +73,8 @@ class Process:
 
 def parse(pid: int, environ: bytes, cmdline: bytes, owner: str) -> Process | None:
     """Read a process from /proc's two files; None where it is not this lab's."""
-    pairs = (entry.split("=", 1) for entry in environ.decode(errors="replace").split("\0") if "=" in entry)
-    values = {key: value for key, value in pairs}
+    entries = environ.decode(errors="replace").split("\0")
+    values = dict(entry.split("=", 1) for entry in entries if "=" in entry)
     if SERVICE not in values or values.get(OWNER) != owner:
         return None
     argv = tuple(cmdline.decode(errors="replace").rstrip("\0").split("\0"))
@@ -191,10 +192,8 @@ def stop(names: Iterable[str], grace_s: float = 10) -> list[str]:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def wait_until(what: str, ready: Callable[[], bool], service: Service, seconds: float = 90) -> None:

@@ -38,7 +38,7 @@ def run(
     """
     words = [str(word) for word in command]
     if contained:
-        words = [*"unshare --mount --pid --fork --kill-child --mount-proc".split(), *words]
+        words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *words]
     if not outlive:
         words = ["setpriv", "--pdeathsig", "KILL", *words]
     path = LOGS / f"{log}.log"

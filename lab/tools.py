@@ -67,8 +67,16 @@ ENGINE = Module(
 )
 CLUSTER = Module(
     "cluster",
-    ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet", "pause")
-    + ("rollouts-controller",),
+    (
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-proxy",
+        "kube-scheduler",
+        "kubectl",
+        "kubelet",
+        "pause",
+        "rollouts-controller",
+    ),
     (
         f"{_KUBERNETES}.gitVersion={KUBERNETES_VERSION}",
         f"{_KUBERNETES}.gitMajor={_MAJOR}",

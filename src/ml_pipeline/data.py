@@ -7,6 +7,7 @@ from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.run import OUTPUT, Finished, Run
 
 DATA, CONFIG = "/data", "/settings.json"
+PROGRAM = ("stages/data.py", "stages/dataset/**")
 
 
 async def validate(run: Run) -> Finished:
@@ -29,7 +30,7 @@ def environment(run: Run) -> dagger.Container:
 def _container(run: Run) -> dagger.Container:
     return (
         environment(run)
-        .with_(with_programs("stages/data.py", "stages/schema.py"))
+        .with_(with_programs(*PROGRAM))
         .with_new_file(CONFIG, settings.data(run.project))
         .with_directory(DATA, sources.data(run.source, run.project))
     )

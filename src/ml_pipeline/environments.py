@@ -14,6 +14,7 @@ UV = "uv==0.9.9"
 VENV = "/opt/venv"
 PYTHON = f"{VENV}/bin/python"
 PROGRAMS = "/app"
+COMMON = ("__init__.py", "stages/__init__.py", "stages/outcome.py", "stages/names.py")  # what any stage uses
 
 Step = Callable[[dagger.Container], dagger.Container]
 
@@ -112,8 +113,7 @@ def with_torch(container: dagger.Container) -> dagger.Container:
 
 def with_programs(*files: str) -> Step:
     """Add this package's files that a stage needs, and no others: an edit elsewhere reruns nothing."""
-    include = ["ml_pipeline/__init__.py", "ml_pipeline/stages/__init__.py", "ml_pipeline/stages/outcome.py"]
-    include += [f"ml_pipeline/{file}" for file in files]
+    include = [f"ml_pipeline/{file}" for file in (*COMMON, *files)]
 
     def step(container: dagger.Container) -> dagger.Container:
         programs = dag.current_module().source().directory("src").filter(include=include)

@@ -12,13 +12,7 @@ from ml_pipeline.run import OUTPUT, Finished, Run
 from ml_pipeline.training import Trained
 
 INPUT = "/input"
-JUDGE = (
-    "rules.py",
-    "stages/evaluate.py",
-    "stages/metrics.py",
-    "stages/groups.py",
-    "stages/batches.py",
-)
+JUDGE = ("rules.py", "stages/evaluate.py", "stages/judging/**")
 
 
 async def validate(

@@ -11,7 +11,7 @@ from ml_pipeline.training import Trained
 
 PORT = 8000
 USER = "10001"
-SERVER = ("stages/serve.py", "stages/predict.py", "stages/model.py")
+SERVER = ("stages/serve.py", "stages/predict.py", "stages/model.py", "stages/serving/**")
 # Figures and curves describe a training run, not the model: with them no two images would be equal.
 NOT_SERVED = ["metrics.json", "history.csv", "**/*.png", "weights.safetensors"]
 

@@ -53,9 +53,7 @@ class MlPipeline:
     @check
     async def lint(self, source: Source) -> str:
         """Check style, formatting and types."""
-        run = await self._run(source)
-        await quality.lint(run)
-        return pipeline.stages_text(run)
+        return await (await quality.lint(await self._run(source))).text()
 
     @function
     @check
@@ -69,15 +67,13 @@ class MlPipeline:
         """Run the project's tests."""
         run = await self._run(source)
         images = [f"python:{version}-slim" for version in python_versions or []] or [self.python_image]
-        await side_by_side(*(partial(quality.test, run, image) for image in images))
-        return pipeline.stages_text(run)
+        finished = await side_by_side(*(partial(quality.test, run, image) for image in images))
+        return "\n".join([await stage.text() for stage in finished])
 
     @function
     async def validate_data(self, source: Source) -> str:
         """Check the data against its schema."""
-        run = await self._run(source)
-        await data.validate(run)
-        return pipeline.stages_text(run)
+        return await (await data.validate(await self._run(source))).text()
 
     @function
     async def train(self, source: Source) -> dagger.Directory:

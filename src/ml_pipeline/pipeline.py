@@ -14,6 +14,7 @@ from ml_pipeline.run import OUTPUT, Run, side_by_side
 from ml_pipeline.training import Trained
 
 INPUT = "/input"
+REPORTER = ("summary.py", "rules.py", "stages/report.py", "stages/reporting/**")
 
 
 async def judged(run: Run, baseline: dagger.Container | None) -> tuple[Trained, dagger.Container | None]:
@@ -72,17 +73,6 @@ async def _ship(
     await release.deploy(run, cluster, reference, trained.version)
 
 
-def stages_text(run: Run) -> str:
-    """Return a line for each stage that ran, with what it counted."""
-    lines = []
-    for record in run.records:
-        figures = {k: v for k, v in record.get("details", {}).items() if isinstance(v, str | int | float)}
-        counted = "".join(f", {key} {value}" for key, value in figures.items())
-        cached = " (cached)" if record["cached"] else ""
-        lines.append(f"{record['stage']}: {record['status']} in {record['seconds']:.1f} s{cached}{counted}")
-    return "\n".join(lines)
-
-
 def servable(served: dagger.Container | None) -> dagger.Container:
     if not served:
         raise StageError("publish", "serve.runtime = false builds no image", "set it to onnx or python")
@@ -93,22 +83,24 @@ def markdown(run: Run) -> str:
     return summary.markdown(document(run))
 
 
+# What a stage found out, by the name that the summary knows it under.
+FINDINGS = {
+    "validate-data": "data",
+    "inspect-model": "model",
+    "validate-gate": "verdict",
+    "test": "tests",
+}
+
+
 def document(run: Run) -> dict[str, Any]:
-    """Return what is known of a run, as the summary and the report read it."""
+    """Return what is known of a run, as the summary reads it."""
     failed = any(record["status"] != "passed" for record in run.records)
-    known = {
-        "name": run.project.name,
-        "status": "failed" if failed else "passed",
-        "stages": run.records,
-        "image": None,
-        "release": None,
-        "verdict": None,
-        **run.facts,
+    findings = {
+        FINDINGS[r["stage"]]: r["details"] for r in run.records if r["stage"] in FINDINGS and r["details"]
     }
-    for record in run.records:
-        if record["stage"] == "validate-gate" and "gates" in record.get("details", {}):
-            known["verdict"] = record["details"]
-    return known
+    stages = [{key: value for key, value in record.items() if key != "details"} for record in run.records]
+    status = "failed" if failed else "passed"
+    return {"name": run.project.name, "status": status, "stages": stages, **run.facts, **findings}
 
 
 async def report(run: Run, baseline: dagger.Container | None) -> dagger.Directory:
@@ -120,9 +112,9 @@ async def report(run: Run, baseline: dagger.Container | None) -> dagger.Director
         except PipelineError as failure:
             print(failure)
     known = document(run)
-    for record in known["stages"]:
-        record.pop("details", None)
-    folder = dag.directory().with_new_file("pipeline.json", json.dumps(known, indent=1))
+    findings = set(FINDINGS.values())
+    pipeline = {key: value for key, value in known.items() if key not in findings}
+    folder = dag.directory().with_new_file("pipeline.json", json.dumps(pipeline, indent=1))
     wanted = {
         "data.json": ("validate-data", "report.json"),
         "junit.xml": ("test", "junit.xml"),
@@ -137,7 +129,7 @@ async def report(run: Run, baseline: dagger.Container | None) -> dagger.Director
     container = (
         run.environments.python()
         .with_(with_pins("report"))
-        .with_(with_programs("summary.py", "stages/report.py"))
+        .with_(with_programs(*REPORTER))
         .with_directory(INPUT, folder)
     )
     return (await run.stage("report", container, "report", ["--input", INPUT, "--output", OUTPUT])).output

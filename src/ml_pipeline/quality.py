@@ -7,6 +7,8 @@ from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.run import OUTPUT, Finished, Run
 
 SOURCE = "/source"
+LINT = ("stages/lint.py",)
+TEST = ("stages/pytest_run.py",)
 
 
 async def lint(run: Run) -> Finished:
@@ -17,7 +19,7 @@ async def lint(run: Run) -> Finished:
             await run.source.entries(), await sources.text(run.source, "pyproject.toml")
         )
         container = await dependencies.install("lint", container, run.source, wanted)
-    container = container.with_(with_programs("stages/lint.py")).with_directory(
+    container = container.with_(with_programs(*LINT)).with_directory(
         SOURCE, sources.linted(run.source)
     )
     return await run.stage("lint", container, "lint", ["--source", SOURCE])
@@ -31,7 +33,7 @@ async def test(run: Run, python_image: str | None = None) -> Finished:
     # The module's pytest comes first: a version that the project pins takes its place.
     container = run.environments.python(python_image).with_(with_pins("test"))
     container = await dependencies.install("test", container, run.source, wanted)
-    container = container.with_(with_programs("stages/pytest_run.py")).with_directory(
+    container = container.with_(with_programs(*TEST)).with_directory(
         SOURCE, sources.tested(run.source)
     )
     return await run.stage("test", container, "pytest_run", ["--source", SOURCE, "--output", OUTPUT])

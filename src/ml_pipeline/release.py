@@ -12,7 +12,14 @@ from ml_pipeline.errors import StageError
 from ml_pipeline.run import Finished, Run, last_line
 
 CONFIG, KUBECONFIG, API_ALIAS = "/settings.json", "/kubeconfig", "kube-api"
-DEPLOYER = ("manifests.py", "rollout.py", "stages/deploy.py", "stages/cluster.py")
+DEPLOYER = (
+    "manifests.py",
+    "rollout.py",
+    "stages/deploy.py",
+    "stages/cluster.py",
+    "stages/kubeconfig.py",
+    "stages/rolling.py",
+)
 
 
 @dataclass(frozen=True)

@@ -202,16 +202,24 @@ def _problem(pod: Object) -> Failed | None:
         return Failed(cause, "add a node, or ask for less memory or fewer replicas", patience_s=30)
     for container in pod.get("status", {}).get("containerStatuses", ()):
         waiting = container.get("state", {}).get("waiting", {})
-        reason, message = waiting.get("reason", ""), _line(waiting.get("message"))
+        reason, message = waiting.get("reason", ""), waiting.get("message") or ""
         if reason in _PULL:
-            cause = f"the cluster can't pull {container['image']}: {message or reason}"
+            image = container["image"]
+            cause = f"the cluster can't pull {image}: {_pull_error(message, image) or reason}"
             return Failed(cause, "check that the nodes reach the registry and that it has this digest")
         if reason in _CREATE:
-            cause = f"the cluster can't start pod {name}'s container: {reason}: {message}"
+            cause = f"the cluster can't start pod {name}'s container: {reason}: {_line(message)}"
             return Failed(cause, "mend the image's entrypoint, user or file permissions")
         if reason == "CrashLoopBackOff":
             return _crash(name, container.get("lastState", {}).get("terminated", {}))
     return None
+
+
+def _pull_error(message: str, image: str) -> str:
+    """The end of the chain of causes, without the parts that only name the image again."""
+    digest = image.rpartition("@")[2]
+    parts = [part for part in message.split(": ") if digest not in part and part != "rpc error"]
+    return ": ".join(parts[-2:])
 
 
 def _crash(pod: str, ended: Object) -> Failed:

@@ -32,6 +32,10 @@ class Finished:
     container: dagger.Container
     details: dict[str, Any]
 
+    async def text(self) -> str:
+        """Return what the stage printed for people."""
+        return await self.container.stdout()
+
     @property
     def output(self) -> dagger.Directory:
         return self.container.directory(OUTPUT)
@@ -66,7 +70,7 @@ class Run:
             ran = again.with_exec(command, expect=ReturnType.ANY)
             outcome = await self._outcome(name, ran)
         kept = {key: outcome[key] for key in ("status", "seconds", "message", "hint", "details")}
-        self.records.append({"stage": name, **kept, "cached": self._is_cached(outcome)})
+        self._record(name).update(kept, cached=self._is_cached(outcome))
         self.outputs[name] = ran.directory(OUTPUT)
         if outcome["status"] != "passed":
             raise StageError(name, outcome["message"], outcome["hint"])
@@ -92,13 +96,27 @@ class Run:
         finally:
             record["seconds"] = time.monotonic() - clock
 
+    def _record(self, stage: str) -> dict[str, Any]:
+        """Add a stage's record, to be filled in; `cached` is None where the engine does not tell."""
+        record: dict[str, Any] = {
+            "stage": stage,
+            "status": "passed",
+            "message": "",
+            "hint": "",
+            "details": {},
+            "cached": None,
+        }
+        self.records.append(record)
+        return record
+
     async def _outcome(self, name: str, ran: dagger.Container) -> dict[str, Any]:
         try:
             outcome: dict[str, Any] = json.loads(await ran.file(OUTCOME).contents())
         except dagger.QueryError as error:
             cause = await self._crash(ran, error)
-            self.records.append({"stage": name, "status": "failed", "message": cause, "cached": False})
-            raise StageError(name, cause, "read the stage's log above") from None
+            hint = "read the stage's log above"
+            self._record(name).update(status="failed", message=cause, hint=hint)
+            raise StageError(name, cause, hint) from None
         return outcome
 
     async def _crash(self, ran: dagger.Container, error: dagger.QueryError) -> str:
@@ -122,18 +140,25 @@ def last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
 
 
-async def side_by_side(*tasks: Callable[[], Awaitable[Any]]) -> None:
-    """Run tasks at once and to their ends; raise StagesError with every failure, in the tasks' order."""
+async def side_by_side(*tasks: Callable[[], Awaitable[T]]) -> list[T]:
+    """Run tasks at once and to their ends; return their results in order.
+
+    Raises the one failure, or StagesError with all of them, in the tasks' order.
+    """
+    results: dict[int, T] = {}
     failures: dict[int, StageError] = {}
 
-    async def guarded(index: int, task: Callable[[], Awaitable[Any]]) -> None:
+    async def guarded(index: int, task: Callable[[], Awaitable[T]]) -> None:
         try:
-            await task()
+            results[index] = await task()
         except StageError as failure:
             failures[index] = failure
 
     async with anyio.create_task_group() as group:
         for index, task in enumerate(tasks):
             group.start_soon(guarded, index, task)
-    if failures:
+    if len(failures) > 1:
         raise StagesError([failures[index] for index in sorted(failures)])
+    for failure in failures.values():
+        raise failure
+    return [results[index] for index in sorted(results)]

@@ -4,7 +4,8 @@ import dagger
 
 from ml_pipeline.config import Project
 
-DOCUMENTS = ["**/*.md", "**/*.rst", "docs/**", "LICENSE*", ".gitignore", ".github/**", ".gitlab-ci.yml"]
+DOCUMENTS = ["**/*.md", "**/*.rst", "docs/**", "LICENSE*"]
+UNTRAINED = [*DOCUMENTS, ".github/**", ".gitlab-ci.yml", "Makefile"]
 LINTED = ["**/*.py", "**/*.pyi", "**/*.ipynb", "**/py.typed", "**/ruff.toml", "**/.ruff.toml"]
 SETTINGS = ["**/pyproject.toml", "mypy.ini", ".mypy.ini", "setup.cfg"]
 TESTS = ["tests/**", "test/**", "**/test_*.py", "**/conftest.py"]
@@ -24,7 +25,7 @@ def tested(source: dagger.Directory) -> dagger.Directory:
 def trained(source: dagger.Directory, project: Project) -> dagger.Directory:
     """Return the code that a training command may see: neither the data (the holdout is in it) nor tests."""
     data = [path for path in (project.data.path, project.data.holdout) if isinstance(path, str)]
-    hidden = [*DOCUMENTS, *TESTS, ".git", "ml-pipeline.toml", *data]
+    hidden = [*UNTRAINED, *TESTS, ".git", "ml-pipeline.toml", *data]
     return source.filter(exclude=hidden, gitignore=True)
 
 

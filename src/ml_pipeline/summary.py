@@ -1,8 +1,9 @@
 """A run in words: the Markdown that a pull request, a job's summary page and the terminal show.
 
-A run is a dict with any of `pipeline`, `data`, `model`, `verdict` and `tests`, each as the
-report's files of that name hold it; a run that failed early lacks the later ones.
-Standard library only.
+A run is a dict of what is known, any of it missing or None: `name`, `revision`, `status`, `gpu`, `notes`,
+`stages` (each with stage, status, seconds, cached, message, hint), `image` (reference, digest, size_mb),
+`release`; and the documents of stages: `data` (report.json), `model` (model.json), `verdict` (verdict.json)
+and `tests` (passed, failed, skipped). Standard library only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,8 +13,19 @@ from typing import Any
 from ml_pipeline.rules import number
 
 # Shown first, in this order; what else was measured follows by name.
-MAIN_METRICS = ("accuracy", "roc_auc", "f1", "rmse", "mae", "r2", "latency_p95_ms", "throughput_rows_per_s", "memory_mb")
-MARKS = {"passed": "✅", "failed": "❌", "skipped": "⏭️", "not-measured": "➖"}
+MAIN_METRICS = (
+    "accuracy",
+    "roc_auc",
+    "f1",
+    "rmse",
+    "mae",
+    "r2",
+    "latency_p95_ms",
+    "throughput_rows_per_s",
+    "memory_mb",
+)
+NONE = "-"
+MARKS = {"passed": "✅", "failed": "❌", "skipped": "⏭️", "not-measured": "❔"}
 
 
 @dataclass(frozen=True)
@@ -27,57 +39,68 @@ class Headline:
 
 def headline(run: Mapping[str, Any]) -> Headline:
     """Say whether this run ships and why."""
-    pipeline, verdict = run.get("pipeline") or {}, run.get("verdict") or {}
-    name = pipeline.get("name") or (run.get("model") or {}).get("name") or "pipeline"
-    failed = [stage for stage in pipeline.get("stages", []) if stage.get("status") == "failed"]
+    stages, verdict = run.get("stages") or [], run.get("verdict") or {}
+    name = run.get("name") or (run.get("model") or {}).get("name") or "pipeline"
+    failed = [stage for stage in stages if stage.get("status") == "failed"]
     if failed:
         why = "; ".join(f"{stage['stage']}: {stage.get('message') or 'failed'}" for stage in failed)
         return Headline(False, f"{name}: do not ship", why)
     blocking = [gate for gate in verdict.get("gates", []) if gate.get("blocks")]
     if verdict and not verdict.get("passed"):
         why = ", ".join(f"{gate['metric']} {gate['reason']}" for gate in blocking)
-        return Headline(False, f"{name}: do not ship", why or "the image does not answer the same twice")
-    if pipeline.get("status", "passed") != "passed":
-        return Headline(False, f"{name}: do not ship", f"the run is {pipeline['status']}")
+        return Headline(False, f"{name}: do not ship", why or _skew(verdict.get("skew") or {}))
+    if not stages and not verdict:
+        return Headline(False, f"{name}: do not ship", "nothing ran")
+    if (run.get("status") or "passed") != "passed":
+        return Headline(False, f"{name}: do not ship", f"the run is {run['status']}")
     if not verdict:
         return Headline(True, f"{name}: passed", "no gate was asked for")
     gates = verdict.get("gates", [])
     held = sum(gate["status"] == "passed" for gate in gates)
-    why = f"{held} of {len(gates)} gates passed on {verdict['rows']:,} holdout rows" if gates else "it has no gates"
-    return Headline(True, f"{name}: {'released' if pipeline.get('release') else 'may ship'}", why)
+    why = (
+        f"{held} of {len(gates)} gates passed on {verdict['rows']:,} holdout rows"
+        if gates
+        else "it has no gates"
+    )
+    return Headline(True, f"{name}: {'released' if run.get('release') else 'may ship'}", why)
 
 
 def markdown(run: Mapping[str, Any]) -> str:
     """Return the summary of a run as Markdown (GitHub's flavour), ending in a newline."""
     first = headline(run)
-    pipeline, verdict = run.get("pipeline") or {}, run.get("verdict") or {}
+    stages, verdict = run.get("stages") or [], run.get("verdict") or {}
     parts = [
         f"## {'✅' if first.good else '❌'} {_text(first.title)}\n\n{_text(first.why)}",
-        *(f"> {_text(stage['hint'])}" for stage in pipeline.get("stages", []) if _is_hint(stage)),
+        *(f"> {_text(stage['hint'])}" for stage in stages if _is_hint(stage)),
         _table(("", ""), ((label, f"`{_code(value)}`") for label, value in facts(run))),
-        _section("Gates", ("", "gate", "value", "baseline", "threshold", ""), map(_gate, verdict.get("gates", []))),
+        _section(
+            "Gates", ("", "gate", "value", "baseline", "threshold", ""), map(_gate, verdict.get("gates", []))
+        ),
         _section("Metrics", ("metric", "value", "baseline"), _metrics(verdict)),
-        _section("Stages", ("", "stage", "time", ""), map(_stage, pipeline.get("stages", []))),
+        _section("Stages", ("", "stage", "time", ""), map(_stage, stages)),
         _section("Data", ("", ""), _data(run.get("data") or {})),
-        "\n".join(f"- {_text(note)}" for note in pipeline.get("notes", [])),
+        "\n".join(f"- {_text(note)}" for note in run.get("notes") or []),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what was made and from what: label and value, only what is known."""
-    pipeline, model, data = (run.get(key) or {} for key in ("pipeline", "model", "data"))
-    image, release, tests = pipeline.get("image") or {}, pipeline.get("release") or {}, run.get("tests") or {}
+    image, release, model, data, tests = (
+        run.get(key) or {} for key in ("image", "release", "model", "data", "tests")
+    )
     size = f" ({image['size_mb']:.0f} MB)" if image.get("size_mb") is not None else ""
     found = {
         "image": f"{image.get('reference') or image.get('digest')}{size}" if image else "",
         "digest": image.get("digest") if image.get("reference") else "",
-        "release": ", ".join(f"{key} {value}" for key, value in release.items() if not isinstance(value, dict | list)),
+        "release": ", ".join(
+            f"{key} {value}" for key, value in release.items() if not isinstance(value, dict | list)
+        ),
         "model": " ".join(str(model[key]) for key in ("name", "version") if model.get(key)),
-        "revision": pipeline.get("revision"),
+        "revision": run.get("revision"),
         "data": f"sha256:{str(data['sha256']).removeprefix('sha256:')}" if data.get("sha256") else "",
         "tests": _tests(tests) if tests else "",
-        "gpu": pipeline.get("gpu"),
+        "gpu": run.get("gpu"),
     }
     return [(label, str(value)) for label, value in found.items() if value]
 
@@ -85,13 +108,15 @@ def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
 def threshold(gate: Mapping[str, Any]) -> str:
     """Return a gate's bounds in words: ≥ 0.84, regression ≤ 0.005."""
     bounds = (("≥", gate.get("min")), ("≤", gate.get("max")), ("regression ≤", gate.get("max_regression")))
-    return ", ".join(f"{sign} {measure(gate['metric'], bound)}" for sign, bound in bounds if bound is not None)
+    return ", ".join(
+        f"{sign} {measure(gate['metric'], bound)}" for sign, bound in bounds if bound is not None
+    )
 
 
 def measure(metric: str, value: float | None) -> str:
     """Return a metric's value with its unit, as its name tells it."""
     if value is None:
-        return "–"
+        return NONE
     for ending, unit, digits in (("_ms", " ms", 2), ("_mb", " MB", 0), ("_per_s", "/s", 0)):
         if metric.endswith(ending):
             return f"{value:,.{digits}f}{unit}"
@@ -120,8 +145,12 @@ def duration(seconds: float | None) -> str:
 
 
 def _gate(gate: Mapping[str, Any]) -> tuple[str, ...]:
-    note = ", ".join(part for part in (gate.get("reason"), "" if gate.get("required", True) else "not required") if part)
-    mark = "⚠️" if gate["status"] == "failed" and not gate.get("blocks", True) else MARKS.get(gate["status"], "")
+    note = ", ".join(
+        part for part in (gate.get("reason"), "" if gate.get("required", True) else "not required") if part
+    )
+    mark = (
+        "⚠️" if gate["status"] == "failed" and not gate.get("blocks", True) else MARKS.get(gate["status"], "")
+    )
     value, before = (measure(gate["metric"], gate.get(key)) for key in ("value", "baseline"))
     return mark, f"`{_code(gate['metric'])}`", value, before, threshold(gate), _text(note)
 
@@ -145,6 +174,11 @@ def _data(data: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
 
 def _is_hint(stage: Mapping[str, Any]) -> bool:
     return stage.get("status") == "failed" and bool(stage.get("hint"))
+
+
+def _skew(skew: Mapping[str, Any]) -> str:
+    some = f"{skew['differing']} of {skew['rows']}" if skew else "some"
+    return f"the image's batch command and its /predict disagree on {some} rows"
 
 
 def _tests(tests: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from ml_pipeline.run import OUTPUT, Run
 
 SOURCE, ROWS, CONFIG, CHECKPOINTS = "/source", "/rows", "/settings.json", "/checkpoints"
 TRAINER = ("stages/train.py", "stages/tabular/**")
+INSPECTOR = ("stages/inspect_model.py",)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ async def _checkpoints(run: Run, rows: dagger.Directory, device: str) -> dagger.
 async def _described(run: Run, folder: dagger.Directory, rows: dagger.Directory) -> Trained:
     container = (
         data.environment(run)
-        .with_(with_programs("stages/inspect_model.py"))
+        .with_(with_programs(*INSPECTOR))
         .with_new_file(CONFIG, settings.train(run.project, "cpu"))
         .with_directory("/model", folder)
         .with_file(f"{ROWS}/train.parquet", rows.file("train.parquet"))

@@ -7,22 +7,26 @@ import argparse
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ml_pipeline import rules
 from ml_pipeline.rules import Decision, Measured
-from ml_pipeline.stages import batches, probe, scoring
-from ml_pipeline.stages.metrics import Answers, class_indices, probability_fault
+from ml_pipeline.stages.judging import batches, metrics, probe, scoring, skew
+from ml_pipeline.stages.judging.metrics import Answers
+from ml_pipeline.stages.judging.scoring import Holdout, Quality
 from ml_pipeline.stages.outcome import StageFailure, run_stage
-from ml_pipeline.stages.probe import Probe
-from ml_pipeline.stages.scoring import Holdout, Quality, Task
 
 STAGE = "validate-gate"
 REQUESTS = 200
-TOLERANCE = 1e-4  # between probabilities of one row computed in batches of different sizes
+ASKED_OF_IMAGES = (
+    *metrics.CLASSIFICATION,
+    *metrics.FROM_PROBABILITIES,
+    *metrics.REGRESSION,
+    *scoring.FAIRNESS,
+    *probe.MEASURES,
+)
 
 
 def prepare(holdout: Path, model_json: Path, output: Path) -> dict[str, Any]:
@@ -38,89 +42,85 @@ def prepare(holdout: Path, model_json: Path, output: Path) -> dict[str, Any]:
     return {"rows": frame.height, "columns": len(arrays), "requests": len(rows)}
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What the images were found to do; of a project without an image, nothing."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    baseline: dict[str, float] = field(default_factory=dict)
+    quality: Quality = field(default_factory=Quality)
+    skew: dict[str, Any] | None = None
+
+
 def judge(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure, apply every gate, write verdict.json and return it; raises StageFailure when one blocks."""
-    settings = _read_json(arguments.config)
-    model = _read_json(arguments.model_json)
+    settings, model = _read_json(arguments.config), _read_json(arguments.model_json)
     reported = _reported(arguments.metrics)
     frame = batches.read_holdout(arguments.holdout)
-    task = scoring.task_of(settings, model)
-    truth = scoring.truth_of(frame, settings["target"], task)
-
-    holdout = Holdout(frame, truth, task)
-    columns = {"sensitive": settings.get("sensitive", []), "slice": settings.get("slices", [])}
-
-    def quality_of(path: Path, who: str) -> tuple[Answers, Quality]:
-        answers = scoring.answers_of(batches.read_npz(path), frame.height, task, who)
-        return answers, scoring.judge_quality(holdout, answers, columns)
-
-    answers, candidate = quality_of(arguments.predictions, "candidate")
-    baseline = (
-        quality_of(arguments.baseline_predictions, "baseline")[1] if arguments.baseline_predictions else None
+    if arguments.predictions:
+        evidence = _examine(arguments, settings, model, frame)
+        # What the gate measures itself is never taken from the training's word.
+        own = {name: value for name, value in reported.items() if name not in rules.HIGHER_IS_BETTER}
+    else:
+        evidence = Evidence(missing=dict.fromkeys(ASKED_OF_IMAGES, "there is no image to ask"))
+        own = reported
+    values = own | evidence.values
+    measured = {name: Measured(value, evidence.baseline.get(name)) for name, value in values.items()}
+    decisions = rules.decide(rules.gates_from(settings.get("gates", {})), measured, evidence.missing)
+    verdict: dict[str, Any] = _finite(
+        {
+            "format": 1,
+            "passed": rules.passed(decisions) and not (evidence.skew and evidence.skew["differing"]),
+            "model": {key: model.get(key) for key in ("name", "version")},
+            "task": settings["task"],
+            "rows": frame.height,
+            "metrics": values,
+            "not_measured": evidence.missing,
+            "reported": reported,
+            "baseline": evidence.baseline or None,
+            "gates": [decision.as_dict() for decision in decisions],
+            "groups": [group.as_dict() for group in evidence.quality.groups],
+            "fairness": evidence.quality.fairness,
+            "skew": evidence.skew,
+            **{key: evidence.quality.curves.get(key) for key in ("confusion", "roc", "calibration")},
+        }
     )
-    requests = _read_json(arguments.requests)
-    probed = probe.measure(arguments.url, requests["instances"])
-    skew = compare(answers, requests["rows"], probed, task)
-
-    # What the gate can measure itself is never taken from the training's word.
-    own = {name: value for name, value in reported.items() if name not in rules.HIGHER_IS_BETTER}
-    values = {**own, **candidate.scores.values, **probed.values}
-    before = baseline.scores.values if baseline else {}
-    measured = {name: Measured(value, before.get(name)) for name, value in values.items()}
-    missing = {**candidate.scores.missing, **probed.missing}
-    decisions = rules.decide(rules.gates_from(settings.get("gates", {})), measured, missing)
-    verdict = {
-        "format": 1,
-        "passed": rules.passed(decisions) and not skew["differing"],
-        "model": {key: model.get(key) for key in ("name", "version")},
-        "task": settings["task"],
-        "rows": frame.height,
-        "metrics": values,
-        "not_measured": missing,
-        "reported": reported,
-        "baseline": before or None,
-        "gates": [decision.as_dict() for decision in decisions],
-        "groups": [group.as_dict() for group in candidate.groups],
-        "fairness": candidate.fairness,
-        "skew": skew,
-        "confusion": candidate.curves.get("confusion"),
-        "roc": candidate.curves.get("roc"),
-        "calibration": candidate.curves.get("calibration"),
-    }
     arguments.output.mkdir(parents=True, exist_ok=True)
     _write_json(arguments.output / "verdict.json", verdict)
     print(text(decisions, frame.height))
-    _raise_if_blocked(decisions, skew, verdict)
+    if evidence.skew and evidence.skew["differing"]:
+        raise StageFailure(*skew.failure(evidence.skew), verdict)
+    if not rules.passed(decisions):
+        raise StageFailure(*rules.failure(decisions, frame.height), verdict)
     return verdict
 
 
-def compare(answers: Answers, rows: Sequence[int], probed: Probe, task: Task) -> dict[str, Any]:
-    """Compare what the batch command and /predict of the same image said about the same rows.
+def _examine(
+    arguments: argparse.Namespace, settings: Mapping[str, Any], model: Mapping[str, Any], frame: Any
+) -> Evidence:
+    """Score what the images answered to the holdout, and ask the running candidate."""
+    task = scoring.task_of(settings, model)
+    holdout = Holdout(frame, scoring.truth_of(frame, settings["target"], task), task)
+    columns = {"sensitive": settings.get("sensitive", []), "slice": settings.get("slices", [])}
 
-    The label of a row may differ only where its two best classes are as probable: a tie that rounding breaks.
-    """
-    batch = answers.predicted[list(rows)]
-    if task.classes is None:
-        served = np.asarray(probed.predictions, dtype=np.float64)
-        apart = np.abs(batch - served)
-        differing = ~np.isclose(batch, served, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
-    else:
-        served = class_indices(probed.predictions, task.classes)
-        differing, apart = batch != served, np.zeros(len(batch))
-        both = (answers.probabilities, probed.probabilities)
-        if not any(probability_fault(shares, len(task.classes)) for shares in both):
-            shares = np.asarray(both[0], dtype=np.float64)[list(rows)]
-            apart = np.abs(shares - np.asarray(both[1], dtype=np.float64)).max(axis=1)
-            first_two = np.sort(shares, axis=1)[:, -2:]
-            tie = np.ptp(first_two, axis=1) <= 2 * TOLERANCE
-            differing = (apart > TOLERANCE) | (differing & ~tie)
-    first = [int(rows[i]) for i in np.flatnonzero(differing)[:5]]
-    return {
-        "rows": len(rows),
-        "differing": int(differing.sum()),
-        "max_difference": float(np.max(apart, initial=0.0)),
-        "first": first,
-    }
+    def scored(path: Path, who: str) -> tuple[Answers, Quality]:
+        answers = scoring.answers_of(batches.read_npz(path), frame.height, task, who)
+        return answers, scoring.judge_quality(holdout, answers, columns)
+
+    answers, quality = scored(arguments.predictions, "candidate")
+    baseline: dict[str, float] = {}
+    if arguments.baseline_predictions:
+        baseline = scored(arguments.baseline_predictions, "baseline")[1].scores.values
+    requests = _read_json(arguments.requests)
+    probed = probe.measure(arguments.url, requests["instances"])
+    return Evidence(
+        quality.scores.values | probed.values,
+        quality.scores.missing | probed.missing,
+        baseline,
+        quality,
+        skew.compare(answers, requests["rows"], probed, task),
+    )
 
 
 def text(decisions: Sequence[Decision], rows: int) -> str:
@@ -135,19 +135,6 @@ def text(decisions: Sequence[Decision], rows: int) -> str:
         note = f" ({decision.reason})" if decision.reason else ""
         lines.append(f"  {decision.status:12} {gate.metric} = {value}, {wanted}{optional}{note}")
     return "\n".join(lines)
-
-
-def _raise_if_blocked(
-    decisions: Sequence[Decision], skew: Mapping[str, Any], verdict: dict[str, Any]
-) -> None:
-    if skew["differing"]:
-        cause = (
-            f"the image's batch command and its /predict disagree on {skew['differing']} "
-            f"of {skew['rows']} rows (first: holdout row {skew['first'][0]})"
-        )
-        raise StageFailure(cause, "let both run the same model on the same columns", verdict)
-    if not rules.passed(decisions):
-        raise StageFailure(*rules.failure(decisions, verdict["rows"]), verdict)
 
 
 def _reported(path: Path | None) -> dict[str, float]:
@@ -171,7 +158,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, document: Any) -> None:
-    path.write_text(json.dumps(_finite(document), indent=1, allow_nan=False))
+    path.write_text(json.dumps(document, indent=1, allow_nan=False))
 
 
 def _finite(value: Any) -> Any:
@@ -195,14 +182,17 @@ def _arguments() -> argparse.Namespace:
     judging.add_argument(
         "--config", type=Path, required=True, help="settings as JSON: task, target, gates, …"
     )
-    judging.add_argument(
-        "--predictions", type=Path, required=True, help="what the candidate's batch command wrote"
-    )
+    judging.add_argument("--predictions", type=Path, help="what the candidate's batch command wrote")
     judging.add_argument("--baseline-predictions", type=Path, help="what the baseline's wrote")
     judging.add_argument("--metrics", type=Path, help="metrics.json of the training; may be absent")
-    judging.add_argument("--requests", type=Path, required=True, help="requests.json of `prepare`")
-    judging.add_argument("--url", required=True, help="the running candidate, http://HOST:PORT")
-    return parser.parse_args()
+    judging.add_argument("--requests", type=Path, help="requests.json of `prepare`")
+    judging.add_argument("--url", help="the running candidate, http://HOST:PORT")
+    arguments = parser.parse_args()
+    if arguments.command == "judge":
+        image = [arguments.predictions, arguments.requests, arguments.url]
+        if any(image) and not all(image):
+            parser.error("--predictions, --requests and --url go together: they are one image's")
+    return arguments
 
 
 def main() -> None:

@@ -36,36 +36,39 @@ def test(source: Path, output: Path) -> dict[str, Any]:
     pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={junit}"]
     code = subprocess.run([*run, *pytest], cwd=source, env=environment, check=False).returncode
     if code == NO_TESTS:
-        raise StageFailure("no tests were found", "add test_*.py files under tests/", {"tests": 0})
+        raise StageFailure("no tests were found", "add test_*.py files under tests/", counts(junit))
     details = counts(junit)
     if code:
         raise StageFailure(*_verdict(code, details), details)
     report = [sys.executable, "-m", "coverage", "json", "-q", "-o", str(coverage)]
     if subprocess.run(report, cwd=source, env=environment, check=False).returncode == 0:
         details["coverage"] = round(json.loads(coverage.read_text())["totals"]["percent_covered"], 1)
-    print(f"{details['tests']} passed, coverage {details.get('coverage', 'not measured')} %")
+    covered = f"{details['coverage']} %" if "coverage" in details else "not measured"
+    print(f"{details['passed']} passed, {details['skipped']} skipped, coverage {covered}")
     return details
 
 
 def counts(junit: Path) -> dict[str, Any]:
     """Read the numbers of tests, and the names of those that failed, from a JUnit file."""
     if not junit.exists():
-        return {"tests": 0, "failed": []}
+        return {"passed": 0, "failed": 0, "skipped": 0, "failures": []}
     cases = list(ET.parse(junit).iter("testcase"))  # noqa: S314 - written by pytest a moment ago
-    failed = [
+    failures = [
         f"{case.get('classname', '')}::{case.get('name', '')}".removeprefix("::")
         for case in cases
         if case.find("failure") is not None or case.find("error") is not None
     ]
     skipped = sum(case.find("skipped") is not None for case in cases)
-    return {"tests": len(cases), "failed": failed, "skipped": skipped}
+    passed = len(cases) - len(failures) - skipped
+    return {"passed": passed, "failed": len(failures), "skipped": skipped, "failures": failures}
 
 
 def _verdict(code: int, details: dict[str, Any]) -> tuple[str, str]:
-    failed = details["failed"]
-    if failed:
-        others = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-        cause = f"{len(failed)} of {details['tests']} tests failed: {failed[0]}{others}"
+    failures = details["failures"]
+    if failures:
+        others = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
+        total = details["passed"] + details["failed"] + details["skipped"]
+        cause = f"{len(failures)} of {total} tests failed: {failures[0]}{others}"
         return cause, "run pytest in the project and mend them"
     if code < 0:
         return f"pytest was killed by signal {-code}", "give the engine more memory, or the tests less"

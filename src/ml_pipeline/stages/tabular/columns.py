@@ -14,8 +14,9 @@ import polars as pl
 from ml_pipeline.stages.outcome import StageFailure
 
 DAY = 86_400.0
-# A moment is also embedded by its place in the day, the week and the year (in seconds).
+# A moment is embedded as itself and by its place in the day, the week and the year (seconds).
 PERIODS = (0.0, DAY, 7 * DAY, 365.2425 * DAY)
+RAW_LIMIT, SCALED_LIMIT = 1e300, 1e30  # beyond them values are clipped, so infinities stay harmless
 MIN_COUNT = 3  # a string value that is rarer than this is treated as an unseen one
 MAX_VALUES = 5_000  # the most frequent values of a string column that get their own embedding
 Array = Any  # numpy is untyped here
@@ -54,6 +55,17 @@ class Encoded:
 
 
 @dataclass(frozen=True)
+class Affine:
+    """The features' arithmetic as vectors over [N, F], shared by `encode` and the graph."""
+
+    source: Array  # int64 [F], the place of each feature's column in `Columns.numbers`
+    period: Array  # float64 [F], 0 for none
+    frequency: Array  # float64 [F], 1 / period, 0 for none
+    center: Array  # float64 [F]
+    scale: Array  # float64 [F]
+
+
+@dataclass(frozen=True)
 class Columns:
     """What the network is given, fitted to training rows."""
 
@@ -64,8 +76,22 @@ class Columns:
     unused: tuple[str, ...]  # columns that carry nothing: one value only, or all rare
 
     @property
+    def numbers(self) -> tuple[str, ...]:
+        return tuple(name for name, kind in self.types.items() if kind != "string")
+
+    @property
     def table_size(self) -> int:
         return sum(len(category.values) + 1 for category in self.categories)
+
+    def affine(self) -> Affine:
+        period = np.array([feature.period for feature in self.features])
+        return Affine(
+            np.array([self.numbers.index(feature.column) for feature in self.features], np.int64),
+            period,
+            np.divide(1.0, period, out=np.zeros_like(period), where=period > 0),
+            np.array([feature.center for feature in self.features]),
+            np.array([feature.scale for feature in self.features]),
+        )
 
 
 def column_type(name: str, dtype: Any) -> str:
@@ -76,9 +102,9 @@ def column_type(name: str, dtype: Any) -> str:
         return "integer"
     if dtype.is_numeric():
         return "number"
-    if dtype in (pl.Date, pl.Datetime):
+    if dtype in {pl.Date, pl.Datetime}:
         return "datetime"
-    if dtype in (pl.String, pl.Categorical, pl.Enum):
+    if dtype in {pl.String, pl.Categorical, pl.Enum}:
         return "string"
     raise StageFailure(
         f"column {name!r} is of type {dtype}, which the trainer can't use",
@@ -87,109 +113,108 @@ def column_type(name: str, dtype: Any) -> str:
 
 
 def raw(series: Any) -> Array:
-    """A column as the model's input takes it: float64 with NaN, or objects with ""."""
+    """A column [N] as the model's input takes it: float64 with NaN, or objects with ""."""
     kind = column_type(series.name, series.dtype)
     if kind == "string":
         return series.cast(pl.String).fill_null("").to_numpy().astype(object)
     if kind == "datetime":
-        milliseconds = series.cast(pl.Datetime("us")).dt.timestamp("us").cast(pl.Float64)
-        series = milliseconds / 1e6
+        series = series.cast(pl.Datetime("us")).dt.timestamp("us").cast(pl.Float64) / 1e6
     return series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
 def fit(frame: Any, bins: int) -> Columns:
-    """Fit to the columns of `frame` (without the target)."""
+    """Fit to all columns of `frame`, which has no target; at most `bins` per numeric feature."""
     types: dict[str, str] = {}
     features: list[Feature] = []
     flagged: list[str] = []
     categories: list[Category] = []
-    unused: list[str] = []
-    offset = 0
     for series in frame:
         name, kind = series.name, column_type(series.name, series.dtype)
         if kind == "string":
             values = _vocabulary(series)
-            if len(values) + (sum(values.values()) < frame.height) > 1 and values:
-                categories.append(Category(name, offset, tuple(sorted(values))))
-                offset += len(values) + 1
-                types[name] = kind
+            rare = frame.height - sum(values.values())
+            if len(values) + (rare > 0) < 2 or not values:
+                continue
+            offset = sum(len(category.values) + 1 for category in categories)
+            categories.append(Category(name, offset, tuple(sorted(values))))
         else:
             column = raw(series)
-            fitted = [
-                _feature(name, column, period, bins) for period in (PERIODS if kind == "datetime" else (0.0,))
-            ]
-            kept = [feature for feature in fitted if feature is not None]
-            features += kept
+            periods = PERIODS if kind == "datetime" else PERIODS[:1]
+            fitted = [_feature(name, column, period, bins) for period in periods]
+            features += (kept := [feature for feature in fitted if feature])
             gaps = np.isnan(column)
             if gaps.any() and not gaps.all():
                 flagged.append(name)
-            if kept or name in flagged:
-                types[name] = kind
-        if name not in types:
-            unused.append(name)
+            elif not kept:
+                continue
+        types[name] = kind
+    unused = tuple(name for name in frame.columns if name not in types)
     if not types:
         raise StageFailure(
-            "no column carries anything to learn from",
-            "check data.path and data.exclude: each column is constant, empty or has no value twice",
+            "no column carries anything to learn from: each has one value only, or no value often enough",
+            "check data.path, data.target and data.exclude",
         )
-    return Columns(types, tuple(features), tuple(flagged), tuple(categories), tuple(unused))
+    return Columns(types, tuple(features), tuple(flagged), tuple(categories), unused)
 
 
 def encode(columns: Columns, frame: Any) -> Encoded:
     """Rows of the fitted columns as arrays; `frame` may have other columns too."""
-    values = {name: raw(frame[name]) for name, kind in columns.types.items() if kind != "string"}
-    numeric = np.zeros((frame.height, len(columns.features)), np.float32)
-    for index, feature in enumerate(columns.features):
-        numeric[:, index] = _scaled(values[feature.column], feature)
-    missing = np.zeros((frame.height, len(columns.flagged)), np.float32)
-    for index, name in enumerate(columns.flagged):
-        missing[:, index] = np.isnan(values[name])
+    values = np.empty((frame.height, len(columns.numbers)))
+    for index, name in enumerate(columns.numbers):
+        values[:, index] = raw(frame[name])
+    missing = np.isnan(values)[:, [columns.numbers.index(name) for name in columns.flagged]]
+    affine = columns.affine()
+    chosen = np.clip(values, -RAW_LIMIT, RAW_LIMIT)[:, affine.source]
+    places = chosen - np.floor(chosen * affine.frequency) * affine.period
+    with np.errstate(over="ignore"):
+        scaled = (places - affine.center) * affine.scale
+    scaled = np.clip(np.where(np.isnan(scaled), 0.0, scaled), -SCALED_LIMIT, SCALED_LIMIT)
     codes = np.zeros((frame.height, len(columns.categories)), np.int64)
     for index, category in enumerate(columns.categories):
-        numbers = range(category.offset + 1, category.offset + 1 + len(category.values))
-        series = frame[category.column].cast(pl.String).fill_null("")
-        codes[:, index] = series.replace_strict(
-            list(category.values), list(numbers), default=category.offset, return_dtype=pl.Int64
-        ).to_numpy()
-    return Encoded(numeric, missing, codes)
+        codes[:, index] = (
+            frame[category.column]
+            .cast(pl.String)
+            .fill_null("")
+            .replace_strict(
+                list(category.values),
+                [category.offset + 1 + place for place in range(len(category.values))],
+                default=category.offset,
+                return_dtype=pl.Int64,
+            )
+            .to_numpy()
+        )
+    return Encoded(scaled.astype(np.float32), missing.astype(np.float32), codes)
 
 
 def _vocabulary(series: Any) -> dict[str, int]:
-    counts = series.cast(pl.String).fill_null("").value_counts(sort=False, name="rows")
+    counts = series.cast(pl.String).fill_null("").value_counts(name="rows")
     kept = counts.filter(pl.col("rows") >= MIN_COUNT).sort(["rows", series.name], descending=[True, False])
     return dict(kept.head(MAX_VALUES).iter_rows())
 
 
-def _place(values: Array, period: float) -> Array:
-    return values - np.floor(values / period) * period if period else values
-
-
-def _scaled(values: Array, feature: Feature) -> Array:
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and the network clips it
-        scaled = ((_place(values, feature.period) - feature.center) * feature.scale).astype(np.float32)
-    return np.where(np.isnan(scaled), np.float32(0), scaled)
-
-
 def _feature(name: str, column: Array, period: float, bins: int) -> Feature | None:
-    values = _place(column[np.isfinite(column)], period)
+    values = np.clip(column[np.isfinite(column)], -RAW_LIMIT, RAW_LIMIT)
+    if period:
+        values = values - np.floor(values * (1.0 / period)) * period  # noqa: PLR6104
     if values.size == 0 or values.min() == values.max():
         return None
     center = float(np.quantile(values, 0.5, method="nearest"))
-    low, high = np.quantile(values, [0.25, 0.75])
-    scale = 1.0 / float(high - low or values.std())
-    edges = _edges(((values - center) * scale).astype(np.float32), bins)
+    low, high = np.quantile(values, [0.25, 0.75], method="nearest")
+    scale = 1.0 / float(high - low or np.abs(values - center).max())
+    scaled = np.clip((values - center) * scale, -SCALED_LIMIT, SCALED_LIMIT).astype(np.float32)
+    edges = _edges(scaled, bins)
     return Feature(name, period, center, scale, edges) if edges.size > 1 else None
 
 
 def _edges(values: Array, bins: int) -> Array:
-    """At most `bins` + 1 of the values, evenly by rank, so that each bin holds about as many rows.
+    """At most `bins` + 1 of the values, evenly by rank, so that bins hold about as many rows.
 
     A value counts for at most one bin's rows: where most rows share one value (no
-    capital gain), the others still get bins.
+    capital gain, say), the others still get bins.
     """
     distinct, counts = np.unique(values, return_counts=True)
     if distinct.size <= bins + 1:
         return distinct
-    weights = np.minimum(counts, max(1, values.size // bins)).cumsum()
-    ranks = np.linspace(weights[0], weights[-1], bins + 1)
-    return distinct[np.unique(np.searchsorted(weights, ranks))]
+    ranks = np.minimum(counts, max(1, values.size // bins)).cumsum()
+    chosen = np.searchsorted(ranks, np.linspace(ranks[0], ranks[-1], bins + 1))
+    return distinct[np.unique(chosen)]

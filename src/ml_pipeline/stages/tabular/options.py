@@ -1,6 +1,7 @@
 """The built-in trainer's options: what `train.config` may hold, checked."""
 
 import difflib
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -27,15 +28,15 @@ LIMITS: dict[str, tuple[float, float]] = {
 class Options:
     """How the built-in network is made and trained; every key of `train.config`."""
 
-    epochs: int = 0  # 0: as many as give about STEPS steps
+    epochs: int = 0  # 0: by the number of rows
     patience: int = 8  # epochs without a better validation loss before the end
     batch_size: int = 0  # 0: by the number of rows
-    learning_rate: float = 3e-3  # the peak of the schedule
-    weight_decay: float = 1e-2
+    learning_rate: float = 6e-3  # the peak of the schedule
+    weight_decay: float = 5e-2
     dropout: float = 0.1
     width: int = 128  # of each hidden layer
     depth: int = 2  # hidden layers
-    members: int = 8  # of the ensemble inside the network
+    members: int = 4  # of the ensemble inside the network
     bins: int = 48  # of a numeric column, at most
     embedding: int = 12  # numbers that stand for one column's value
     validation: float = 0.15  # the share of the training rows that early stopping watches
@@ -60,3 +61,12 @@ def read(config: dict[str, Any]) -> Options:
                 f"train.config.{key} is {value!r}", f"give {noun} between {low:g} and {high:g}"
             )
     return Options(**{key: kinds[key](value) for key, value in config.items()})
+
+
+def sizes(rows: int, options: Options) -> tuple[int, int]:
+    """Batch size and number of epochs for so many training rows.
+
+    Small data takes small batches and many epochs; early stopping ends most runs.
+    """
+    batch = options.batch_size or min(512, max(32, 2 ** round(math.log2(rows / 40 + 1))))
+    return batch, options.epochs or max(10, min(60, 480_000 // rows))

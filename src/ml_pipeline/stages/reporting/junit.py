@@ -14,7 +14,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def document(run: Mapping[str, Any], own: ET.Element | None) -> bytes:
     """Return suites of the stages and the gates, and after them the project's own ones."""
     root = ET.Element("testsuites", name="ml-pipeline")
-    _add(root, "stages", [_stage(stage) for stage in (run.get("pipeline") or {}).get("stages", [])])
+    _add(root, "stages", [_stage(stage) for stage in run.get("stages") or []])
     _add(root, "gates", [_gate(gate) for gate in (run.get("verdict") or {}).get("gates", [])])
     if own is not None:
         root.extend(suites(own))
@@ -38,7 +38,9 @@ def totals(own: ET.Element) -> dict[str, Any]:
         "failed": len(failed),
         "skipped": skipped,
         "seconds": sum(float(case.get("time") or 0) for case in cases),
-        "failures": [f"{case.get('classname', '')}::{case.get('name', '')}".removeprefix("::") for case in failed],
+        "failures": [
+            f"{case.get('classname', '')}::{case.get('name', '')}".removeprefix("::") for case in failed
+        ],
     }
 
 
@@ -66,7 +68,9 @@ def _stage(stage: Mapping[str, Any]) -> ET.Element:
 def _gate(gate: Mapping[str, Any]) -> ET.Element:
     case = ET.Element("testcase", classname="gate", name=_clean(gate["metric"]), time="0")
     bounds = summary.threshold(gate)
-    message = f"{gate['metric']} {gate['reason'] or summary.measure(gate['metric'], gate['value'])} ({bounds})"
+    message = (
+        f"{gate['metric']} {gate['reason'] or summary.measure(gate['metric'], gate['value'])} ({bounds})"
+    )
     if gate["blocks"]:
         ET.SubElement(case, "failure", message=_clean(message), type="GateFailure")
     elif gate["status"] != "passed":  # not required: told, and nothing stopped

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ml_pipeline.stages import groups, metrics
-from ml_pipeline.stages.groups import Group, Grouping
-from ml_pipeline.stages.metrics import Answers, Scores
+from ml_pipeline.stages.judging import groups, metrics
+from ml_pipeline.stages.judging.groups import Group, Grouping
+from ml_pipeline.stages.judging.metrics import Answers, Scores
 from ml_pipeline.stages.outcome import StageFailure
 
 FAIRNESS = ("demographic_parity_difference", "equalized_odds_difference")

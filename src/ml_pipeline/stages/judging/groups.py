@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-MIN_ROWS = 30  # of a smaller group nothing is claimed
+MIN_ROWS = 30  # of fewer rows nothing is claimed
 MAX_GROUPS = 20  # a column of numbers with more distinct values is cut at its quartiles
 MISSING = "(missing)"
 
@@ -23,7 +23,7 @@ class Grouping:
 
 @dataclass(frozen=True)
 class Group:
-    """The rows of one group of one column. A rate without rows to measure it on is None."""
+    """The rows of one group of one column. A measure that too few rows speak for is None."""
 
     column: str
     kind: str
@@ -31,15 +31,15 @@ class Group:
     rows: int
     measures: dict[str, float | None]
 
-    @property
-    def small(self) -> bool:
-        """Too few rows to claim anything."""
-        return self.rows < MIN_ROWS
-
     def as_dict(self) -> dict[str, Any]:
-        """Return the entry of `groups` in verdict.json; a small group has no measures."""
-        measures = dict.fromkeys(self.measures) if self.small else self.measures
-        return {"column": self.column, "kind": self.kind, "group": self.name, "rows": self.rows, **measures}
+        """Return the entry of `groups` in verdict.json."""
+        return {
+            "column": self.column,
+            "kind": self.kind,
+            "group": self.name,
+            "rows": self.rows,
+            **self.measures,
+        }
 
 
 def members(values: Sequence[Any]) -> Any:
@@ -56,37 +56,44 @@ def members(values: Sequence[Any]) -> Any:
     return labels[np.where(np.isnan(numbers), len(labels) - 1, bins)]
 
 
-def classification(grouping: Grouping, truth: Any, predicted: Any, positive: int | None) -> list[Group]:
+def classification(
+    grouping: Grouping, truth: Any, predicted: Any, positive: int | None, *, min_rows: int = MIN_ROWS
+) -> list[Group]:
     """Measure each group of class indices: accuracy and, where there is a positive class, its rates.
 
-    Rates are fairlearn's (`fairlearn.metrics`: selection_rate, true_positive_rate, false_positive_rate).
+    Rates are fairlearn's (`fairlearn.metrics`: selection_rate, true_positive_rate, false_positive_rate),
+    but None where fewer than `min_rows` rows are what the rate is of (fairlearn: 0 where there are none).
     """
 
     def measures(rows: Any) -> dict[str, float | None]:
         y, y_hat = truth[rows], predicted[rows]
-        found = {"accuracy": _share(y == y_hat)}
+        shares = {"accuracy": y == y_hat}
         if positive is not None:
             selected = y_hat == positive
-            found |= {
-                "selection_rate": _share(selected),
-                "true_positive_rate": _share(selected[y == positive]),
-                "false_positive_rate": _share(selected[y != positive]),
+            shares |= {
+                "selection_rate": selected,
+                "true_positive_rate": selected[y == positive],
+                "false_positive_rate": selected[y != positive],
             }
-        return found
+        enough = max(min_rows, 1)
+        return {
+            name: float(np.mean(chosen)) if len(chosen) >= enough else None for name, chosen in shares.items()
+        }
 
     return _measured(grouping, measures)
 
 
-def regression(grouping: Grouping, truth: Any, predicted: Any) -> list[Group]:
+def regression(grouping: Grouping, truth: Any, predicted: Any, *, min_rows: int = MIN_ROWS) -> list[Group]:
     """Measure each group of values: RMSE, MAE and the mean error (above 0: predicted too high)."""
 
     def measures(rows: Any) -> dict[str, float | None]:
         error = (predicted - truth)[rows]
-        return {
+        found = {
             "rmse": float(np.sqrt(np.mean(error**2))),
             "mae": float(np.mean(np.abs(error))),
             "mean_error": float(np.mean(error)),
         }
+        return {name: value if len(error) >= min_rows else None for name, value in found.items()}
 
     return _measured(grouping, measures)
 
@@ -104,14 +111,12 @@ def differences(groups: Sequence[Group]) -> dict[str, float]:
 
     demographic_parity_difference: the largest minus the smallest selection rate;
     equalized_odds_difference: the same of the true or the false positive rate, whichever is further apart.
-    Unlike fairlearn's, they leave out small groups, and a rate without rows to measure it on (fairlearn: 0).
-    Empty when fewer than two groups are left.
+    Rates that are None are left out; a difference of fewer than two groups is none.
     """
-    large = [group.measures for group in groups if not group.small]
     spread = {
         rate: max(values) - min(values)
         for rate in ("selection_rate", "true_positive_rate", "false_positive_rate")
-        if len(values := [v for measures in large if (v := measures.get(rate)) is not None]) > 1
+        if len(values := [v for group in groups if (v := group.measures.get(rate)) is not None]) > 1
     }
     found = {}
     if "selection_rate" in spread:
@@ -120,7 +125,3 @@ def differences(groups: Sequence[Group]) -> dict[str, float]:
     if odds:
         found["equalized_odds_difference"] = max(odds)
     return found
-
-
-def _share(chosen: Any) -> float | None:
-    return float(np.mean(chosen)) if len(chosen) else None

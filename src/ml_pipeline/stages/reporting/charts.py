@@ -28,13 +28,17 @@ def lines(
     parts = [*_axes(across, up, x, y)]
     if diagonal:
         low, high = max(across.low, up.low), min(across.high, up.high)
-        parts.append(Markup('<path class="diagonal" d="{}"/>').format(_path([(low, low), (high, high)], across, up)))
+        parts.append(
+            Markup('<path class="diagonal" d="{}"/>').format(_path([(low, low), (high, high)], across, up))
+        )
     for index, (label, points) in enumerate(series.items()):
         colour = f"c{index % COLOURS}"
         path = Markup('<path class="line {}" d="{}"><title>{}</title></path>')
         parts.append(path.format(colour, _path(points, across, up), label))
         if dots:
-            dot = Markup('<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="3"><title>{:.3g}, {:.3g}</title></circle>')
+            dot = Markup(
+                '<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="3"><title>{:.3g}, {:.3g}</title></circle>'
+            )
             parts += [dot.format(colour, across(p[0]), up(p[1]), p[0], p[1]) for p in points]
     described = Markup("<title>{}</title>").format(f"{y} by {x}: {', '.join(series)}")
     head = Markup('<svg viewBox="0 0 {} {}" role="img" class="chart">').format(WIDTH, HEIGHT)
@@ -62,7 +66,11 @@ def bullet(value: float, low: float | None, high: float | None, baseline: float 
     bounds = (("bound", low), ("bound", high), ("before", baseline))
     tick = Markup('<path class="{}" d="M{:.1f} 0V14"/>')
     parts += [tick.format(kind, scale(number)) for kind, number in bounds if number is not None]
-    return Markup('<svg viewBox="-1 0 122 14" class="bullet" aria-hidden="true">') + Markup("").join(parts) + Markup("</svg>")
+    return (
+        Markup('<svg viewBox="-1 0 122 14" class="bullet" aria-hidden="true">')
+        + Markup("").join(parts)
+        + Markup("</svg>")
+    )
 
 
 class _Scale:
@@ -83,7 +91,9 @@ class _Scale:
         return [i * step for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
-def _scales(series: Mapping[str, Points], x_range: Range | None, y_range: Range | None) -> tuple[_Scale, _Scale]:
+def _scales(
+    series: Mapping[str, Points], x_range: Range | None, y_range: Range | None
+) -> tuple[_Scale, _Scale]:
     points = [point for line in series.values() for point in line]
     x_low, x_high = x_range or _range([point[0] for point in points])
     y_low, y_high = y_range or _range([point[1] for point in points], margin=0.05)
@@ -102,9 +112,15 @@ def _axes(across: _Scale, up: _Scale, x: str, y: str) -> list[Markup]:
     text = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>')
     parts = []
     for value in across.ticks():
-        parts += [grid.format(across(value), TOP, f"V{bottom}"), text.format(across(value), bottom + 14, "middle", _tick(value))]
+        parts += [
+            grid.format(across(value), TOP, f"V{bottom}"),
+            text.format(across(value), bottom + 14, "middle", _tick(value)),
+        ]
     for value in up.ticks():
-        parts += [grid.format(LEFT, up(value), f"H{right}"), text.format(LEFT - 5, up(value) + 3.5, "end", _tick(value))]
+        parts += [
+            grid.format(LEFT, up(value), f"H{right}"),
+            text.format(LEFT - 5, up(value) + 3.5, "end", _tick(value)),
+        ]
     parts.append(text.format((LEFT + right) / 2, HEIGHT - 6, "middle", x))
     turned = Markup('<text transform="translate(11 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>')
     parts.append(turned.format((TOP + bottom) / 2, escape(y)))

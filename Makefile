@@ -1,0 +1,35 @@
+# make pipeline   the main job on the bundled example, ending in its summary
+# make check      format, lint, types and unit tests: the quick loop
+# make test       everything, with a real engine, registry and cluster
+# make down       end what pipeline and test started
+
+PYTHON ?= python3
+BIN := .venv/bin
+PINS := pyproject.toml requirements-model.txt $(foreach n,data serving evaluate report deploy,src/ml_pipeline/requirements/$(n).txt)
+# Prints what clients of the engine need: a Docker or Podman that is there, or else the lab, which it builds.
+LAB = environment=$$($(PYTHON) -m lab use --cluster) && eval "$$environment"
+
+.PHONY: pipeline check style test down
+
+pipeline:
+	@$(LAB) && dagger --progress=plain call full-pipeline --source=. $$ML_PIPELINE_TARGETS
+
+check: style
+	@$(BIN)/python -m pytest -q tests/unit tests/stages
+
+test: style
+	@$(BIN)/python -m pytest -q --durations=15 tests
+
+style: .venv/installed
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+
+down:
+	@$(PYTHON) -m lab down
+
+.venv/installed: $(PINS)
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet uv==0.9.9
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group test --group dev $(foreach file,$(filter %.txt,$(PINS)),-r $(file))
+	@touch $@

@@ -1,0 +1,1 @@
+"""What the `evaluate` program is made of."""

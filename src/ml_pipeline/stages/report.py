@@ -1,0 +1,230 @@
+"""Everything to look at in one folder: HTML, Markdown, JSON, JUnit and the learning curves.
+
+It is made of whatever ran: a run that failed early has a shorter report, never none.
+"""
+
+import argparse
+import csv
+import io
+import json
+import math
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib as mpl
+from markupsafe import Markup
+
+from ml_pipeline import summary
+from ml_pipeline.stages.outcome import run_stage
+from ml_pipeline.stages.reporting import charts, junit
+
+DOCUMENTS = ("data", "model", "verdict")
+SPLITS = ("train", "val", "valid", "validation", "test")  # train_loss and val_loss share a panel
+MAX_PANELS = 4
+
+Panel = dict[str, list[tuple[float, float]]]
+
+
+def report(source: Path, output: Path) -> dict[str, Any]:
+    """Read what ran from `source` and write report.html, summary.md, report.json, junit.xml, training.png."""
+    notes: list[str] = []
+    run = _json(source / "pipeline.json", notes) or {}
+    run |= {name: found for name in DOCUMENTS if (found := _json(source / f"{name}.json", notes))}
+    own = _xml(source / "junit.xml", notes)
+    run["tests"] = junit.totals(own) if own is not None else None
+    curves = panels(_text(source / "history.csv", notes) or "", notes)
+    run["notes"] = [*(run.get("notes") or []), *notes]
+
+    output.mkdir(parents=True, exist_ok=True)
+    first = summary.headline(run)
+    document = {"format": 1, "headline": asdict(first), **run, "history": curves}
+    (output / "report.json").write_text(json.dumps(document, indent=1) + "\n")
+    (output / "summary.md").write_text(summary.markdown(run))
+    (output / "junit.xml").write_bytes(junit.document(run, own))
+    (output / "report.html").write_text(page(run, curves))
+    if curves:
+        plot(curves, output / "training.png")
+    print(f"{first.title}: {first.why}")
+    return {"files": sorted(path.name for path in output.iterdir()), **asdict(first)}
+
+
+def page(run: Mapping[str, Any], curves: Mapping[str, Panel]) -> str:
+    """Return the HTML page; every value of the run is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {
+        name: getattr(summary, name) for name in ("threshold", "measure", "duration", "number")
+    }
+    verdict, stages = run.get("verdict") or {}, run.get("stages") or []
+    return environment.get_template("report.html").render(
+        first=summary.headline(run),
+        facts=summary.facts(run),
+        metrics=summary.metrics(verdict),
+        bullet=charts.bullet,
+        curves={title: _curve(title, panel) for title, panel in curves.items()},
+        roc=_roc(verdict),
+        calibration=_calibration(verdict),
+        groups=_grouped(verdict.get("groups", [])),
+        stages=stages,
+        longest=max([0.001, *(stage.get("seconds") or 0 for stage in stages)]),
+        notes=run.get("notes") or [],
+        data=run.get("data") or {},
+        tests=run.get("tests") or {},
+        verdict=verdict,
+    )
+
+
+def panels(text: str, notes: list[str]) -> dict[str, Panel]:
+    """Return the learning curves of a history.csv by panel: what is measured → series → points [epoch, value].
+
+    Columns that are not numbers are left out, and so are values that are not finite.
+    """
+    rows = list(csv.DictReader(io.StringIO(text)))
+    found: dict[str, Panel] = {}
+    for column in rows[0] if rows else ():
+        if column in {"epoch", "step", None}:
+            continue
+        points = [
+            (x, y)
+            for index, row in enumerate(rows)
+            if (y := _number(row[column])) is not None
+            and (x := _number(row.get("epoch"), index + 1.0)) is not None
+        ]
+        if points:
+            split, _, rest = column.partition("_")
+            found.setdefault(rest if split in SPLITS and rest else column, {})[column] = points
+    if len(found) > MAX_PANELS:
+        notes.append(f"history.csv: only {', '.join(list(found)[:MAX_PANELS])} are drawn")
+    return dict(list(found.items())[:MAX_PANELS])
+
+
+def plot(curves: Mapping[str, Panel], path: Path) -> None:
+    """Draw the learning curves side by side as one PNG."""
+    mpl.use("Agg")  # no display
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of the backend
+
+    figure, axes = plt.subplots(
+        1, len(curves), figsize=(4.2 * len(curves), 3.2), squeeze=False, layout="constrained"
+    )
+    for axis, (title, panel) in zip(axes[0], curves.items(), strict=True):
+        for label, points in panel.items():
+            axis.plot([p[0] for p in points], [p[1] for p in points], marker="o", markersize=3, label=label)
+        axis.set_xlabel("epoch")
+        axis.set_title(title)
+        axis.grid(alpha=0.3)
+        axis.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def _curve(title: str, panel: Panel) -> tuple[Markup, list[str]]:
+    few = max(len(points) for points in panel.values()) <= 30
+    return charts.lines(panel, x="epoch", y=title, dots=few), list(panel)
+
+
+def _roc(verdict: Mapping[str, Any]) -> Markup | None:
+    points = verdict.get("roc")
+    if not points:
+        return None
+    unit = (0.0, 1.0)
+    return charts.lines(
+        {"ROC": points},
+        x="false positive rate",
+        y="true positive rate",
+        x_range=unit,
+        y_range=unit,
+        diagonal=True,
+    )
+
+
+def _calibration(verdict: Mapping[str, Any]) -> Markup | None:
+    bins = verdict.get("calibration")
+    if not bins:
+        return None
+    unit, points = (0.0, 1.0), [(b["predicted"], b["observed"]) for b in bins]
+    return charts.lines(
+        {"model": points},
+        x="predicted probability",
+        y="observed share",
+        x_range=unit,
+        y_range=unit,
+        diagonal=True,
+        dots=True,
+    )
+
+
+def _grouped(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put the groups of a column together, with the names of what was measured in them."""
+    tables: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for group in groups:
+        tables.setdefault((group["kind"], group["column"]), []).append(group)
+    fixed = {"column", "kind", "group", "rows"}
+    return [
+        {
+            "kind": kind,
+            "column": column,
+            "measures": [key for key in rows[0] if key not in fixed],
+            "rows": rows,
+        }
+        for (kind, column), rows in tables.items()
+    ]
+
+
+def _number(text: Any, default: float | None = None) -> float | None:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return default
+    return value if math.isfinite(value) else default
+
+
+def _text(path: Path, notes: list[str]) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        notes.append(f"{path.name} can't be read: {error}")
+        return None
+
+
+def _json(path: Path, notes: list[str]) -> dict[str, Any] | None:
+    text = _text(path, notes)
+    try:
+        found = json.loads(text) if text is not None else None
+    except ValueError as error:
+        notes.append(f"{path.name} is not JSON: {error}")
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _xml(path: Path, notes: list[str]) -> ET.Element | None:
+    text = _text(path, notes)
+    try:
+        return ET.fromstring(text) if text is not None else None  # noqa: S314 - written by the project's pytest
+    except ET.ParseError as error:
+        notes.append(f"{path.name} is not XML: {error}")
+        return None
+
+
+def main() -> None:
+    """Write the report that the arguments name."""
+    parser = argparse.ArgumentParser(prog="python -m ml_pipeline.stages.report", description=__doc__)
+    reads = "a folder with any of pipeline.json, data.json, model.json, verdict.json, history.csv, junit.xml"
+    parser.add_argument("--input", type=Path, required=True, help=reads)
+    parser.add_argument("--output", type=Path, required=True, help="a folder, made if need be")
+    arguments = parser.parse_args()
+    run_stage("report", lambda: report(arguments.input, arguments.output))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the `report` program is made of."""

@@ -1,0 +1,113 @@
+"""Serve the model folder over HTTP until SIGTERM, then answer what is under way and end.
+
+    ML_MODEL=/model ML_PORT=8000 python -m ml_pipeline.stages.serve
+
+`POST /predict` takes {"instances": [{column: value, …}]}. Also: /health, /ready, /metrics, /model,
+and the Open Inference Protocol v2 under /v2.
+"""
+
+import argparse
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from ml_pipeline.stages.model import load
+from ml_pipeline.stages.outcome import StageFailure, run_stage
+from ml_pipeline.stages.serving.application import Application
+
+KEEP_ALIVE = 75  # seconds; longer than a load balancer's usual 60, so that it is not the server that hangs up
+GRACE = 20  # seconds for requests under way, below Kubernetes's 30 until SIGKILL
+
+
+class Server(uvicorn.Server):  # type: ignore[misc]
+    """Ends in two steps: not ready from SIGTERM on, closed `drain` seconds later.
+
+    In between, new requests are still answered: a load balancer needs a moment to see `/ready`.
+    """
+
+    def __init__(self, config: Any, application: Application, drain: float) -> None:
+        super().__init__(config)
+        self._application = application
+        self._drain = drain
+        self._until: int | None = None  # in ticks of the loop below, of a tenth of a second
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if sig == signal.SIGTERM and not self._application.draining:
+            self._application.draining = True
+            self._until = round(self._drain * 10)
+        else:
+            self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._until is not None:
+            self.should_exit |= self._until <= 0
+            self._until -= 1
+        return bool(await super().on_tick(counter))
+
+
+def serve() -> dict[str, Any]:
+    """Load, bind, serve. Raises `StageFailure` before anything is served."""
+    port = int(_setting("ML_PORT", 8000, 0))
+    queue, max_body = int(_setting("ML_QUEUE", 64, 0)), int(_setting("ML_MAX_BODY", 8 << 20, 1))
+    drain = _setting("ML_DRAIN", 3, 0)
+    threads = int(_setting("ML_THREADS", 0, 0)) or None
+    model = load(Path(os.environ.get("ML_MODEL", "/model")), threads)
+    application = Application(model, queue, max_body)
+    config = uvicorn.Config(
+        application,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        loop="uvloop",
+        http="httptools",
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+    )
+    try:
+        listening = socket.create_server(("0.0.0.0", port), backlog=1024)  # noqa: S104 - the container's own
+    except OSError as error:
+        raise StageFailure(
+            f"port {port} can't be bound ({error.strerror})", "choose another by ML_PORT"
+        ) from None
+    signature = model.signature
+    port = listening.getsockname()[1]
+    print(f"{signature.name} version {signature.version} on port {port}", flush=True)
+    Server(config, application, drain).run(sockets=[listening])
+    return {"port": port}
+
+
+def _setting(name: str, default: float, least: float) -> float:
+    text = os.environ.get(name, "")
+    try:
+        value = float(text or default)
+    except ValueError:
+        value = least - 1
+    if not least <= value < float("inf"):
+        raise StageFailure(
+            f"{name}={text} is not a number of at least {least:g}", f"set it, or leave {default:g}"
+        )
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve. Everything is set by the environment, as containers are."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ml_pipeline.stages.serve",
+        description="Serve a model over HTTP.",
+        epilog="ML_MODEL: the model's folder (/model). ML_PORT (8000; 0 takes a free one). "
+        "ML_QUEUE: requests that may wait (64). ML_MAX_BODY: bytes (8388608). "
+        "ML_DRAIN: seconds between SIGTERM and closing (3). ML_THREADS (all processors).",
+    )
+    parser.parse_args(arguments)
+    run_stage("serve", serve)
+
+
+if __name__ == "__main__":
+    main()
