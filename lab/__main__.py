@@ -6,6 +6,7 @@ from Debian's packages, and runs as plain processes. Needs root, Go and apt.
   python3 -m lab up            build what is missing; start the registry and the engine
   python3 -m lab up --cluster  also start Kubernetes (etcd, control plane, one node) with Argo Rollouts
   python3 -m lab env           print the variables that clients need: eval "$(python3 -m lab env)"
+  python3 -m lab use           as up, then env; but a Docker or Podman that is there is preferred
   python3 -m lab down          end every process, and take back every mount, bridge and rule
 
 The state stays in ~/.cache/lab (LAB_STATE moves it), so a second `up` takes seconds.
@@ -15,7 +16,7 @@ import argparse
 import shlex
 import sys
 
-from lab import lifecycle
+from lab import choice, lifecycle
 from lab.errors import LabError
 
 
@@ -33,12 +34,15 @@ def main(arguments: list[str] | None = None) -> int:
         help="switch the engine's GPU support on, with a recorder in the place of NVIDIA's hook",
     )
     commands.add_parser("env", help="print the variables that clients need, for eval")
+    use = commands.add_parser("use", help="find or start an engine; print the variables, for eval")
+    use.add_argument("--cluster", action="store_true", help="Kubernetes and Argo Rollouts, too")
     commands.add_parser("down", help="end everything; the state stays")
     options = parser.parse_args(arguments)
     try:
         if options.command == "env":
-            for name, value in lifecycle.environment().items():
-                print(f"export {name}={value if name == 'PATH' else shlex.quote(value)}")
+            show(lifecycle.environment())
+        elif options.command == "use":
+            show(choice.use(cluster=options.cluster))
         elif options.command == "down":
             lifecycle.down()
         else:
@@ -50,6 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
         print("lab: interrupted; the next up goes on from here, and down ends what runs", file=sys.stderr)
         return 130
     return 0
+
+
+def show(environment: dict[str, str]) -> None:
+    """Print variables as a shell reads them; PATH is already in its words."""
+    for name, value in environment.items():
+        print(f"export {name}={value if name == 'PATH' else shlex.quote(value)}")
 
 
 if __name__ == "__main__":

@@ -12,22 +12,32 @@ GB = 10**9
 FIRST_UP_BYTES, LATER_UP_BYTES = 25 * GB, 3 * GB
 
 
-def machine(state: Path) -> None:
-    """Check the rights and the programs that the lab cannot install by itself."""
+NEEDED = {
+    "go": "install Go 1.24 or later",
+    "apt-get": "use Debian or Ubuntu",
+    "unshare": "install util-linux",
+    "nsenter": "install util-linux",
+    "setpriv": "install util-linux",
+}
+
+
+def rights() -> None:
+    """Check that this is root."""
     if os.geteuid() != 0:
         raise LabError("needs root, to make namespaces, mounts and bridges; run it as root")
-    if len(str(state)) > 64:
-        raise LabError(f"{state} is too long for a socket's path; set LAB_STATE to a shorter one")
-    needed = {
-        "go": "install Go 1.24 or later",
-        "apt-get": "use Debian or Ubuntu",
-        "unshare": "install util-linux",
-        "nsenter": "install util-linux",
-        "setpriv": "install util-linux",
-    }
-    for program, advice in needed.items():
+
+
+def programs() -> None:
+    """Check for the programs that the lab cannot install by itself."""
+    for program, advice in NEEDED.items():
         if not shutil.which(program):
             raise LabError(f"{program} is not on PATH; {advice}")
+
+
+def path(state: Path) -> None:
+    """Check that a socket in the state's folders has a path that the kernel takes (107 bytes)."""
+    if len(str(state)) > 64:
+        raise LabError(f"{state} is too long for a socket's path; set LAB_STATE to a shorter one")
 
 
 def disk(state: Path, free: int, *, built: bool) -> None:
@@ -42,7 +52,7 @@ def disk(state: Path, free: int, *, built: bool) -> None:
 
 def free_bytes(state: Path) -> int:
     """The bytes that root may still write on the disk where the state is, or will be."""
-    folder = next(path for path in (state, *state.parents) if path.exists())
+    folder = next(each for each in (state, *state.parents) if each.exists())
     return shutil.disk_usage(folder).free
 
 

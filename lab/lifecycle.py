@@ -22,10 +22,15 @@ def environment() -> dict[str, str]:
     return {"PATH": f"{shlex.quote(str(BIN))}:$PATH", **engine.client_variables()}
 
 
-def up(*, cluster: bool, gpu_recorder: bool) -> None:
+def up(*, cluster: bool, gpu_recorder: bool = False) -> None:
     """Build what is missing and start what does not run. Raises LabError with what to do."""
     start = time.monotonic()
-    checks.machine(STATE)
+    checks.rights()
+    checks.programs()
+    checks.path(STATE)
+    os.chdir("/")  # what we start must keep no folder of the caller's busy
+    if other := processes.another_lab():
+        raise LabError(f"another lab is up; end it first: LAB_STATE={shlex.quote(other)} python3 -m lab down")
     built = tools.ENGINE.built and (tools.CLUSTER.built or not cluster)
     names = {process.service for process in processes.found()}
     if "engine" not in names:
@@ -54,18 +59,18 @@ def down() -> None:
     if not STATE.exists():
         return
     with _lock():
-        # Nodes first: what they ask the API server for need not be answered any more.
-        processes.stop(ON_NODE, grace_s=0)
-        processes.stop(CONTROL_PLANE, grace_s=5)
+        # These keep nothing of their own: what counts is in etcd, which is asked to end like the engine.
+        processes.stop([*ON_NODE, *CONTROL_PLANE], grace_s=0)
         processes.stop([process.service for process in processes.found()])
-        for each in (network.PODS, network.ENGINE):
-            if shutil.which("iptables-save") and shutil.which("ip"):
+        # Rules and bridges bear no lab's name: where another lab is up they are its.
+        if shutil.which("iptables-save") and shutil.which("ip") and not processes.another_lab():
+            for each in (network.PODS, network.ENGINE):
                 network.clean(each)
         cgroups.remove()
         _unmount()
-        for path in (paths.ENGINE_SOCKET, LINK):
-            if path.is_symlink() or path.is_socket():
-                path.unlink()
+        paths.ENGINE_SOCKET.unlink(missing_ok=True)
+        if LINK.is_symlink() and LINK.readlink() == STATE:
+            LINK.unlink()
         for folder in (TEMPORARY, STATE / "private"):
             shutil.rmtree(folder, ignore_errors=True)
     say("down")
@@ -91,8 +96,6 @@ def _link() -> None:
     """Point /run/lab here, for people; the engine has its own /run, with its own link."""
     if LINK.exists() and not LINK.is_symlink():
         raise LabError(f"{LINK} is there and is no link; remove it")
-    if LINK.is_symlink() and LINK.readlink() != STATE and (LINK / "engine.sock").exists():
-        raise LabError(f"the lab in {LINK.readlink()} is up; take it down first: LAB_STATE={LINK.readlink()}")
     paths.link(STATE, LINK)
 
 

@@ -21,8 +21,13 @@ ENGINE_NETWORK, ENGINE_BRIDGE, ENGINE_CIDR, ENGINE_GATEWAY = "lab", "lab0", "10.
 POD_NETWORK, POD_BRIDGE, POD_CIDR = "lab-pods", "lab-cni0", "10.244.0.0/16"
 SERVICE_CIDR = "10.96.0.0/16"
 
-# Two labs with states of their own (a test runs one beside another) share the cgroup tree.
-CGROUP = f"lab-{hashlib.sha256(os.fsencode(STATE)).hexdigest()[:8]}"
+
+def cgroup(state: Path) -> str:
+    """Return a lab's name in the cgroup tree, which two labs with states of their own share."""
+    return f"lab-{hashlib.sha256(os.fsencode(state)).hexdigest()[:8]}"
+
+
+CGROUP = cgroup(STATE)
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> Path:

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -101,6 +100,23 @@ def found() -> list[Process]:
     return processes
 
 
+def another_lab() -> str | None:
+    """Return the state of another lab that is up on this machine's network, if one is."""
+    here = Path("/proc/self/ns/net").readlink()
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            owner = _variable((folder / "environ").read_bytes(), OWNER) if folder.name.isdecimal() else None
+            if owner and owner != str(STATE) and (folder / "ns" / "net").readlink() == here:
+                return owner
+    return None
+
+
+def _variable(environ: bytes, name: str) -> str | None:
+    start = f"{name}=".encode()
+    found = (entry for entry in environ.split(b"\0") if entry.startswith(start))
+    return next((entry.removeprefix(start).decode(errors="replace") for entry in found), None)
+
+
 def running(service: Service) -> list[Process]:
     """The service's own program and the wrappers around it, which name it; not what it started."""
     return [p for p in found() if p.service == service.name and p.program in p.argv]
@@ -127,16 +143,20 @@ def start(service: Service, cleanup: Callable[[], None] = lambda: None) -> bool:
     LOGS.mkdir(parents=True, exist_ok=True)
     if service.log.exists():
         service.log.replace(service.log.with_suffix(".log.1"))
-    with service.log.open("w") as log:
-        subprocess.Popen(
-            [*_wrapper(service), *service.command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=environment,
-            cwd="/",
-        )
+    words = [*_wrapper(service), *service.command]
+    # A process that outlives this one: no object here stands for it.
+    os.posix_spawnp(
+        words[0],
+        words,
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(service.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # which Python ignores
+    )
     return True
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import deque
@@ -17,8 +18,8 @@ HEARTBEAT_S = 30
 
 
 def say(line: str) -> None:
-    """Print one line of progress."""
-    print(f"lab: {line}", flush=True)
+    """Print one line of progress, on stderr: stdout is for what a shell evaluates."""
+    print(f"lab: {line}", file=sys.stderr, flush=True)
 
 
 def run(

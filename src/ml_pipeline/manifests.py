@@ -20,8 +20,8 @@ HISTORY_LIMIT = 10
 # `create namespaces`, in a ClusterRole, where the namespace is not there yet.
 ROLE_RULES: tuple[Mapping[str, Any], ...] = (
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "create", "patch", "delete"]},
+    {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "create", "patch", "delete"]},
     {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list"]},
-    {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "patch", "delete"]},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
     {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     {"apiGroups": [""], "resources": ["pods/proxy"], "verbs": ["get", "create"]},
@@ -156,6 +156,8 @@ def _container(release: Release) -> dict[str, Any]:
         "startupProbe": _probe("/health", period=1, failures=STARTUP_S),
         "readinessProbe": _probe("/ready", period=1, failures=3),
         "livenessProbe": _probe("/health", period=10, failures=3),
+        # A crash's last lines are then in the pod's status: its log may be gone, or not ours to read.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_S}}},
         "resources": {
             "requests": {"cpu": f"{release.cpu_millicores}m", "memory": memory},

@@ -24,9 +24,10 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Progressing:
-    """Not there yet; `text` is what it waits for."""
+    """Not there yet; `text` is what it waits for, `pods` are the new ones that are ready."""
 
     text: str
+    pods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class GoodRelease:
     image: str
     version: str | None
     replicas: int
+    timeout_s: int
 
 
 def judge(
@@ -84,7 +86,8 @@ def judge(
     if current and counts == [wanted] * 3 and len(ready) == wanted:
         return Ready(current["metadata"]["name"], _revision(current), ready)
     old = counts[1] - counts[0]
-    return Progressing(f"{len(ready)} of {wanted} pods ready" + (f", {old} old" if old > 0 else ""))
+    text = f"{len(ready)} of {wanted} pods ready"
+    return Progressing(f"{text}, {old} old" if old > 0 else text, ready)
 
 
 def newest_pods(deployment: Object, replicasets: Sequence[Object], pods: Sequence[Object]) -> list[Object]:
@@ -224,11 +227,11 @@ def _pull_error(message: str, image: str) -> str:
 
 def _crash(pod: str, ended: Object) -> Failed:
     if ended.get("reason") == "OOMKilled":
-        return Failed(
-            f"pod {pod} ran out of memory", "raise the memory limit or use a smaller model", pod=pod
-        )
+        return Failed(f"pod {pod} ran out of memory", "raise the memory limit or use a smaller model")
+    lines = [line for line in ended.get("message", "").splitlines() if line.strip()]
     cause = f"pod {pod} ends again and again, with exit code {ended.get('exitCode', 'unknown')}"
-    return Failed(cause, "run the image by hand and mend its start", pod=pod)
+    last = f" (its last line: {_line(lines[-1])})" if lines else ""
+    return Failed(cause + last, "run the image by hand and mend its start")
 
 
 def _condition(thing: Object, kind: str) -> Object:

@@ -3,7 +3,7 @@
 A run is a dict of what is known, any of it missing or None: `name`, `revision`, `status`, `gpu`, `notes`,
 `stages` (each with stage, status, seconds, cached, message, hint), `image` (reference, digest, size_mb),
 `release`; and the documents of stages: `data` (report.json), `model` (model.json), `verdict` (verdict.json)
-and `tests` (passed, failed, skipped). Standard library only.
+and `tests` (tests, failed: names, skipped, coverage). Standard library only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -89,10 +89,12 @@ def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     image, release, model, data, tests = (
         run.get(key) or {} for key in ("image", "release", "model", "data", "tests")
     )
+    digest = image.get("digest") or ""
+    reference = image.get("reference") or digest
     size = f" ({image['size_mb']:.0f} MB)" if image.get("size_mb") is not None else ""
     found = {
-        "image": f"{image.get('reference') or image.get('digest')}{size}" if image else "",
-        "digest": image.get("digest") if image.get("reference") else "",
+        "image": f"{reference}{size}" if reference else "",
+        "digest": digest if digest not in reference else "",
         "release": ", ".join(
             f"{key} {value}" for key, value in release.items() if not isinstance(value, dict | list)
         ),
@@ -108,19 +110,22 @@ def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
 def threshold(gate: Mapping[str, Any]) -> str:
     """Return a gate's bounds in words: ≥ 0.84, regression ≤ 0.005."""
     bounds = (("≥", gate.get("min")), ("≤", gate.get("max")), ("regression ≤", gate.get("max_regression")))
-    return ", ".join(
-        f"{sign} {measure(gate['metric'], bound)}" for sign, bound in bounds if bound is not None
-    )
+    unit, _ = _unit(gate["metric"])
+    return ", ".join(f"{sign} {number(bound)}{unit}" for sign, bound in bounds if bound is not None)
 
 
 def measure(metric: str, value: float | None) -> str:
     """Return a metric's value with its unit, as its name tells it."""
     if value is None:
         return NONE
-    for ending, unit, digits in (("_ms", " ms", 2), ("_mb", " MB", 0), ("_per_s", "/s", 0)):
-        if metric.endswith(ending):
-            return f"{value:,.{digits}f}{unit}"
-    return number(value)
+    unit, digits = _unit(metric)
+    return f"{value:,.{digits}f}{unit}" if unit else number(value)
+
+
+def _unit(metric: str) -> tuple[str, int]:
+    """Return a metric's unit and how many decimals are worth showing."""
+    units = {"_ms": (" ms", 2), "_mb": (" MB", 0), "_per_s": ("/s", 0)}
+    return next((unit for ending, unit in units.items() if metric.endswith(ending)), ("", 4))
 
 
 def metrics(verdict: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -156,7 +161,9 @@ def _gate(gate: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _metrics(verdict: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
-    return ((f"`{_code(name)}`", value, before) for name, value, before in metrics(verdict))
+    # The report has them all.
+    shown = {*MAIN_METRICS, *(verdict.get("reported") or {})}
+    return ((f"`{_code(name)}`", value, before) for name, value, before in metrics(verdict) if name in shown)
 
 
 def _stage(stage: Mapping[str, Any]) -> tuple[str, ...]:
@@ -182,8 +189,11 @@ def _skew(skew: Mapping[str, Any]) -> str:
 
 
 def _tests(tests: Mapping[str, Any]) -> str:
-    kinds = (("passed", tests["passed"]), ("failed", tests["failed"]), ("skipped", tests["skipped"]))
-    return ", ".join(f"{count} {kind}" for kind, count in kinds if count) or "none"
+    failed, skipped = len(tests.get("failed") or []), tests.get("skipped") or 0
+    kinds = ((tests.get("tests", 0) - failed - skipped, "passed"), (failed, "failed"), (skipped, "skipped"))
+    counted = ", ".join(f"{count} {kind}" for count, kind in kinds if count) or "none"
+    coverage = tests.get("coverage")
+    return counted if coverage is None else f"{counted}, {number(coverage)} % of lines covered"
 
 
 def _section(title: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

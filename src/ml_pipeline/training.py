@@ -12,7 +12,7 @@ from ml_pipeline.run import OUTPUT, Run
 
 SOURCE, ROWS, CONFIG, CHECKPOINTS = "/source", "/rows", "/settings.json", "/checkpoints"
 TRAINER = ("stages/train.py", "stages/tabular/**")
-INSPECTOR = ("stages/inspect_model.py",)
+INSPECTOR = ("stages/inspect_model.py", "stages/inspecting/**", "stages/serving/**")
 
 
 @dataclass(frozen=True)

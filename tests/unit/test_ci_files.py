@@ -1,16 +1,14 @@
 """The CI files only start one call; every function, flag and version that they name exists."""
 
-import inspect
 import json
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from ml_pipeline.main import MlPipeline
+from tests.command_lines import FUNCTIONS, calls, mistakes
 
 ROOT = Path(__file__).parents[2]
 VERSION = json.loads((ROOT / "dagger.json").read_text())["engineVersion"]
@@ -18,44 +16,19 @@ FILES = [".github/workflows/pipeline.yml", ".gitlab-ci.yml"]
 
 
 def strings(node: Any) -> list[str]:
-    """Return every string of a YAML document, with shell line continuations joined."""
+    """Return every string of a YAML document."""
     if isinstance(node, dict):
         return [text for value in node.values() for text in strings(value)]
     if isinstance(node, list):
         return [text for value in node for text in strings(value)]
-    return [node.replace("\\\n", " ")] if isinstance(node, str) else []
-
-
-def calls(file: str) -> list[list[str]]:
-    """Return the words of each `dagger call` of a CI file, after those two."""
-    texts = strings(yaml.safe_load((ROOT / file).read_text()))
-    lines = [line for text in texts for line in text.splitlines()]
-    found = [line.partition("dagger call ")[2] for line in lines if "dagger call " in line]
-    return [shlex.split(call.partition("|")[0].partition(">")[0]) for call in found]
-
-
-def kebab(name: str) -> str:
-    return name.replace("_", "-")
-
-
-FUNCTIONS = {
-    kebab(name): {kebab(parameter) for parameter in inspect.signature(member).parameters}
-    for name, member in inspect.getmembers(MlPipeline, inspect.isfunction)
-    if not name.startswith("_")
-}
-OPTIONS = {kebab(name) for name in inspect.signature(MlPipeline).parameters}
+    return [node] if isinstance(node, str) else []
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_one_call_whose_function_and_flags_exist(file: str) -> None:
-    (words,) = calls(file)
-    function = next(word for word in words if not word.startswith("-"))
-    assert function in FUNCTIONS
-    position = words.index(function)
-    for word in words[:position]:
-        assert word.removeprefix("--").partition("=")[0] in OPTIONS
-    for word in words[position + 1 :]:
-        assert word.removeprefix("--").partition("=")[0] in FUNCTIONS[function], word
+    texts = strings(yaml.safe_load((ROOT / file).read_text()))
+    (words,) = [words for text in texts for words in calls(text)]
+    assert mistakes(words) == []
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -65,7 +38,21 @@ def test_the_command_line_has_the_modules_version(file: str) -> None:
     assert ":latest" not in text
 
 
-def test_the_module_names_the_design_s_functions() -> None:
+@pytest.mark.parametrize(
+    ("words", "unknown"),
+    [
+        (["full-pipeline", "--source=."], []),
+        (["--gpu=on", "train", "--source=.", "export", "--path=x"], []),
+        (["full-pipelin", "--source=."], ["full-pipelin"]),
+        (["train", "--sorce=."], ["--sorce=."]),
+        (["--gpus=on", "train"], ["--gpus=on"]),
+    ],
+)
+def test_a_wrong_name_is_found(words: list[str], unknown: list[str]) -> None:
+    assert mistakes(words) == unknown
+
+
+def test_the_module_has_the_functions_of_its_contract() -> None:
     assert set(FUNCTIONS) == {
         "lint", "test", "validate-data", "train", "build-image", "validate-gate", "publish",
         "deploy", "rollback", "serve", "report", "full-pipeline",

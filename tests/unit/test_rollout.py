@@ -8,7 +8,7 @@ from ml_pipeline import rollout
 from ml_pipeline.rollout import Failed, GoodRelease, Progressing, Ready
 
 IMAGE = "localhost:5000/adult@sha256:" + "ab" * 32
-A, B, C = (GoodRelease(f"adult-{letter}", f"image-{letter}", letter, 2) for letter in "abc")
+A, B, C = (GoodRelease(f"adult-{letter}", f"image-{letter}", letter, 2, 60) for letter in "abc")
 
 
 def _deployment(good: tuple[GoodRelease, ...] = (), revision: int = 2, **status: Any) -> dict[str, Any]:
@@ -120,11 +120,17 @@ def test_a_container_that_cannot_be_created(reason: str) -> None:
     )
 
 
-def test_a_crash_names_the_exit_code_and_whose_log_to_read() -> None:
-    crash = _waiting("CrashLoopBackOff", lastState={"terminated": {"exitCode": 3, "reason": "Error"}})
-    verdict = _failed(_pod("two", **crash))
-    assert "exit code 3" in verdict.cause
-    assert verdict.pod == "two"
+def test_a_crash_names_the_exit_code_and_the_last_line() -> None:
+    ended = {"exitCode": 3, "reason": "Error", "message": "Traceback\n  ...\nValueError: broken\n\n"}
+    verdict = _failed(_pod("two", **_waiting("CrashLoopBackOff", lastState={"terminated": ended})))
+    assert verdict.cause == (
+        "pod two ends again and again, with exit code 3 (its last line: ValueError: broken)"
+    )
+
+
+def test_a_crash_without_a_word() -> None:
+    verdict = _failed(_pod("two", **_waiting("CrashLoopBackOff")))
+    assert verdict.cause == "pod two ends again and again, with exit code unknown"
 
 
 def test_out_of_memory_is_said_so() -> None:
@@ -188,7 +194,7 @@ def test_an_annotation_that_is_not_ours_to_read_is_no_history(text: str) -> None
 def test_history_holds_each_replicaset_once_and_ends() -> None:
     assert rollout.remember((B, A), A) == (A, B)
     assert rollout.remember((A, B), A) == (A, B)
-    many = tuple(GoodRelease(f"adult-{i}", "", None, 1) for i in range(rollout.REMEMBERED))
+    many = tuple(GoodRelease(f"adult-{i}", "", None, 1, 60) for i in range(rollout.REMEMBERED))
     assert rollout.remember(many, A) == (A, *many[:-1])
 
 

@@ -24,6 +24,7 @@ VERDICT: dict[str, Any] = {
     "rows": 9769,
     "metrics": {"accuracy": 0.8612, "latency_p95_ms": 3.456, "memory_mb": 141.7, "my_gain": 3.0},
     "baseline": {"accuracy": 0.87},
+    "reported": {"my_gain": 3.0},
     "gates": [GATE],
 }
 PIPELINE: dict[str, Any] = {
@@ -46,6 +47,8 @@ def test_a_whole_run() -> None:
     assert text.startswith("## ✅ adult-income: may ship\n\n1 of 1 gates passed on 9,769 holdout rows\n")
     assert "| ✅ | `accuracy` | 0.8612 | 0.87 | ≥ 0.84, regression ≤ 0.005 |  |" in text
     assert "| `latency_p95_ms` | 3.46 ms | - |" in text
+    assert "| `my_gain` | 3 | - |" in text
+    assert "| digest |" not in text
     assert "| ✅ | test | 1 min 15 s |  |" in text
     assert "| ✅ | train | cached |  |" in text
     assert "| image | `registry/models/adult@sha256:12 (142 MB)` |" in text
@@ -121,11 +124,14 @@ def test_data_and_tests() -> None:
         "sha256": "ab12",
         "violations": [{"column": "age", "rule": "max", "message": "column 'age' has 3 values above 90"}],
     }
-    text = markdown({"data": data, "tests": {"passed": 12, "failed": 0, "skipped": 1, "seconds": 1.0}})
+    text = markdown(
+        {"data": data, "tests": {"tests": 14, "failed": ["a::b"], "skipped": 1, "coverage": 93.2}}
+    )
+    assert "| tests | `none` |" in markdown({"tests": {"tests": 0}})
     assert "| rows | 48,842 |" in text
     assert "| ❌ | column 'age' has 3 values above 90 |" in text
     assert "| data | `sha256:ab12` |" in text
-    assert "| tests | `12 passed, 1 skipped` |" in text
+    assert "| tests | `12 passed, 1 failed, 1 skipped, 93.2 % of lines covered` |" in text
 
 
 @pytest.mark.parametrize(

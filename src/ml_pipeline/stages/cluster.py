@@ -39,6 +39,10 @@ class Cluster:
         self.namespace = namespace
         self.address = (api_server or access.server).rstrip("/")
         url = _address(self.address)
+        if url.scheme == "http" and access.server.startswith("https:"):
+            raise StageFailure(
+                "--api-server would send the kubeconfig's secrets in the clear", "use https://"
+            )
         self._prefix = url.path or urlsplit(access.server).path
         options: dict[str, Any] = {
             "headers": {"Accept": "application/json", **access.headers},
@@ -47,6 +51,7 @@ class Cluster:
                 total=4,
                 connect=2,
                 read=2,
+                other=0,  # a certificate that is wrong stays so
                 backoff_factor=0.2,
                 status_forcelist=(429, 502, 503, 504),
                 allowed_methods={"GET", "PATCH", "DELETE"},  # each of ours may be done twice
@@ -75,9 +80,8 @@ class Cluster:
     def list(self, kind: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """The objects that have all `labels`."""
         wanted = ",".join(f"{k}={v}" for k, v in labels.items())
-        found: list[dict[str, Any]] = self._json("GET", f"{self._path(kind)}?labelSelector={quote(wanted)}")[
-            "items"
-        ]
+        answer = self._json("GET", f"{self._path(kind)}?labelSelector={quote(wanted)}")
+        found: list[dict[str, Any]] = answer["items"]
         return found
 
     def apply(self, kind: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +139,7 @@ class Cluster:
         try:
             answer: dict[str, Any] = json.loads(self._send(method, path, body, kind).data)
         except ValueError:
-            raise Refused(f"{self.address} answers no JSON", "is it a Kubernetes API server?", 0) from None
+            raise StageFailure(f"{self.address} answers no JSON", "check the address") from None
         return answer
 
     def _send(
@@ -159,9 +163,9 @@ class Cluster:
 
     def _unreachable(self, error: Exception) -> StageFailure:
         reason = getattr(error, "reason", None) or error
-        why = (
-            re.sub(r"^.*?\(?<?urllib3\.[^>]*>[,:]?\s*|<[^>]*>:?\s*", "", str(reason)).strip("() ")
-            or type(reason).__name__
+        # urllib3 puts the connection before what happened, OpenSSL its source line behind it.
+        why = re.sub(
+            r"^\S*Connection\w*\([^)]*\): |\s*\(_ssl\.c:\d+\)|^.*object at 0x\w+>: ", "", str(reason)
         )
         if isinstance(reason, urllib3.exceptions.SSLError):
             hint = "the kubeconfig must be this cluster's: check its certificate-authority-data and server"
@@ -182,6 +186,11 @@ class Cluster:
             return Unreachable(
                 f"the API server answers {code}: {message}", "try again when the cluster is well"
             )
+        if not _is_status(data):  # so that no stranger's 404 passes for "there is none yet"
+            cause = (
+                f"{self.address} does not answer as a Kubernetes API server does ({code}): {message[:100]}"
+            )
+            return StageFailure(cause, "check the address")
         return Refused(f"the cluster refuses ({code}): {message}", "change what it names", code)
 
 

@@ -6,7 +6,7 @@ undone. Killed without a word, the same call again brings it to an end: every wr
 twice, and the Deployment remembers which revisions were good.
 
 Needs in the namespace (manifests.ROLE_RULES, as a Role): deployments get, create, patch, delete;
-services create, patch, delete; replicasets and pods list; pods/log get; pods/proxy get, create.
+services get, create, patch, delete; replicasets and pods list; pods/log get; pods/proxy get, create.
 Where the namespace does not exist yet, also: create namespaces.
 """
 
@@ -22,7 +22,7 @@ from ml_pipeline import manifests, rollout
 from ml_pipeline.manifests import Release
 from ml_pipeline.rollout import GoodRelease, Ready
 from ml_pipeline.stages import rolling
-from ml_pipeline.stages.cluster import Cluster
+from ml_pipeline.stages.cluster import Cluster, Refused
 from ml_pipeline.stages.kubeconfig import read_kubeconfig
 from ml_pipeline.stages.outcome import StageFailure, run_stage
 
@@ -86,20 +86,25 @@ def release(cluster: Cluster, wanted: Release) -> dict[str, Any]:
         )
     before = cluster.get("deployments", wanted.name)
     _refuse_foreign(before, wanted)
+    _refuse_foreign(cluster.get("services", wanted.name), wanted)
     good = rollout.history(before)
     stood = before is not None and _is_good(cluster, wanted, before, good)
+    after = None
     try:
-        after = rolling.apply(cluster, wanted)
+        after = rolling.apply(cluster, wanted, first=before is None)
         # The API server counts a Deployment's generation up when, and only when, its spec changes.
         stood = stood and before is not None and _generation(after) == _generation(before)
-        ready = rolling.settle(cluster, wanted)
-        prediction = rolling.predict(cluster, wanted, ready.pods[0])
+        ready, prediction = rolling.settle(cluster, wanted, ask=True)
         _ignore_signals()
-        newest = GoodRelease(ready.replicaset, wanted.image, wanted.version, wanted.replicas)
+        newest = GoodRelease(
+            ready.replicaset, wanted.image, wanted.version, wanted.replicas, wanted.timeout_s
+        )
         if rollout.remember(good, newest) != good:
             rolling.write_history(cluster, wanted.name, rollout.remember(good, newest))
     except StageFailure as failure:
         _ignore_signals()
+        if after is None and isinstance(failure, Refused):
+            raise
         if stood:
             cause = f"{failure.cause}; nothing was changed, for this is the release that served before"
             raise StageFailure(cause, f"{failure.hint}, or roll back") from None
@@ -127,8 +132,7 @@ def rollback(cluster: Cluster, wanted: Release) -> dict[str, Any]:
     )
     try:
         cluster.apply("deployments", manifests.deployment(target, rollout.template(back[0], replicasets)))
-        ready = rolling.settle(cluster, target)
-        prediction = rolling.predict(cluster, target, ready.pods[0])
+        ready, prediction = rolling.settle(cluster, target, ask=True)
         _ignore_signals()
         rolling.write_history(cluster, wanted.name, back)
     except StageFailure as failure:
@@ -161,10 +165,8 @@ def status(cluster: Cluster, wanted: Release) -> dict[str, Any]:
 def _refuse_foreign(found: dict[str, Any] | None, wanted: Release) -> None:
     labels = found["metadata"].get("labels", {}) if found else {}
     if found and labels.get("app.kubernetes.io/managed-by") != manifests.MANAGER:
-        where = f"{wanted.name} in namespace {wanted.namespace}"
-        raise StageFailure(
-            f"the Deployment {where} is not of {manifests.MANAGER}", "use another name or delete it"
-        )
+        where = f"{found.get('kind', '')} {wanted.name} in namespace {wanted.namespace}"
+        raise StageFailure(f"the {where} is not of {manifests.MANAGER}", "use another name or delete it")
 
 
 def _generation(deployment: dict[str, Any]) -> int:

@@ -125,7 +125,7 @@ def _examine(
 
 def text(decisions: Sequence[Decision], rows: int) -> str:
     """Return the gates as lines for people."""
-    lines = [f"{len(decisions)} gates on {rows:,} holdout rows"]
+    lines = [f"{len(decisions)} gate{'' if len(decisions) == 1 else 's'} on {rows:,} holdout rows"]
     for decision in decisions:
         gate, found = decision.gate, decision.measured
         bounds = (("min", gate.min), ("max", gate.max), ("max_regression", gate.max_regression))
@@ -170,7 +170,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _arguments() -> argparse.Namespace:
+def _parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ml_pipeline.stages.evaluate", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     preparing = commands.add_parser("prepare", help="write holdout.npz and requests.json")
@@ -187,7 +187,7 @@ def _arguments() -> argparse.Namespace:
     judging.add_argument("--metrics", type=Path, help="metrics.json of the training; may be absent")
     judging.add_argument("--requests", type=Path, help="requests.json of `prepare`")
     judging.add_argument("--url", help="the running candidate, http://HOST:PORT")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     if arguments.command == "judge":
         image = [arguments.predictions, arguments.requests, arguments.url]
         if any(image) and not all(image):
@@ -195,9 +195,9 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name."""
-    arguments = _arguments()
+    arguments = _parse(given)
     if arguments.command == "prepare":
         run_stage(STAGE, lambda: prepare(arguments.holdout, arguments.model_json, arguments.output))
     run_stage(STAGE, lambda: judge(arguments))

@@ -69,9 +69,8 @@ def load(folder: Path, threads: int | None = None) -> Model:
         runtime = _Predictor(folder, signature)
     model = Model(signature, columns, runtime)
     # Three rows: an output that is one row or two columns by accident can't pass for [N].
-    example = from_rows([signature.example] * 3, columns)
     try:
-        answer = model.predict(example)
+        answer = model.predict(from_rows([signature.example] * 3, columns))
     except StageFailure:
         raise
     except Exception as error:

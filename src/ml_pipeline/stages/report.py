@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib as mpl
 from markupsafe import Markup
 
 from ml_pipeline import summary
@@ -35,7 +34,8 @@ def report(source: Path, output: Path) -> dict[str, Any]:
     run = _json(source / "pipeline.json", notes) or {}
     run |= {name: found for name in DOCUMENTS if (found := _json(source / f"{name}.json", notes))}
     own = _xml(source / "junit.xml", notes)
-    run["tests"] = junit.totals(own) if own is not None else None
+    if own is not None:
+        run["tests"] = junit.totals(own)
     curves = panels(_text(source / "history.csv", notes) or "", notes)
     run["notes"] = [*(run.get("notes") or []), *notes]
 
@@ -84,7 +84,7 @@ def page(run: Mapping[str, Any], curves: Mapping[str, Panel]) -> str:
 
 
 def panels(text: str, notes: list[str]) -> dict[str, Panel]:
-    """Return the learning curves of a history.csv by panel: what is measured → series → points [epoch, value].
+    """Return the curves of a history.csv by panel: what is measured → series → points [epoch, value].
 
     Columns that are not numbers are left out, and so are values that are not finite.
     """
@@ -109,21 +109,20 @@ def panels(text: str, notes: list[str]) -> dict[str, Panel]:
 
 def plot(curves: Mapping[str, Panel], path: Path) -> None:
     """Draw the learning curves side by side as one PNG."""
-    mpl.use("Agg")  # no display
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of the backend
+    from matplotlib.figure import Figure  # noqa: PLC0415 - most of the time that a report takes
 
-    figure, axes = plt.subplots(
-        1, len(curves), figsize=(4.2 * len(curves), 3.2), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(4.2 * len(curves), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(curves), squeeze=False)
     for axis, (title, panel) in zip(axes[0], curves.items(), strict=True):
-        for label, points in panel.items():
-            axis.plot([p[0] for p in points], [p[1] for p in points], marker="o", markersize=3, label=label)
+        for points in panel.values():
+            axis.plot([p[0] for p in points], [p[1] for p in points], marker="o", markersize=3)
         axis.set_xlabel("epoch")
-        axis.set_title(title)
         axis.grid(alpha=0.3)
-        axis.legend(frameon=False)
+        # The names are the project's: a dollar sign in them starts no formula.
+        axis.set_title(_printable(title), parse_math=False)
+        for text in axis.legend([_printable(label) for label in panel], frameon=False).get_texts():
+            text.set_parse_math(False)
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def _curve(title: str, panel: Panel) -> tuple[Markup, list[str]]:
@@ -177,6 +176,10 @@ def _grouped(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for (kind, column), rows in tables.items()
     ]
+
+
+def _printable(text: str) -> str:
+    return "".join(character for character in text if character.isprintable())
 
 
 def _number(text: Any, default: float | None = None) -> float | None:

@@ -16,8 +16,11 @@ BLIND_S = 30  # an API server that restarts is waited for this long
 UNDO_S = 60  # the least: a short release time-out must not cut its undo short
 
 
-def apply(cluster: Cluster, wanted: Release) -> dict[str, Any]:
-    """Apply the Service and the Deployment, in a new namespace where there is none; return the latter."""
+def apply(cluster: Cluster, wanted: Release, *, first: bool) -> dict[str, Any]:
+    """Apply the Service and the Deployment, in a new namespace where there is none; return the latter.
+
+    Refused, it leaves all as it was; of a `first` release nothing.
+    """
     try:
         cluster.apply("services", manifests.service(wanted))
     except Refused as refused:
@@ -25,7 +28,12 @@ def apply(cluster: Cluster, wanted: Release) -> dict[str, Any]:
             raise
         cluster.create_namespace(manifests.namespace(wanted.namespace))
         cluster.apply("services", manifests.service(wanted))
-    return cluster.apply("deployments", manifests.deployment(wanted))
+    try:
+        return cluster.apply("deployments", manifests.deployment(wanted))
+    except Refused:
+        if first:
+            cluster.delete("services", wanted.name)
+        raise
 
 
 def judge(cluster: Cluster, name: str, overdue_s: float | None = None) -> Progressing | Ready | Failed:
@@ -41,8 +49,13 @@ def judge(cluster: Cluster, name: str, overdue_s: float | None = None) -> Progre
     return verdict
 
 
-def settle(cluster: Cluster, wanted: Release) -> Ready:
-    """Wait until the newest revision is whole. Raises StageFailure as soon as it will not be."""
+def settle(cluster: Cluster, wanted: Release, *, ask: bool) -> tuple[Ready, dict[str, Any]]:
+    """Wait until the newest revision is whole. Raises StageFailure as soon as it will not be.
+
+    With `ask`, its first pod that is ready is asked for a prediction, which is returned: a model
+    that answers wrongly is found before the other pods follow.
+    """
+    prediction: dict[str, Any] = {}
     started = seen = time.monotonic()
     said, trouble, since = "", "", started
     while True:
@@ -56,8 +69,10 @@ def settle(cluster: Cluster, wanted: Release) -> Ready:
             time.sleep(POLL_S)
             continue
         seen = now
+        if ask and not prediction and isinstance(verdict, Ready | Progressing) and verdict.pods:
+            prediction = predict(cluster, wanted, verdict.pods[0])
         if isinstance(verdict, Ready):
-            return verdict
+            return verdict, prediction
         if isinstance(verdict, Failed):
             if verdict.cause != trouble:
                 trouble, since = verdict.cause, now
@@ -137,12 +152,13 @@ def undo(
         replicasets = cluster.list("replicasets", manifests.selector(wanted.name))
         kept = rollout.kept(good, replicasets)
         if kept:
-            old = dataclasses.replace(
-                wanted, image=kept[0].image, version=kept[0].version, replicas=kept[0].replicas
+            last = kept[0]
+            old = Release(
+                wanted.name, wanted.namespace, last.image, last.version, last.replicas, last.timeout_s
             )
-            cluster.apply("deployments", manifests.deployment(old, rollout.template(kept[0], replicasets)))
+            cluster.apply("deployments", manifests.deployment(old, rollout.template(last, replicasets)))
             write_history(cluster, wanted.name, good)
-            settle(cluster, dataclasses.replace(old, timeout_s=max(UNDO_S, wanted.timeout_s)))
+            settle(cluster, dataclasses.replace(old, timeout_s=max(UNDO_S, wanted.timeout_s)), ask=False)
             outcome, details["serving"] = f"undone, the old release ({old.digest}) is serving", old.image
         else:
             _delete(cluster, wanted.name)

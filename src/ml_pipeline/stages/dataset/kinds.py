@@ -24,11 +24,11 @@ def kind_of(dtype: Any) -> str:
         return "integer"
     if dtype.is_float() or dtype.is_decimal():
         return "number"
-    if dtype in {pl.String, pl.Categorical, pl.Enum}:
+    if isinstance(dtype, (pl.String, pl.Categorical, pl.Enum)):
         return "string"
-    if dtype in {pl.Datetime, pl.Date}:
+    if isinstance(dtype, (pl.Datetime, pl.Date)):
         return "datetime"
-    return {pl.Boolean: "boolean", pl.Null: "empty"}.get(dtype, "other")
+    return "boolean" if dtype == pl.Boolean else "empty" if dtype == pl.Null else "other"
 
 
 def parsed(column: pl.Expr, kind: str) -> pl.Expr:
@@ -42,7 +42,8 @@ def parsed(column: pl.Expr, kind: str) -> pl.Expr:
         return pl.coalesce(text.cast(pl.Int64, strict=False), whole)
     if kind == "boolean":
         lower = text.str.to_lowercase()
-        return pl.when(lower.is_in(["true", "1"])).then(True).when(lower.is_in(["false", "0"])).then(False)
+        true, false = lower.is_in(["true", "1", "1.0"]), lower.is_in(["false", "0", "0.0"])  # 1.0: as above
+        return pl.when(true).then(True).when(false).then(False)
     iso = text.str.replace(" ", "T", literal=True)
     zoned = iso.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%#z", strict=False, time_unit="us", time_zone="UTC")
     return pl.coalesce(

@@ -172,7 +172,7 @@ def broken(frame: pl.LazyFrame, masks: dict[tuple[str, str, str], pl.Expr]) -> l
         count = figures[f"broken {index}"]
         if count:
             name, rule, said = key
-            of = figures["rows"] if rule == "nullable" else figures[f"n {name}"]
+            of = figures["rows"] if rule in {"nullable", "target_missing"} else figures[f"n {name}"]
             shown = frame.select(
                 (pl.int_range(pl.len()) + 1).alias(_ROW), pl.col(name), masks[key].alias(_BROKEN)
             )

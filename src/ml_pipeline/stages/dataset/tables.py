@@ -52,7 +52,8 @@ def open_table(folder: Path, path: str, as_text: Iterable[str] = (), hint: str =
     try:
         frame = _scan(files, kinds[first], set(as_text), folder)
         names = tuple(frame.collect_schema().names())
-        if not frame.select(pl.len()).collect().item():
+        # Each column's count and not the rows' alone: a CSV's crooked line shows when all of it is read.
+        if not frame.select(pl.len(), pl.all().count().name.prefix("n ")).collect().item(0, 0):
             raise StageFailure(f"{path!r} has columns but no rows", "check what writes the file")
     except (pl.exceptions.PolarsError, OSError) as error:
         raise StageFailure(

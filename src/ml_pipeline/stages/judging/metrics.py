@@ -81,7 +81,7 @@ def classification(truth: Any, answers: Answers, classes: int, positive: int | N
         "f1": sk.f1_score(y, y_hat, **single),
         "f1_macro": sk.f1_score(truth, predicted, **macro),
         "f1_weighted": sk.f1_score(truth, predicted, **{**macro, "average": "weighted"}),
-        "mcc": sk.matthews_corrcoef(truth, predicted),
+        "mcc": _mcc(truth, predicted),
     }
     _score_probabilities(scores, truth, answers.probabilities, classes, positive)
     return _finished(scores, REGRESSION, "a classifier")
@@ -91,6 +91,12 @@ def _balanced_accuracy(truth: Any, predicted: Any) -> float:
     # The mean recall over the classes that the holdout has, as scikit-learn defines it, without its
     # warning about predicted classes that the holdout lacks.
     return float(np.mean([np.mean(predicted[truth == label] == label) for label in np.unique(truth)]))
+
+
+def _mcc(truth: Any, predicted: Any) -> float:
+    # Where truth and answers are one class throughout, scikit-learn warns, and says 0 too.
+    one_class = len(np.unique(np.concatenate([truth, predicted]))) == 1
+    return 0.0 if one_class else float(sk.matthews_corrcoef(truth, predicted))
 
 
 def _score_probabilities(

@@ -1,5 +1,6 @@
 """Ask a running image as its users will: answers, latency, throughput and memory over HTTP."""
 
+import contextlib
 import http.client
 import json
 import math
@@ -90,7 +91,27 @@ class Service:
 def measure(url: str, instances: Sequence[Any]) -> Probe:
     """Ask for each instance alone, then for all of them at once, then for the process's memory."""
     service = Service(url)
-    service.wait()
+    with contextlib.closing(service.connection):
+        service.wait()
+        answers, values = _one_by_one(service, instances)
+        values["throughput_rows_per_s"] = _throughput(service, instances)
+        memory = _memory(service)
+    missing = {}
+    if memory is None:
+        missing["memory_mb"] = f"the image's /metrics names none of {', '.join(MEMORY)}"
+    else:
+        values["memory_mb"] = memory / MEGABYTE
+    probabilities = [answer["probabilities"][0] for answer in answers if answer.get("probabilities")]
+    return Probe(
+        [answer["predictions"][0] for answer in answers],
+        probabilities if len(probabilities) == len(answers) else None,
+        values,
+        missing,
+    )
+
+
+def _one_by_one(service: Service, instances: Sequence[Any]) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Return the answer to each instance asked alone, and the latencies of single rows."""
     for index in range(WARM_UP):
         service.predict([instances[index % len(instances)]])
     answers, seconds = [], []
@@ -103,22 +124,7 @@ def measure(url: str, instances: Sequence[Any]) -> Probe:
         if index < len(instances):
             answers.append(answer)
     p50, p95, p99 = (float(q) for q in np.quantile(np.asarray(seconds) * 1000, (0.5, 0.95, 0.99)))
-    values = {"latency_p50_ms": p50, "latency_p95_ms": p95, "latency_p99_ms": p99}
-    values["throughput_rows_per_s"] = _throughput(service, instances)
-    memory = _memory(service)
-    if memory is not None:
-        values["memory_mb"] = memory / MEGABYTE
-    missing = (
-        {} if memory is not None else {"memory_mb": f"the image's /metrics names none of {', '.join(MEMORY)}"}
-    )
-    service.connection.close()
-    probabilities = [answer["probabilities"][0] for answer in answers if answer.get("probabilities")]
-    return Probe(
-        [answer["predictions"][0] for answer in answers],
-        probabilities if len(probabilities) == len(answers) else None,
-        values,
-        missing,
-    )
+    return answers, {"latency_p50_ms": p50, "latency_p95_ms": p95, "latency_p99_ms": p99}
 
 
 def _throughput(service: Service, instances: Sequence[Any]) -> float:

@@ -108,7 +108,7 @@ def answers_of(arrays: Mapping[str, Any], rows: int, task: Task, who: str = "can
     try:
         return Answers(predictions.astype(np.float64))
     except ValueError:
-        cause = f"the {who} predicted {predictions[0]!r} where a number is wanted"
+        cause = f"the {who} predicted {predictions[0].item()!r} where a number is wanted"
         raise StageFailure(cause, "export a regression model, or correct [tool.ml-pipeline] task") from None
 
 

@@ -29,18 +29,15 @@ def suites(own: ET.Element) -> list[ET.Element]:
 
 
 def totals(own: ET.Element) -> dict[str, Any]:
-    """Return how many of a JUnit document's tests passed, failed and were skipped, and who failed."""
+    """Count a JUnit document's tests and its skipped ones, and name those that failed."""
     cases = [case for suite in suites(own) for case in suite.iter("testcase")]
     failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
-    skipped = sum(case.find("skipped") is not None for case in cases)
     return {
-        "passed": len(cases) - len(failed) - skipped,
-        "failed": len(failed),
-        "skipped": skipped,
-        "seconds": sum(float(case.get("time") or 0) for case in cases),
-        "failures": [
+        "tests": len(cases),
+        "failed": [
             f"{case.get('classname', '')}::{case.get('name', '')}".removeprefix("::") for case in failed
         ],
+        "skipped": sum(case.find("skipped") is not None for case in cases),
     }
 
 

@@ -1,6 +1,5 @@
 """What the server counts, in the text format that Prometheus reads (version 0.0.4)."""
 
-import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
@@ -22,7 +21,6 @@ class Figures:
         self._classes: Counter[str] = Counter({str(value): 0 for value in classes})
         self._by_class = bool(self._classes)
         self._rows = 0
-        self._started = time.time()
 
     def request(self, path: str, code: int, seconds: float) -> None:
         """Count one answered request; `path` is a route's, not what the caller wrote."""
@@ -55,15 +53,9 @@ class Figures:
             for name, count in sorted(self._classes.items()):
                 lines.append(f'ml_predictions_total{{class="{_escaped(name)}"}} {count}')
         lines += [*_head("ml_queue", "gauge", "Requests waiting for the model."), f"ml_queue {waiting}"]
-        for name, (help_, value) in (
-            _memory() | {"process_start_time_seconds": _since(self._started)}
-        ).items():
+        for name, (help_, value) in (_memory()).items():
             lines += [*_head(name, "gauge", help_), f"{name} {value}"]
         return "\n".join(lines) + "\n"
-
-
-def _since(started: float) -> tuple[str, str]:
-    return "Start of the process, seconds since 1970.", f"{started:.3f}"
 
 
 def _head(name: str, kind: str, help_: str) -> list[str]:

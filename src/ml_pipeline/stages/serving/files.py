@@ -4,7 +4,7 @@ import csv
 import math
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +17,8 @@ from ml_pipeline.stages.serving.columns import BadInput, from_values, require
 from ml_pipeline.stages.serving.signature import Column
 
 SUFFIXES = (".npz", ".csv")
+# 1.0: how pandas writes a column of booleans that has missing values.
+_BOOLEANS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
 _GIVE = "give the file the model's columns"
 
 
@@ -35,9 +37,10 @@ def read(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict[str,
 def _read_npz(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict[str, Any]]:
     hint = "write it with numpy.savez, one 1-D array a column, no object arrays"
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise StageFailure(f"{path} is one array, not named columns", hint)
+        archive = np.load(path, allow_pickle=False)
+        if not hasattr(archive, "files"):
+            raise StageFailure(f"{path} is one array, not named columns", hint)
+        with archive:
             _require_columns(path, columns, archive.files)
             arrays = {column.name: archive[column.name] for column in columns}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
@@ -110,7 +113,7 @@ def _value(kind: str, text: str) -> Any:
     if kind == "string" or "_" in text:
         return text
     if kind == "boolean":
-        return {"true": True, "1": True, "false": False, "0": False}.get(text.strip().lower(), text)
+        return _BOOLEANS.get(text.strip().lower(), text)
     for number in (int, float) if kind == "integer" else (float,):
         try:
             value = number(text)
@@ -179,7 +182,8 @@ def sink(path: Path, classes: Sequence[Any]) -> Iterator[Sink]:
             f"{path} can't be written ({error.strerror or error})", "name another file"
         ) from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def placed(error: BadInput, offset: int) -> str:

@@ -69,7 +69,9 @@ class Affine:
 class Columns:
     """What the network is given, fitted to training rows."""
 
-    types: dict[str, str]  # each used column: integer, number, boolean, datetime or string
+    # Every column: integer, number, boolean, datetime or string. Those that carry nothing stay inputs
+    # of the model, so that retraining does not change what requests may hold.
+    types: dict[str, str]
     features: tuple[Feature, ...]
     flagged: tuple[str, ...]  # columns with a missing-value indicator
     categories: tuple[Category, ...]
@@ -102,9 +104,9 @@ def column_type(name: str, dtype: Any) -> str:
         return "integer"
     if dtype.is_numeric():
         return "number"
-    if dtype in {pl.Date, pl.Datetime}:
+    if isinstance(dtype, pl.Date | pl.Datetime):
         return "datetime"
-    if dtype in {pl.String, pl.Categorical, pl.Enum}:
+    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
         return "string"
     raise StageFailure(
         f"column {name!r} is of type {dtype}, which the trainer can't use",
@@ -124,32 +126,28 @@ def raw(series: Any) -> Array:
 
 def fit(frame: Any, bins: int) -> Columns:
     """Fit to all columns of `frame`, which has no target; at most `bins` per numeric feature."""
-    types: dict[str, str] = {}
+    rows = frame.select(name for name, dtype in frame.schema.items() if dtype != pl.Null)
+    types = {series.name: column_type(series.name, series.dtype) for series in rows}
     features: list[Feature] = []
     flagged: list[str] = []
     categories: list[Category] = []
-    for series in frame:
-        name, kind = series.name, column_type(series.name, series.dtype)
+    for series in rows:
+        name, kind = series.name, types[series.name]
         if kind == "string":
             values = _vocabulary(series)
-            rare = frame.height - sum(values.values())
-            if len(values) + (rare > 0) < 2 or not values:
-                continue
             offset = sum(len(category.values) + 1 for category in categories)
-            categories.append(Category(name, offset, tuple(sorted(values))))
-        else:
-            column = raw(series)
-            periods = PERIODS if kind == "datetime" else PERIODS[:1]
-            fitted = [_feature(name, column, period, bins) for period in periods]
-            features += (kept := [feature for feature in fitted if feature])
-            gaps = np.isnan(column)
-            if gaps.any() and not gaps.all():
-                flagged.append(name)
-            elif not kept:
-                continue
-        types[name] = kind
-    unused = tuple(name for name in frame.columns if name not in types)
-    if not types:
+            if len(values) > 1 or 0 < sum(values.values()) < rows.height:
+                categories.append(Category(name, offset, tuple(sorted(values))))
+            continue
+        column = raw(series)
+        periods = PERIODS if kind == "datetime" else PERIODS[:1]
+        fitted = [_feature(name, column, period, bins) for period in periods]
+        features += [feature for feature in fitted if feature]
+        if 0 < np.isnan(column).sum() < column.size:
+            flagged.append(name)
+    used = {feature.column for feature in features} | {*flagged} | {each.column for each in categories}
+    unused = tuple(name for name in frame.columns if name not in used)
+    if not used:
         raise StageFailure(
             "no column carries anything to learn from: each has one value only, or no value often enough",
             "check data.path, data.target and data.exclude",
@@ -195,7 +193,7 @@ def _vocabulary(series: Any) -> dict[str, int]:
 def _feature(name: str, column: Array, period: float, bins: int) -> Feature | None:
     values = np.clip(column[np.isfinite(column)], -RAW_LIMIT, RAW_LIMIT)
     if period:
-        values = values - np.floor(values * (1.0 / period)) * period  # noqa: PLR6104
+        values = values - np.floor(values * (1.0 / period)) * period
     if values.size == 0 or values.min() == values.max():
         return None
     center = float(np.quantile(values, 0.5, method="nearest"))

@@ -2,13 +2,14 @@
 
 Numeric embeddings are those of Gorishniy, Rubachev, Babenko, "On Embeddings for
 Numerical Features in Tabular Deep Learning" (arXiv:2203.05556): quantile bins, then
-a linear layer per column. The ensemble is TabM-mini of Gorishniy, Kotelnikov,
+a linear layer per feature. The ensemble is TabM-mini of Gorishniy, Kotelnikov,
 Babenko, "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling"
 (arXiv:2410.24210): the members share all weights but a scaling of the inputs and
 the last layer.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from ml_pipeline.stages.tabular.columns import Columns
 from ml_pipeline.stages.tabular.options import Options
 
-UNSEEN_RATE = 0.01  # of the codes in a training batch that are replaced by "unseen"
+UNSEEN_RATE = 0.01  # of the codes in a training batch become "unseen", so that it is learned too
 
 
 class Network(nn.Module):  # type: ignore[misc]
@@ -28,18 +29,17 @@ class Network(nn.Module):  # type: ignore[misc]
 
     def __init__(self, columns: Columns, outputs: int, options: Options) -> None:
         super().__init__()
-        low, inverse = bins(columns)
-        features, count = low.shape[0], low.shape[2]
+        low, inverse = _bins(columns)
+        features, count, size = low.shape[0], low.shape[2], options.embedding
         self.register_buffer("low", torch.from_numpy(low))
         self.register_buffer("inverse", torch.from_numpy(inverse))
-        self.register_buffer("unseen", torch.tensor([c.offset for c in columns.categories], dtype=torch.int64))
-        size = options.embedding
+        offsets = [category.offset for category in columns.categories]
+        self.register_buffer("unseen", torch.tensor(offsets, dtype=torch.int64))
         self.numeric_weight = _uniform(features, count, size, fan_in=4)
         self.numeric_bias = _uniform(features, 1, size, fan_in=4)
         self.table = nn.Parameter(torch.randn(columns.table_size, size) * 0.5)
         width = size * (features + len(columns.categories)) + len(columns.flagged)
-        signs = torch.randint(0, 2, (options.members, 1, width)) * 2.0 - 1.0
-        self.scaling = nn.Parameter(signs)
+        self.scaling = nn.Parameter(torch.randint(0, 2, (options.members, 1, width)) * 2.0 - 1.0)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for _ in range(options.depth):
             self.weights.append(_uniform(width, options.width, fan_in=width))
@@ -51,29 +51,34 @@ class Network(nn.Module):  # type: ignore[misc]
 
     def forward(self, numeric: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
         """numeric float32 [N, F], missing float32 [N, M], codes int64 [N, K]."""
-        if self.training and codes.shape[1]:
-            hidden = torch.rand(codes.shape, device=codes.device) < UNSEEN_RATE
-            codes = torch.where(hidden, self.unseen, codes)
         rows = numeric.shape[0]
         parts = []
         if numeric.shape[1]:
             places = ((numeric.T.unsqueeze(2) - self.low) * self.inverse).clamp(0.0, 1.0)
             embedded = torch.relu(places @ self.numeric_weight + self.numeric_bias)  # [F, N, E]
             parts.append(embedded.transpose(0, 1).reshape(rows, -1))
-        if codes.shape[1]:
-            parts.append(nn.functional.embedding(codes, self.table).reshape(rows, -1))
         parts.append(missing)
+        if codes.shape[1]:
+            if self.training:
+                hidden = torch.rand(codes.shape, device=codes.device) < UNSEEN_RATE
+                codes = torch.where(hidden, self.unseen, codes)
+            parts.append(nn.functional.embedding(codes, self.table).reshape(rows, -1))
         state = torch.cat(parts, 1) * self.scaling  # [members, N, width]
         for weight, bias in zip(self.weights, self.biases, strict=True):
             state = self.dropout(torch.relu(state @ weight + bias))
         return state @ self.head_weight + self.head_bias
 
-    def no_decay(self) -> set[str]:
-        """Names of the parameters that weight decay leaves alone."""
-        return {name for name, _ in self.named_parameters() if "bias" in name or name == "scaling"}
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Parameters for an optimizer; biases and the members' scaling do not decay."""
+        named = list(self.named_parameters())
+        free = [name for name, _ in named if "bias" in name or name == "scaling"]
+        return [
+            {"params": [value for name, value in named if name not in free], "weight_decay": weight_decay},
+            {"params": [value for name, value in named if name in free], "weight_decay": 0.0},
+        ]
 
 
-def bins(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+def _bins(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
     """Low edge and 1 / width of each bin, float32 [F, 1, B]; padding is 0, so it stays 0."""
     count = max((feature.edges.size - 1 for feature in columns.features), default=1)
     low = np.zeros((len(columns.features), 1, count), np.float32)
@@ -81,7 +86,8 @@ def bins(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
     for index, feature in enumerate(columns.features):
         size = feature.edges.size - 1
         low[index, 0, :size] = feature.edges[:-1]
-        inverse[index, 0, :size] = 1.0 / np.diff(feature.edges)
+        widths = np.diff(feature.edges.astype(np.float64))
+        inverse[index, 0, :size] = np.minimum(1.0 / widths, np.finfo(np.float32).max)
     return low, inverse
 
 

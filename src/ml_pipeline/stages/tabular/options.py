@@ -1,10 +1,10 @@
 """The built-in trainer's options: what `train.config` may hold, checked."""
 
-import difflib
 import math
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ml_pipeline.stages.names import nearest
 from ml_pipeline.stages.outcome import StageFailure
 
 # Each option's least and greatest value; the type is its field's.
@@ -42,16 +42,14 @@ class Options:
     validation: float = 0.15  # the share of the training rows that early stopping watches
 
 
-def read(config: dict[str, Any]) -> Options:
+def read(config: Any) -> Options:
     """`train.config` as options; a key or value that is none is a StageFailure."""
+    if not isinstance(config, dict):
+        raise StageFailure("train.config is not a table of options", "write config = {epochs = 20}, say")
     kinds = {field.name: int if field.type is int else float for field in fields(Options)}
     for key, value in config.items():
         if key not in kinds:
-            close = difflib.get_close_matches(key, kinds, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise StageFailure(
-                f"train.config has no option {key!r}", f"{hint}the options are {', '.join(kinds)}"
-            )
+            raise StageFailure(f"train.config has no option {key!r}", nearest(key, kinds))
         low, high = LIMITS[key]
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -60,7 +58,8 @@ def read(config: dict[str, Any]) -> Options:
             raise StageFailure(
                 f"train.config.{key} is {value!r}", f"give {noun} between {low:g} and {high:g}"
             )
-    return Options(**{key: kinds[key](value) for key, value in config.items()})
+    values: dict[str, Any] = {key: kinds[key](value) for key, value in config.items()}
+    return Options(**values)
 
 
 def sizes(rows: int, options: Options) -> tuple[int, int]:

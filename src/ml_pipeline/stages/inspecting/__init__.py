@@ -1,0 +1,1 @@
+"""What the inspection reads out of rows, graphs and predictors."""

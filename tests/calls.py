@@ -1,0 +1,98 @@
+"""`dagger call` as its users type it, on copies of the test projects."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROJECTS = ROOT / "tests" / "projects"
+UNCOPIED = shutil.ignore_patterns("__pycache__", ".*cache", ".venv")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call came to: its exit code, its result, and all that it said on the way."""
+
+    code: int
+    out: str
+    log: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines that end a failed call; Dagger's own words around them are left out."""
+        _, found, text = self.log.rpartition("\nError: ")
+        text = text.removeprefix("FunctionError: ").partition(" [traceparent:")[0]
+        return text.rstrip().splitlines() if found else []
+
+
+@dataclass(frozen=True)
+class Dagger:
+    """The command line of Dagger, with this repository as its module."""
+
+    environment: Mapping[str, str]
+    timeout: float = 300  # seconds
+
+    def command(self, source: Path, function: str, *words: str, options: Sequence[str] = ()) -> list[str]:
+        """Return the words of a call; `options` are the module's own, such as --gpu=off."""
+        module = ["dagger", "--progress=plain", "call", "-m", str(ROOT), *options]
+        return [*module, function, f"--source={source}", *words]
+
+    def call(self, source: Path, function: str, *words: str, options: Sequence[str] = ()) -> Answer:
+        """Call a function on a project to its end."""
+        done = subprocess.run(
+            self.command(source, function, *words, options=options),
+            env=self.variables,
+            cwd=source,
+            capture_output=True,
+            text=True,
+            timeout=self.timeout,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {**os.environ, **self.environment}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of a test project, to be spoilt."""
+
+    path: Path
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Give a file another content, or make it."""
+        file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    def replace(self, name: str, old: str, new: str) -> None:
+        """Change one place in a file."""
+        text = (self.path / name).read_text()
+        assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {name}"
+        self.write(name, text.replace(old, new))
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a folder."""
+        path = self.path / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def copy(name: str, target: Path) -> Project:
+    """Copy a test project into a folder that is not there yet."""
+    shutil.copytree(PROJECTS / name, target, ignore=UNCOPIED)
+    return Project(target)
+
+
+def stages(markdown: str) -> dict[str, str]:
+    """Return stage → time ("cached", "0.4 s") from the table of a summary."""
+    _, _, table = markdown.partition("### Stages\n")
+    rows = [line.split("|") for line in table.partition("\n###")[0].splitlines() if line.startswith("|")]
+    return {cells[2].strip(): cells[3].strip() for cells in rows[2:]}

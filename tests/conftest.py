@@ -1,0 +1,73 @@
+"""What engine and cluster tests stand on: the project's lab, its command line, projects to spoil."""
+
+import http
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lab import lifecycle, paths, processes
+from tests import calls
+from tests.calls import Dagger, Project
+
+SERVICES = {"registry", "engine", "kubelet"}
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A real engine, registry and cluster, all up."""
+
+    environment: dict[str, str]  # what clients need, beside this process's own variables
+    kubeconfig: Path
+    registry: str = paths.REGISTRY
+    kube_api: str = "tcp://localhost:6443"
+
+    @property
+    def cluster(self) -> tuple[str, str]:
+        """The flags that name the cluster."""
+        return f"--kubeconfig=file://{self.kubeconfig}", f"--kube-api={self.kube_api}"
+
+    def tags(self, repository: str) -> list[str]:
+        """List what the registry has under a name; nothing where it does not know the name."""
+        try:
+            with urllib.request.urlopen(f"http://{self.registry}/v2/{repository}/tags/list") as answer:
+                return list(json.load(answer)["tags"] or ())
+        except urllib.error.HTTPError as error:
+            if error.code != http.HTTPStatus.NOT_FOUND:
+                raise
+            return []
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Start the lab unless it is up, and end it only if it was started here."""
+    was_up = {process.service for process in processes.found()} >= SERVICES
+    if not was_up:
+        lifecycle.up(cluster=True, gpu_recorder=False)
+    variables = lifecycle.environment() | {"PATH": f"{paths.BIN}{os.pathsep}{os.environ['PATH']}"}
+    yield Lab(variables, paths.KUBECONFIG)
+    if not was_up:
+        lifecycle.down()
+
+
+@pytest.fixture(scope="session")
+def dagger(lab: Lab) -> Dagger:
+    """Give the real command line, on the lab's engine."""
+    return Dagger(lab.environment)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[[str], Project]:
+    """Copy a project of tests/projects by its name."""
+    return lambda name: calls.copy(name, tmp_path / name)
+
+
+@pytest.fixture
+def tumours(project: Callable[[str], Project]) -> Project:
+    """Copy the quick project, whose training is its own command."""
+    return project("tumours")

@@ -1,0 +1,80 @@
+"""Training that fails, a model that is none, a gate that is not passed: each told in one line."""
+
+import pytest
+
+from tests.calls import Dagger, Project
+from tests.conftest import Lab
+
+CONFIG, COMMAND = "ml-pipeline.toml", 'command = "python -m tumours.train"'
+MEMORY = "give the engine more memory, or train on less at once"
+
+# Name → the training command, and the line that it ends in.
+TRAINING: dict[str, tuple[str, str]] = {
+    "exits 3": (
+        "echo the rows are odd >&2; exit 3",
+        "train: the training command exited with 3; it ended with: the rows are odd; "
+        "mend train.command; its output is above",
+    ),
+    "is not there": (
+        "tumours-train",
+        "train: the training command was not found (exit 127); it ended with: sh: 1: tumours-train: not found; "
+        "check train.command, and that the project's requirements install it",
+    ),
+    "writes nothing": (
+        "true",
+        "train: wrote neither model.onnx, predictor.py nor metrics.json into ML_OUTPUT; "
+        "let the training write one of them into the folder that ML_OUTPUT names",
+    ),
+    "writes a broken graph": (
+        "echo broken > $ML_OUTPUT/model.onnx",
+        "inspect-model: ",
+    ),
+    "is killed, as for its memory": (
+        "kill -9 $$",
+        "train: the training command ran out of memory or was killed (exit 137); it wrote nothing to stderr; "
+        + MEMORY,
+    ),
+    "is killed with all around it": (
+        "kill -9 $PPID",
+        "train: ran out of memory or was killed (exit 137); " + MEMORY,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TRAINING)
+def test_training_that_fails(dagger: Dagger, tumours: Project, case: str) -> None:
+    command, message = TRAINING[case]
+    tumours.replace(CONFIG, COMMAND, f"command = '{command}'")
+    answer = dagger.call(tumours.path, "train")
+    assert (answer.code, answer.errors) == (1, [message])
+
+
+def test_a_gate_that_is_not_passed_ships_nothing(dagger: Dagger, lab: Lab, tumours: Project) -> None:
+    tumours.replace(CONFIG, "min = 0.85", "min = 0.99")
+    tumours.write("README.md", "# Not one that ships\n")
+    flags = (f"--registry={lab.registry}/not-passed", *lab.cluster)
+    answer = dagger.call(tumours.path, "full-pipeline", *flags)
+    assert (answer.code, answer.errors) == (1, ["validate-gate: "])
+    assert "❌ tumours: do not ship" in answer.log
+    assert lab.tags("not-passed/tumours") == []
+
+
+def test_a_command_that_never_wrote_a_graph_cannot_be_served_as_one(dagger: Dagger, tumours: Project) -> None:
+    command = 'echo "{}" > $ML_OUTPUT/metrics.json'
+    tumours.replace(CONFIG, COMMAND, f"command = '{command}'")
+    answer = dagger.call(tumours.path, "build-image")
+    message = (
+        "build-image: serve.runtime is 'onnx', but training wrote no model; "
+        "set serve.runtime = false, or train what it names"
+    )
+    assert (answer.code, answer.errors) == (1, [message])
+
+
+def test_a_gpu_that_is_required_and_not_there(dagger: Dagger, tumours: Project) -> None:
+    answer = dagger.call(tumours.path, "train", options=["--gpu=on"])
+    assert (answer.code, answer.errors) == (1, ["train: "])
+
+
+def test_a_gpu_setting_that_is_none(dagger: Dagger, tumours: Project) -> None:
+    answer = dagger.call(tumours.path, "train", options=["--gpu=maybe"])
+    assert (answer.code, answer.errors) == (1, ["config: --gpu=maybe is unknown; use auto, on or off"])

@@ -1,0 +1,1 @@
+"""Tells wines by their chemistry."""
