@@ -1,7 +1,6 @@
 """Kubernetes: etcd, the control plane, one node, and Argo Rollouts' controller."""
 
 import http.client
-import json
 import shutil
 import subprocess
 
@@ -73,11 +72,6 @@ ROLLOUTS = Service(
     version=VERSION,
 )  # fmt: skip
 
-NODE_OBJECT = {
-    "apiVersion": "v1",
-    "kind": "Node",
-    "metadata": {"name": NODE, "labels": {"kubernetes.io/hostname": NODE}},
-}
 PORTS = {
     "etcd": (2379, 2380),
     "kube-apiserver": (6443,),
@@ -106,10 +100,10 @@ def start_cluster() -> None:
         say("Argo Rollouts")
 
 
-def kubectl(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def kubectl(*words: str) -> subprocess.CompletedProcess[str]:
     """Run kubectl as the administrator; the caller looks at the exit code."""
     command = [str(BIN / "kubectl"), "--kubeconfig", ADMIN, "--cache-dir", f"{STATE}/client/kube", *words]
-    return subprocess.run(command, capture_output=True, text=True, input=stdin, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def _start_control_plane() -> None:
@@ -128,9 +122,6 @@ def _start_node() -> None:
     # Its socket answers before its image service does, which kubelet asks for once and gives up.
     booted = "containerd successfully booted"
     wait_until("containerd", lambda: booted in containerd.log.read_text(errors="replace"), containerd)
-    if kubectl("get", "node", NODE, "-o", "name").returncode:
-        # A kubelet whose node is not there yet waits three times 10 s for it before it makes it.
-        kubectl("create", "--filename=-", stdin=json.dumps(NODE_OBJECT))
     fresh = start(kubelet)
     if start(PROXY) or fresh:
         say(f"node {NODE}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from tests.stages.people import Project, people
 from tests.stages.programs import PREDICTOR, SOURCE, Server, Start, graph, signature
 
 
@@ -64,3 +65,10 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path)
+    made.put(people())
+    return made

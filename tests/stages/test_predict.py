@@ -52,7 +52,7 @@ def test_npz_to_npz(onnx_folder: Path, tmp_path: Path) -> None:
     given = columns(ROWS)
     np.savez(tmp_path / "in.npz", **given, income=np.zeros(ROWS))
     outcome = tmp_path / "outcome.json"
-    arguments = [
+    arguments: list[str | Path] = [
         "--model",
         onnx_folder,
         "--input",
