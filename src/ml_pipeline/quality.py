@@ -19,9 +19,7 @@ async def lint(run: Run) -> Finished:
             await run.source.entries(), await sources.text(run.source, "pyproject.toml")
         )
         container = await dependencies.install("lint", container, run.source, wanted)
-    container = container.with_(with_programs(*LINT)).with_directory(
-        SOURCE, sources.linted(run.source)
-    )
+    container = container.with_(with_programs(*LINT)).with_directory(SOURCE, sources.linted(run.source))
     return await run.stage("lint", container, "lint", ["--source", SOURCE])
 
 
@@ -33,9 +31,7 @@ async def test(run: Run, python_image: str | None = None) -> Finished:
     # The module's pytest comes first: a version that the project pins takes its place.
     container = run.environments.python(python_image).with_(with_pins("test"))
     container = await dependencies.install("test", container, run.source, wanted)
-    container = container.with_(with_programs(*TEST)).with_directory(
-        SOURCE, sources.tested(run.source)
-    )
+    container = container.with_(with_programs(*TEST)).with_directory(SOURCE, sources.tested(run.source))
     return await run.stage("test", container, "pytest_run", ["--source", SOURCE, "--output", OUTPUT])
 
 

@@ -47,7 +47,8 @@ async def publish(run: Run, image: dagger.Container, registry: Registry, version
     try:
         reference: str = await run.timed("publish", image.publish(address))
     except StageError as error:
-        cause = f"{address} was refused: {error.cause}"
+        reason = error.cause.rpartition(f"failed to push {address}: ")[2]
+        cause = f"{address} was refused: {reason}"
         hint = "check --registry, --registry-username and --registry-password"
         run.records[-1] |= {"message": cause, "hint": hint}
         raise StageError("publish", cause, hint) from None

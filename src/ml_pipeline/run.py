@@ -6,6 +6,7 @@ records every stage for the summary, also the ones that fail.
 """
 
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -79,14 +80,7 @@ class Run:
     async def timed(self, name: str, work: Awaitable[T]) -> T:
         """Record work that is the engine's own, no program's; raise StageError where the engine refuses."""
         clock = time.monotonic()
-        record: dict[str, Any] = {
-            "stage": name,
-            "status": "passed",
-            "message": "",
-            "hint": "",
-            "cached": None,
-        }
-        self.records.append(record)
+        record = self._record(name)
         try:
             return await work
         except dagger.QueryError as error:
@@ -113,31 +107,37 @@ class Run:
         try:
             outcome: dict[str, Any] = json.loads(await ran.file(OUTCOME).contents())
         except dagger.QueryError as error:
-            cause = await self._crash(ran, error)
-            hint = "read the stage's log above"
+            cause, hint = await self._crash(ran, error)
             self._record(name).update(status="failed", message=cause, hint=hint)
             raise StageError(name, cause, hint) from None
         return outcome
 
-    async def _crash(self, ran: dagger.Container, error: dagger.QueryError) -> str:
-        """Say in a line what ended a stage that left no outcome."""
+    async def _crash(self, ran: dagger.Container, error: dagger.QueryError) -> tuple[str, str]:
+        """Say what ended a stage that left no outcome: cause and hint."""
+        hint = "read the stage's log above"
         try:
             code = await ran.exit_code()
-            lines = [line for line in (await ran.stderr()).splitlines() if line.strip()]
+            said = last_line(await ran.stderr())
         except dagger.ExecError as killed:
             if killed.exit_code == 137:
-                return "ran out of memory or was killed (exit 137)"
-            return f"could not be prepared: {last_line(killed.stderr)} (exit {killed.exit_code})"
+                return "ran out of memory or was killed (exit 137)", "give the engine more memory"
+            return f"could not be prepared: {last_line(killed.stderr)} (exit {killed.exit_code})", hint
         except dagger.QueryError:
-            return f"could not be started: {last_line(str(error))}"
-        return f"crashed with exit {code}: {lines[-1].strip() if lines else 'it said nothing'}"
+            cause = last_line(str(error))
+            if "GPU support is not enabled" in cause:
+                cause = "a GPU was asked for (--gpu=on), but the engine has no GPU support"
+                return cause, "run the engine with it on a machine that has a GPU, or pass --gpu=off"
+            return f"could not be started: {cause}", hint
+        return f"crashed with exit {code}: {said}", hint
 
     def _is_cached(self, outcome: dict[str, Any]) -> bool:
         return bool(outcome["started"] < self.started)
 
 
 def last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+    """Return the last line that says something, without the trace's number that Dagger ends errors in."""
+    lines = re.sub(r"\s*\[traceparent:[^]]*]", "", text).splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 async def side_by_side(*tasks: Callable[[], Awaitable[T]]) -> list[T]:

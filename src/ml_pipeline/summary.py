@@ -189,8 +189,7 @@ def _skew(skew: Mapping[str, Any]) -> str:
 
 
 def _tests(tests: Mapping[str, Any]) -> str:
-    failed, skipped = len(tests.get("failed") or []), tests.get("skipped") or 0
-    kinds = ((tests.get("tests", 0) - failed - skipped, "passed"), (failed, "failed"), (skipped, "skipped"))
+    kinds = [(tests.get(kind, 0), kind) for kind in ("passed", "failed", "skipped")]
     counted = ", ".join(f"{count} {kind}" for count, kind in kinds if count) or "none"
     coverage = tests.get("coverage")
     return counted if coverage is None else f"{counted}, {number(coverage)} % of lines covered"

@@ -1,6 +1,7 @@
 """A registry, a kubeconfig or a cluster that can't take a release: told in one line, and undone."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,21 +47,34 @@ def guarded() -> Iterator[str]:
 
 def test_a_registry_that_is_not_there(dagger: Dagger, tumours: Project) -> None:
     answer = dagger.call(tumours.path, "full-pipeline", "--registry=localhost:5999/models")
+    line = (
+        r"publish: localhost:5999/models/tumours:[0-9a-f]{12} was refused: failed to do request: \S+ \S+ "
+        r"dial tcp \S+:5999: connect: connection refused; "
+    )
     assert answer.code == 1
-    assert answer.errors == ["publish: "]
+    assert re.fullmatch(line + CHECK_REGISTRY, "\n".join(answer.errors))
+    assert "❌ tumours: do not ship" in answer.log
 
 
 def test_a_registry_that_refuses(dagger: Dagger, tumours: Project, guarded: str) -> None:
     answer = dagger.call(tumours.path, "publish", f"--registry={guarded}/models")
+    line = (
+        rf"publish: {guarded}/models/tumours:[0-9a-f]{{12}} was refused: "
+        r"unexpected status from HEAD request to \S+: 401 Unauthorized; "
+    )
     assert answer.code == 1
-    assert answer.errors == ["publish: "]
+    assert re.fullmatch(line + CHECK_REGISTRY, "\n".join(answer.errors))
 
 
 def test_a_kubeconfig_that_is_none(dagger: Dagger, tumours: Project, lab: Lab) -> None:
     tumours.write("kubeconfig", "not one\n")
     kubeconfig = f"--kubeconfig=file://{tumours.path / 'kubeconfig'}"
     answer = dagger.call(tumours.path, "deploy", f"--image={lab.registry}/{NOTHING}", kubeconfig)
-    assert (answer.code, answer.errors) == (1, ["deploy: "])
+    message = (
+        "deploy: the kubeconfig is not one: no clusters and contexts in it; "
+        "pass --kubeconfig=file://… with a current context"
+    )
+    assert (answer.code, answer.errors) == (1, [message])
 
 
 def test_an_image_without_a_digest(dagger: Dagger, tumours: Project, lab: Lab) -> None:
@@ -72,7 +86,12 @@ def test_an_image_without_a_digest(dagger: Dagger, tumours: Project, lab: Lab) -
 def test_a_cluster_that_does_not_answer(dagger: Dagger, tumours: Project, lab: Lab) -> None:
     flags = (f"--image={lab.registry}/{NOTHING}", lab.cluster[0], "--kube-api=tcp://localhost:6999")
     answer = dagger.call(tumours.path, "deploy", *flags)
-    assert (answer.code, answer.errors) == (1, ["deploy: "])
+    line = (
+        r"deploy: the API server https://kube-api:6999 is not reachable: .*EOF.*; "
+        r"check that the cluster runs; for one on your loopback pass --kube-api=tcp://localhost:PORT"
+    )
+    assert answer.code == 1
+    assert re.fullmatch(line, "\n".join(answer.errors))
 
 
 @pytest.fixture
@@ -90,7 +109,12 @@ def test_an_image_that_the_cluster_cannot_pull_leaves_nothing(
     dagger: Dagger, tumours: Project, lab: Lab, target: Target
 ) -> None:
     answer = dagger.call(tumours.path, "deploy", f"--image={lab.registry}/{NOTHING}", *lab.cluster)
-    assert (answer.code, answer.errors) == (1, ["deploy: "])
+    message = (
+        f"deploy: the cluster can't pull {lab.registry}/{NOTHING}: not found; "
+        "undone, and nothing is serving, as no release before it was good; "
+        "check that the nodes reach the registry and that it has this digest"
+    )
+    assert (answer.code, answer.errors) == (1, [message])
     assert target.get("deployments,services,pods")["items"] == []
 
 
@@ -104,6 +128,12 @@ def test_a_release_that_never_gets_ready_is_undone_and_the_old_one_serves_on(
     with toy.Callers(target.address(), callers=1) as callers:
         answer = dagger.call(tumours.path, "deploy", f"--image={bad}", *lab.cluster)
         callers.wait_for("1")
-    assert (answer.code, answer.errors) == (1, ["deploy: "])
+    line = (
+        r"deploy: pod toy-\w+-\w+ runs, but /ready does not answer 200 after 8 s; "
+        rf"undone, the old release \({good.partition('@')[2]}\) is serving; "
+        r"mend the image's start or raise deploy\.timeout"
+    )
+    assert answer.code == 1
+    assert re.fullmatch(line, "\n".join(answer.errors))
     assert (callers.failures, set(callers.versions)) == ([], {"1"})
     assert target.pods() == pods

@@ -87,9 +87,12 @@ def make(folder: Path, **files: Any) -> subprocess.CompletedProcess[str]:
     )
 
 
+TESTS = {"passed": 2, "failed": 0, "skipped": 0, "failures": []}
+
+
 def pipeline(**changes: Any) -> dict[str, Any]:
     known = {"name": "adult-income", "revision": "3f9c", "status": "passed", "stages": STAGES, "gpu": "off"}
-    return {**known, "image": None, "release": None, "notes": [], **changes}
+    return {**known, "image": None, "release": None, "notes": [], "tests": TESTS, **changes}
 
 
 class Page(html.parser.HTMLParser):
@@ -171,7 +174,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
         "why": "1 of 2 gates passed on 9,769 holdout rows",
     }
     assert document["history"]["loss"]["val_loss"] == [[1.0, 0.5], [3.0, 0.45]]
-    assert document["tests"] == {"tests": 2, "failed": [], "skipped": 0}
+    assert document["tests"] == TESTS
 
 
 def test_a_failed_gate_and_failed_tests_reach_every_form(tmp_path: Path) -> None:
@@ -186,7 +189,8 @@ def test_a_failed_gate_and_failed_tests_reach_every_form(tmp_path: Path) -> None
         "hint": "improve the model",
     }
     verdict = {**VERDICT, "passed": False, "gates": [failed, UNMEASURED]}
-    known = pipeline(status="failed", stages=[*STAGES, stage])
+    tests = {"passed": 1, "failed": 1, "skipped": 0, "failures": ["tests.test_a::test_two"]}
+    known = pipeline(status="failed", stages=[*STAGES, stage], tests=tests)
     assert make(tmp_path, pipeline=known, verdict=verdict, junit=JUNIT).returncode == 0
     out = tmp_path / "out"
     page = Page(out / "report.html")

@@ -173,6 +173,15 @@ def test_an_integer_input_takes_no_null(start: Start, tmp_path: Path) -> None:
     assert "a whole number from -2147483648 to 2147483647" in answer["error"]
 
 
+def test_nothing_is_written_and_no_identity_is_made_up(
+    start: Start, onnx_folder: Path, tmp_path: Path
+) -> None:
+    """ONNX Runtime, left alone, keeps a device's identity in $HOME and reports to its maker."""
+    served = start(onnx_folder, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path), TMPDIR=str(tmp_path))
+    assert served.predict(ROW)[0] == 200
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_help_runs_without_a_model() -> None:
     done = run("serve", "--help")
     assert done.returncode == 0

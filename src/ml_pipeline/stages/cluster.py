@@ -167,7 +167,8 @@ class Cluster:
         why = re.sub(
             r"^\S*Connection\w*\([^)]*\): |\s*\(_ssl\.c:\d+\)|^.*object at 0x\w+>: ", "", str(reason)
         )
-        if isinstance(reason, urllib3.exceptions.SSLError):
+        # A tunnel to a port that nobody listens on takes the connection and closes it.
+        if isinstance(reason, urllib3.exceptions.SSLError) and "EOF" not in why:
             hint = "the kubeconfig must be this cluster's: check its certificate-authority-data and server"
             return StageFailure(f"TLS with the API server {self.address} fails: {why}", hint)
         hint = "check that the cluster runs; for one on your loopback pass --kube-api=tcp://localhost:PORT"

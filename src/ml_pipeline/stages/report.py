@@ -34,8 +34,6 @@ def report(source: Path, output: Path) -> dict[str, Any]:
     run = _json(source / "pipeline.json", notes) or {}
     run |= {name: found for name in DOCUMENTS if (found := _json(source / f"{name}.json", notes))}
     own = _xml(source / "junit.xml", notes)
-    if own is not None:
-        run["tests"] = junit.totals(own)
     curves = panels(_text(source / "history.csv", notes) or "", notes)
     run["notes"] = [*(run.get("notes") or []), *notes]
 
@@ -65,7 +63,7 @@ def page(run: Mapping[str, Any], curves: Mapping[str, Panel]) -> str:
         name: getattr(summary, name) for name in ("threshold", "measure", "duration", "number")
     }
     verdict, stages = run.get("verdict") or {}, run.get("stages") or []
-    return environment.get_template("report.html").render(
+    html: str = environment.get_template("report.html").render(
         first=summary.headline(run),
         facts=summary.facts(run),
         metrics=summary.metrics(verdict),
@@ -81,6 +79,7 @@ def page(run: Mapping[str, Any], curves: Mapping[str, Panel]) -> str:
         tests=run.get("tests") or {},
         verdict=verdict,
     )
+    return html
 
 
 def panels(text: str, notes: list[str]) -> dict[str, Panel]:

@@ -28,19 +28,6 @@ def suites(own: ET.Element) -> list[ET.Element]:
     return [own] if own.tag == "testsuite" else own.findall("testsuite")
 
 
-def totals(own: ET.Element) -> dict[str, Any]:
-    """Count a JUnit document's tests and its skipped ones, and name those that failed."""
-    cases = [case for suite in suites(own) for case in suite.iter("testcase")]
-    failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
-    return {
-        "tests": len(cases),
-        "failed": [
-            f"{case.get('classname', '')}::{case.get('name', '')}".removeprefix("::") for case in failed
-        ],
-        "skipped": sum(case.find("skipped") is not None for case in cases),
-    }
-
-
 def _add(root: ET.Element, name: str, cases: list[ET.Element]) -> None:
     if not cases:
         return

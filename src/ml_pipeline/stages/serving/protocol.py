@@ -30,7 +30,8 @@ _DATATYPES = {"string": "BYTES", "boolean": "BOOL", "integer": "INT64", "number"
 
 def encode(document: Any) -> bytes:
     """JSON; NaN becomes null, float32 keeps its shortest form."""
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    text: bytes = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return text
 
 
 def decode(body: bytes) -> dict[str, Any]:
