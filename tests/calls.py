@@ -3,9 +3,13 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import urllib3
 
 ROOT = Path(__file__).parents[1]
 PROJECTS = ROOT / "tests" / "projects"
@@ -96,3 +100,19 @@ def stages(markdown: str) -> dict[str, str]:
     _, _, table = markdown.partition("### Stages\n")
     rows = [line.split("|") for line in table.partition("\n###")[0].splitlines() if line.startswith("|")]
     return {cells[2].strip(): cells[3].strip() for cells in rows[2:]}
+
+
+def ask(url: str, document: Any, patience_s: float = 20) -> Any:
+    """POST a document, again until someone listens; return the answer's."""
+    deadline = time.monotonic() + patience_s
+    with urllib3.PoolManager(retries=False, timeout=10) as http:
+        while True:
+            try:
+                answer = http.request("POST", url, json=document)
+            except urllib3.exceptions.HTTPError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.3)
+            else:
+                assert answer.status == 200, answer.data
+                return answer.json()

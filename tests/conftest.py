@@ -1,15 +1,12 @@
 """What engine and cluster tests stand on: the project's lab, its command line, projects to spoil."""
 
-import http
-import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from lab import lifecycle, paths, processes
 from tests import calls
@@ -34,13 +31,9 @@ class Lab:
 
     def tags(self, repository: str) -> list[str]:
         """List what the registry has under a name; nothing where it does not know the name."""
-        try:
-            with urllib.request.urlopen(f"http://{self.registry}/v2/{repository}/tags/list") as answer:
-                return list(json.load(answer)["tags"] or ())
-        except urllib.error.HTTPError as error:
-            if error.code != http.HTTPStatus.NOT_FOUND:
-                raise
-            return []
+        answer = urllib3.request("GET", f"http://{self.registry}/v2/{repository}/tags/list")
+        assert answer.status in {200, 404}, answer.data
+        return list(answer.json().get("tags") or ())
 
 
 @pytest.fixture(scope="session")

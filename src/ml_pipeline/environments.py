@@ -79,6 +79,8 @@ def with_pins(*names: str, dependencies: bool = False) -> Step:
     ]
 
     def step(container: dagger.Container) -> dagger.Container:
+        # Bytecode stays valid when a layer gives its source another time.
+        container = container.with_env_variable("PYC_INVALIDATION_MODE", "UNCHECKED_HASH")
         command = ["uv", "pip", "install", "--quiet"]
         command += [] if dependencies else ["--no-deps"]
         for path in paths:
@@ -117,7 +119,11 @@ def with_programs(*files: str) -> Step:
 
     def step(container: dagger.Container) -> dagger.Container:
         programs = dag.current_module().source().directory("src").filter(include=include)
-        return container.with_directory(PROGRAMS, programs).with_env_variable("PYTHONPATH", PROGRAMS)
+        return (
+            container.with_directory(PROGRAMS, programs)
+            .with_env_variable("PYTHONPATH", PROGRAMS)
+            .with_env_variable("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reports home unless told not to
+        )
 
     return step
 

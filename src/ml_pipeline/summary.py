@@ -95,9 +95,7 @@ def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = {
         "image": f"{reference}{size}" if reference else "",
         "digest": digest if digest not in reference else "",
-        "release": ", ".join(
-            f"{key} {value}" for key, value in release.items() if not isinstance(value, dict | list)
-        ),
+        "release": _release(release) if release else "",
         "model": " ".join(str(model[key]) for key in ("name", "version") if model.get(key)),
         "revision": run.get("revision"),
         "data": f"sha256:{str(data['sha256']).removeprefix('sha256:')}" if data.get("sha256") else "",
@@ -105,6 +103,13 @@ def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         "gpu": run.get("gpu"),
     }
     return [(label, str(value)) for label, value in found.items() if value]
+
+
+def _release(release: Mapping[str, Any]) -> str:
+    what = f"{release['action']}: {release['namespace']}/{release['name']} revision {release['revision']}"
+    pods = f"{release['ready']} of {release['replicas']} replicas ready after {duration(release['seconds'])}"
+    before = f", before it {release['previous_image']}" if release.get("previous_image") else ""
+    return f"{what}, {pods}{before}"
 
 
 def threshold(gate: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ WRITER = "check what writes the file"
 CONFIG, DATA, TESTS = "ml-pipeline.toml", "data/tumours.csv", "tests/test_model.py"
 LONELY = "import os\n"
 UNFORMATTED = "answer  =  42\n"
-FAILING = "\n\ndef test_the_impossible():\n    assert 1 == 2\n"
+FAILING = "\n\ndef test_the_impossible():\n    assert sum([1, 1]) == 3\n"
 
 Spoil = Callable[[Project], None]
 
@@ -76,10 +76,6 @@ CONFIGURATION: dict[str, tuple[Spoil, str]] = {
         lambda p: p.replace(CONFIG, "[train]", "[trian]"),
         "config: ml-pipeline.toml: unknown key 'trian'; did you mean 'train'?",
     ),
-    "unknown key in a section": (
-        lambda p: p.replace(CONFIG, "positive =", "positiv ="),
-        "config: ml-pipeline.toml: unknown key 'positiv' in [data]; did you mean 'positive'?",
-    ),
     "wrong type": (
         lambda p: p.replace(CONFIG, "min = 0.85", 'min = "high"'),
         'config: ml-pipeline.toml: gates.accuracy.min is "high", a string; write a number',
@@ -87,10 +83,6 @@ CONFIGURATION: dict[str, tuple[Spoil, str]] = {
     "no target": (
         lambda p: p.replace(CONFIG, 'target = "diagnosis"\n', ""),
         "config: ml-pipeline.toml: data.target is missing; add it",
-    ),
-    "not TOML": (
-        lambda p: p.write(CONFIG, "name = tumours\n"),
-        "config: ml-pipeline.toml is not TOML: Invalid value (at line 1, column 8); mend that line",
     ),
     "no config": (
         lambda p: p.remove(CONFIG),
@@ -128,7 +120,7 @@ BAD_DATA: dict[str, tuple[Spoil, str]] = {
     ),
     "column of another type": (
         lambda p: p.replace(DATA, "17.99,10.38,", "wide,10.38,"),
-        f"column 'radius' has 1 value that are not a number (row 1); {FIX_DATA}",
+        f"column 'radius' has 1 value that are not a number (row 1); 1 more violation; {FIX_DATA}",
     ),
     "column that is not there": (
         lambda p: p.replace(CONFIG, "radius = {", "radios = {"),

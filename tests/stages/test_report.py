@@ -252,7 +252,7 @@ def test_what_the_project_wrote_is_escaped_everywhere(tmp_path: Path) -> None:
     groups = [{"column": evil, "kind": "slice", "group": evil, "rows": 40, "accuracy": 0.5}]
     result = make(
         tmp_path,
-        pipeline=pipeline(name=evil, notes=[evil], stages=[stage], release={"name": evil}),
+        pipeline=pipeline(name=evil, notes=[evil], stages=[stage], image={"reference": evil}),
         verdict={
             **VERDICT,
             "gates": [gate],

@@ -59,9 +59,12 @@ def test_a_whole_run() -> None:
 
 
 def test_a_release_is_in_the_headline() -> None:
-    run = {**PIPELINE, "release": {"revision": 3, "namespace": "models"}, "verdict": VERDICT}
+    release = {"action": "updated", "namespace": "models", "name": "adult", "revision": 3}
+    release |= {"ready": 2, "replicas": 2, "seconds": 4.4, "previous_image": "r/adult@sha256:1"}
+    run = {**PIPELINE, "release": release, "verdict": VERDICT}
     assert headline(run).title == "adult-income: released"
-    assert "| release | `revision 3, namespace models` |" in markdown(run)
+    pods = "2 of 2 replicas ready after 4.4 s, before it r/adult@sha256:1"
+    assert f"| release | `updated: models/adult revision 3, {pods}` |" in markdown(run)
 
 
 def test_a_failed_stage_comes_first_with_what_to_do() -> None:

@@ -1,22 +1,36 @@
-"""A thin client of the Kubernetes API: a kubeconfig in, plain dicts and one-line failures out.
-
-urllib3 and not the official client: that takes 1.4 s to import, on every deploy, and refuses
-the certificates that many clusters make for themselves on Python 3.13.
-"""
+"""One namespace of a cluster, through the official client: plain dicts and one-line failures out."""
 
 import json
+import os
 import re
+import ssl
+import tempfile
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import quote
 
 import urllib3
+from kubernetes.client import ApiClient, ApiException, Configuration
+from kubernetes.config import ConfigException, load_kube_config_from_dict
 
 from ml_pipeline.manifests import MANAGER
-from ml_pipeline.stages.kubeconfig import Access, tls
+from ml_pipeline.stages.kubeconfig import not_one
 from ml_pipeline.stages.outcome import StageFailure
 
 APIS = {"deployments": "/apis/apps/v1", "replicasets": "/apis/apps/v1"}  # the others are in the core API
+TIMEOUT_S = (5, 30)  # to connect, to read
+RETRIES = urllib3.Retry(
+    total=4,
+    connect=2,
+    read=2,
+    redirect=False,
+    other=0,  # a certificate that is wrong stays so
+    backoff_factor=0.2,
+    status_forcelist=(429, 502, 503, 504),
+    allowed_methods={"GET", "PATCH", "DELETE"},  # each of ours may be done twice
+    raise_on_status=False,
+)
+MEMORY = "/dev/shm"  # noqa: S108 - a private folder in it
 
 
 class Unreachable(StageFailure):
@@ -34,39 +48,11 @@ class Refused(StageFailure):
 class Cluster:
     """One namespace of one cluster."""
 
-    def __init__(self, access: Access, namespace: str, api_server: str | None = None) -> None:
-        """Connect to `api_server` where given, still checking the kubeconfig's own name in TLS."""
+    def __init__(self, kubeconfig: dict[str, Any], namespace: str) -> None:
+        """Connect as a kubeconfig says that `read_kubeconfig` gave."""
         self.namespace = namespace
-        self.address = (api_server or access.server).rstrip("/")
-        url = _address(self.address)
-        if url.scheme == "http" and access.server.startswith("https:"):
-            raise StageFailure(
-                "--api-server would send the kubeconfig's secrets in the clear", "use https://"
-            )
-        self._prefix = url.path or urlsplit(access.server).path
-        options: dict[str, Any] = {
-            "headers": {"Accept": "application/json", **access.headers},
-            "timeout": urllib3.Timeout(connect=5, read=30),
-            "retries": urllib3.Retry(
-                total=4,
-                connect=2,
-                read=2,
-                other=0,  # a certificate that is wrong stays so
-                backoff_factor=0.2,
-                status_forcelist=(429, 502, 503, 504),
-                allowed_methods={"GET", "PATCH", "DELETE"},  # each of ours may be done twice
-                raise_on_status=False,
-            ),
-        }
-        if access.insecure:
-            print("deploy: the kubeconfig switches TLS verification off")
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        if url.scheme == "http":
-            self._pool = urllib3.HTTPConnectionPool(url.hostname, url.port, **options)
-        else:
-            self._pool = urllib3.HTTPSConnectionPool(
-                url.hostname, url.port, ssl_context=tls(access), server_hostname=access.server_name, **options
-            )
+        self._client = _client(kubeconfig)
+        self.address = self._client.configuration.host
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
         """An object, or None where it (or its namespace) does not exist."""

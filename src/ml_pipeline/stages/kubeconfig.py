@@ -1,12 +1,10 @@
-"""A kubeconfig's current context: where a cluster is and who asks. Nothing of it is ever quoted."""
+"""Checks a kubeconfig's current context before the official client loads it; quotes none of it.
 
-import base64
-import binascii
-import os
+That client runs programs, ignores a proxy and a user that is not there, and puts what it read into
+its messages.
+"""
+
 import re
-import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,59 +17,63 @@ PASS_ONE = "pass --kubeconfig=file://… with a current context"  # noqa: S105 -
 EMBED = "embed what it refers to: kubectl config view --raw --flatten --minify"
 
 
-@dataclass(frozen=True, repr=False)
-class Access:
-    """How to reach one cluster; secret: never printed."""
+def read_kubeconfig(path: Path, api_server: str | None = None) -> dict[str, Any]:
+    """Read a kubeconfig that needs nothing but itself; secret: never print it.
 
-    server: str
-    server_name: str
-    authority: str | None  # PEM; None: the system's own
-    insecure: bool
-    certificate: bytes | None  # PEM: the client's certificate, then its key
-    headers: Mapping[str, str]
-
-
-def read_kubeconfig(path: Path) -> Access:
-    """Read the current context of a kubeconfig.
-
+    `api_server` is where to connect instead; TLS still checks for the host that the kubeconfig names.
     Tokens, client certificates and passwords are understood; programs that log in (`exec`,
     `auth-provider`) are not: they are not here. Raises StageFailure without quoting the file.
     """
+    document = _document(path)
+    if not document.get("current-context"):
+        raise not_one("no current context")
+    try:
+        context = _named(document, "contexts", "context", document["current-context"])
+        cluster = _named(document, "clusters", "cluster", context.get("cluster"))
+        user = _named(document, "users", "user", context.get("user"))
+        _refuse_helpers(cluster, user)
+        for section in (cluster, user):
+            _find_files(section, path.parent)
+        if user.get("tokenFile") and not user.get("token"):
+            user["token"] = Path(user["tokenFile"]).read_text().strip()
+        if user.get("token") and not re.fullmatch(r"[\x21-\x7e]+", user["token"]):
+            raise not_one("its token holds what no header can")  # the client would quote it
+        _connect_to(cluster, api_server)
+    except (AttributeError, KeyError, TypeError, ValueError, OSError):
+        raise not_one("its parts are not of a kubeconfig's shape") from None
+    return document
+
+
+def not_one(why: str) -> StageFailure:
+    return StageFailure(f"the kubeconfig is not one: {why}", PASS_ONE)
+
+
+def _document(path: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise StageFailure(f"the kubeconfig {path} does not exist", PASS_ONE) from None
     except UnicodeDecodeError:
-        raise _not_one("not a text file") from None
+        raise not_one("not a text file") from None
     except yaml.YAMLError as error:  # its text shows the line, which may hold a secret
         mark = getattr(error, "problem_mark", None)
-        raise _not_one(f"not YAML{f' (line {mark.line + 1})' if mark else ''}") from None
+        raise not_one(f"not YAML{f' (line {mark.line + 1})' if mark else ''}") from None
     if not isinstance(document, dict) or not {"clusters", "contexts"} <= set(document):
-        raise _not_one("no clusters and contexts in it")
-    try:
-        context = _named(document, "contexts", "context", document.get("current-context"))
-        cluster = _named(document, "clusters", "cluster", context.get("cluster"))
-        user = _named(document, "users", "user", context.get("user"))
-        return _access(cluster, user, path.parent)
-    except (AttributeError, TypeError, ValueError):
-        raise _not_one("its parts are not of a kubeconfig's shape") from None
+        raise not_one("no clusters and contexts in it")
+    return document
 
 
-def _named(document: Mapping[str, Any], section: str, key: str, name: str | None) -> Mapping[str, Any]:
+def _named(document: dict[str, Any], section: str, key: str, name: str | None) -> dict[str, Any]:
     if not name:
-        raise _not_one("no current context" if section == "contexts" else f"its context names no {key}")
+        raise not_one(f"its context names no {key}")
     for entry in document.get(section) or ():
-        if entry.get("name") == name:
-            found: Mapping[str, Any] = entry.get(key) or {}
+        if entry["name"] == name:
+            found: dict[str, Any] = entry[key]
             return found
-    raise _not_one(f"{name!r} is not among its {section}")
+    raise not_one(f"{name!r} is not among its {section}")
 
 
-def _access(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -> Access:
-    server = str(cluster.get("server") or "")
-    url = urlsplit(server)
-    if url.scheme not in {"http", "https"} or not url.hostname or url.port == 0:
-        raise _not_one("its cluster has no server's address")
+def _refuse_helpers(cluster: dict[str, Any], user: dict[str, Any]) -> None:
     if "proxy-url" in cluster:
         raise StageFailure("the kubeconfig goes through a proxy (proxy-url)", "pass one that does not")
     for key in ("exec", "auth-provider"):
@@ -81,68 +83,37 @@ def _access(cluster: Mapping[str, Any], user: Mapping[str, Any], folder: Path) -
                 f"the kubeconfig logs in through a program{command} ({key}), which is not here",
                 "pass one with a token or a client certificate, such as a service account's",
             )
-    headers = {}
-    token = user.get("token") or _file(user, "tokenFile", folder).decode().strip()
-    if token and not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise _not_one("its token holds what no header can")  # the client would quote it
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    elif "username" in user:
-        password = f"{user['username']}:{user.get('password', '')}"
-        headers["Authorization"] = f"Basic {base64.b64encode(password.encode()).decode()}"
-    authority = _data(cluster, "certificate-authority", folder)
-    certificate = _data(user, "client-certificate", folder)
-    key_pem = _data(user, "client-key", folder)
-    return Access(
-        server=server.rstrip("/"),
-        server_name=cluster.get("tls-server-name") or url.hostname,
-        authority=authority.decode() or None,
-        insecure=bool(cluster.get("insecure-skip-tls-verify")),
-        certificate=certificate + b"\n" + key_pem if certificate else None,
-        headers=headers,
-    )
 
 
-def _data(section: Mapping[str, Any], key: str, folder: Path) -> bytes:
-    encoded = section.get(f"{key}-data")
-    if not encoded:
-        return _file(section, key, folder)
+def _find_files(section: dict[str, Any], folder: Path) -> None:
+    """Make the paths absolute: the client takes them as relative to its own folder."""
+    for key in ("certificate-authority", "client-certificate", "client-key", "tokenFile"):
+        if section.get(key) and not section.get(f"{key}-data"):
+            if not (folder / section[key]).is_file():
+                cause = f"the kubeconfig's {key} is the file {section[key]}, which is not here"
+                raise StageFailure(cause, EMBED)
+            section[key] = str((folder / section[key]).absolute())
+
+
+def _connect_to(cluster: dict[str, Any], api_server: str | None) -> None:
+    server = str(cluster.get("server")).rstrip("/")
+    if not _is_address(server):
+        raise not_one("its cluster has no server's address")
+    if api_server:
+        if not _is_address(api_server):
+            raise StageFailure(f"--api-server {api_server!r} is no address", "write https://HOST:PORT")
+        named, used = urlsplit(server), urlsplit(api_server.rstrip("/"))
+        if (named.scheme, used.scheme) == ("https", "http"):
+            cause = "--api-server would send the kubeconfig's secrets in the clear"
+            raise StageFailure(cause, "use https://")
+        cluster["tls-server-name"] = cluster.get("tls-server-name") or named.hostname
+        server = used._replace(path=used.path or named.path).geturl()
+    cluster["server"] = server
+
+
+def _is_address(text: str) -> bool:
     try:
-        return base64.b64decode("".join(encoded.split()), validate=True)
-    except binascii.Error:
-        raise _not_one(f"its {key}-data is not base64") from None
-
-
-def _file(section: Mapping[str, Any], key: str, folder: Path) -> bytes:
-    if not section.get(key):
-        return b""
-    try:
-        return (folder / str(section[key])).read_bytes()
-    except OSError:
-        raise StageFailure(
-            f"the kubeconfig's {key} is the file {section[key]}, which is not here", EMBED
-        ) from None
-
-
-def _not_one(why: str) -> StageFailure:
-    return StageFailure(f"the kubeconfig is not one: {why}", PASS_ONE)
-
-
-def tls(access: Access) -> ssl.SSLContext:
-    """What verifies the cluster, and what the client shows of itself."""
-    try:
-        context = ssl.create_default_context(cadata=access.authority)
-        # As kubectl: the chain and the name are checked, but a CA may lack an extension. Python
-        # 3.13 would refuse the certificates that clusters make for themselves.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if access.insecure:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if access.certificate:
-            # OpenSSL wants a file; this one is in memory only.
-            file = os.memfd_create("client")
-            os.write(file, access.certificate)
-            context.load_cert_chain(f"/proc/self/fd/{file}")
-            os.close(file)
-    except (ssl.SSLError, ValueError):
-        raise _not_one("a certificate or key in it is not PEM") from None
-    return context
+        url = urlsplit(text)
+        return url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False

@@ -12,7 +12,7 @@ CONTRACT = "see the training contract: load(folder) is called once, then predict
 def check_predictor(path: Path) -> None:
     """Raise `StageFailure` unless `load` and `predict` are there and take one argument each."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(path.read_bytes(), path.name)
     except (SyntaxError, ValueError) as error:
         raise StageFailure(f"predictor.py can't be parsed: {line(error)}", "mend it") from None
     functions = {node.name: node.args for node in tree.body if isinstance(node, ast.FunctionDef)}

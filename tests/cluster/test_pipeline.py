@@ -1,0 +1,110 @@
+"""The main job: one call from a project's source to pods that answer."""
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.calls import ROOT, Answer, Dagger, Project, ask, stages
+from tests.cluster.stage import Target
+from tests.conftest import Lab
+from tests.engine.test_functions import ROW
+
+
+@pytest.fixture
+def target(lab: Lab, tmp_path: Path) -> Iterator[Target]:
+    """A namespace that does not exist yet."""
+    made = Target(tmp_path, lab.kubeconfig, f"pipeline-{uuid.uuid4().hex[:8]}", lab.kubeconfig)
+    yield made
+    made.kubectl("delete", "namespace", made.namespace, "--ignore-not-found", "--wait=false")
+
+
+def fact(answer: Answer, label: str) -> str:
+    """Return what the summary's first table says."""
+    found = re.search(rf"^\| {label} \| `(.*)` \|$", answer.out, re.MULTILINE)
+    assert found, answer.out
+    return found[1]
+
+
+@pytest.mark.timeout(900)
+def test_released_left_alone_updated_and_rolled_back(
+    dagger: Dagger, lab: Lab, tumours: Project, target: Target
+) -> None:
+    name = "ml-pipeline.toml"
+    deploy = f'\n[deploy]\nnamespace = "{target.namespace}"\nreplicas = 1\n'
+    tumours.write(name, (tumours.path / name).read_text() + deploy)
+    flags = (f"--registry={lab.registry}/models", *lab.cluster)
+
+    first = dagger.call(tumours.path, "full-pipeline", *flags)
+    assert first.code == 0, first.errors
+    assert "## ✅ tumours: released" in first.out
+    assert "created" in fact(first, "release")
+    image, digest = fact(first, "image"), fact(first, "digest")
+    assert image.startswith(f"{lab.registry}/models/tumours:")
+    assert image.endswith(f"@{digest}")
+    assert digest in json.dumps(target.get("pods"))
+    address = f"http://{target.get('service', 'tumours')['spec']['clusterIP']}/predict"
+    answer = ask(address, {"instances": [ROW]})
+    assert answer["predictions"] == ["malignant"]
+    assert answer["model"] == {"name": "tumours", "version": fact(first, "model").split()[-1]}
+
+    pods = target.pods()
+    again = dagger.call(tumours.path, "full-pipeline", *flags)
+    assert again.code == 0, again.errors
+    assert "unchanged" in fact(again, "release")
+    assert fact(again, "digest") == digest
+    assert target.pods() == pods
+    own_work = {"build-image", "publish", "deploy"}
+    assert {took for stage, took in stages(again.out).items() if stage not in own_work} == {"cached"}
+
+    tumours.replace(name, "steps = 500", f"steps = {50 + time.time_ns() % 400}")
+    second = dagger.call(tumours.path, "full-pipeline", *flags)
+    assert second.code == 0, second.errors
+    assert "updated" in fact(second, "release")
+    assert ask(address, {"instances": [ROW]})["model"]["version"] == fact(second, "model").split()[-1]
+
+    back = dagger.call(tumours.path, "rollback", *lab.cluster)
+    assert back.code == 0, back.errors
+    record = json.loads(back.out)
+    assert (record["action"], record["digest"]) == ("rolled-back", digest)
+
+    alone = dagger.call(tumours.path, "deploy", f"--image={image}", *lab.cluster)
+    assert json.loads(alone.out)["action"] == "unchanged"
+
+
+@pytest.mark.timeout(1800)
+def test_the_bundled_example_is_released_and_answers_the_readme_s_row(dagger: Dagger, lab: Lab) -> None:
+    flags = (f"--registry={lab.registry}/models", *lab.cluster)
+    answer = dagger.call(ROOT, "full-pipeline", *flags)
+    assert answer.code == 0, answer.errors
+    accuracy = re.search(r"^\| `accuracy` \| ([0-9.]+) \|", answer.out, re.MULTILINE)
+    assert accuracy
+    assert float(accuracy[1]) >= 0.85
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", fact(answer, "digest"))
+    assert "models" in fact(answer, "release")
+    block = re.search(r"```json\n(\{\"instances\".*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block
+    target = Target(ROOT, lab.kubeconfig, "models", lab.kubeconfig)
+    address = f"http://{target.get('service', 'adult-income')['spec']['clusterIP']}/predict"
+    said = ask(address, json.loads(block[1]))
+    assert said["predictions"] == ["<=50K"]
+    assert said["model"]["name"] == "adult-income"
+
+    again = dagger.call(ROOT, "full-pipeline", *flags)
+    assert again.code == 0, again.errors
+    assert "unchanged" in fact(again, "release")
+    own_work = {"build-image", "publish", "deploy"}
+    assert {took for stage, took in stages(again.out).items() if stage not in own_work} == {"cached"}
+
+
+@pytest.mark.timeout(900)
+def test_a_small_project_with_the_built_in_trainer(dagger: Dagger, project: Callable[[str], Project]) -> None:
+    wine = project("wine")
+    answer = dagger.call(wine.path, "full-pipeline")
+    assert answer.code == 0, answer.errors
+    assert "## ✅ wine: may ship" in answer.out
+    assert "no --registry: the image was not published" in answer.out.replace("\\", "")
