@@ -18,8 +18,7 @@ import pytest
 from ml_pipeline.stages import evaluate
 from ml_pipeline.stages.judging import probe
 from ml_pipeline.stages.outcome import StageFailure
-
-from .conftest import Start, run
+from tests.stages.programs import Start, run
 
 ROWS = 400
 

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,11 @@ from onnx import TensorProto, helper
 
 from ml_pipeline.stages import inspect_model
 from ml_pipeline.stages.outcome import StageFailure
+from tests.stages.graphs import members, simple
 from tests.stages.programs import PREDICTOR, graph, run
 
 SETTINGS = {"task": "classification", "target": "club", "positive": "yes", "seed": 0, "config": {}}
 Inspect = Callable[..., dict[str, Any]]
-
-
-def members(rows: int = 60) -> pl.DataFrame:
-    """Rows that the graph of `programs` takes, some values missing; nobody shares a note."""
-    start = datetime(2024, 1, 1)
-    return pl.DataFrame(
-        {
-            "age": [20 + row % 41 for row in range(rows)],
-            "job": ["clerk", "clerk", "smith", None] * (rows // 4),
-            "member": [True, True, None] * (rows // 3),
-            "seen": [start + timedelta(days=row) if row % 5 else None for row in range(rows)],
-            "note": [f"note of {row}" for row in range(rows)],
-            "club": ["yes", "no"] * (rows // 2),
-        }
-    )
 
 
 @pytest.fixture
@@ -82,41 +67,6 @@ def test_the_program_writes_the_signature_or_says_why_not_in_one_line(tmp_path: 
     assert ran.returncode == 1
     assert ran.stderr.startswith("inspect-model: model.onnx can't be read: ")
     assert ran.stderr.count("\n") == 1
-
-
-def simple(
-    inputs: dict[str, int] | None = None,
-    nodes: list[Any] | None = None,
-    outputs: dict[str, tuple[int, list[Any]]] | None = None,
-    batch: Any = "N",
-) -> bytes:
-    """A graph on `age` alone: P(yes) = age / 100, as [N, 2]. Constants: one, hundred, bad [2]."""
-    constants = [
-        helper.make_tensor("hundred", TensorProto.FLOAT, [], [100.0]),
-        helper.make_tensor("one", TensorProto.FLOAT, [], [1.0]),
-        helper.make_tensor("names", TensorProto.STRING, [2], [b"no", b"maybe"]),
-        helper.make_tensor("last", TensorProto.INT64, [1], [1]),
-    ]
-    given = [
-        helper.make_node("Div", ["age", "hundred"], ["flat"]),
-        helper.make_node("Unsqueeze", ["flat", "last"], ["yes"]),
-        helper.make_node("Sub", ["one", "yes"], ["no"]),
-        helper.make_node("Concat", ["no", "yes"], ["chances"], axis=1),
-    ]
-    of = {"chances": (TensorProto.FLOAT, [batch, 2])} if outputs is None else outputs
-    made = helper.make_graph(
-        given + (nodes or []),
-        "simple",
-        [
-            helper.make_tensor_value_info(name, kind, [batch])
-            for name, kind in (inputs or {"age": TensorProto.FLOAT}).items()
-        ],
-        [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in of.items()],
-        constants,
-    )
-    return bytes(
-        helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
-    )
 
 
 def test_the_signature_of_a_graph(inspect: Inspect, model: Path) -> None:

@@ -3,15 +3,15 @@
 import csv
 import html.parser
 import json
-import os
 import re
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.stages.programs import run
 
 STAGES = [
     {"stage": "test", "status": "passed", "seconds": 14.2, "cached": True, "message": "", "hint": ""},
@@ -76,15 +76,7 @@ def make(folder: Path, **files: Any) -> subprocess.CompletedProcess[str]:
     for stem, content in files.items():
         text = content if isinstance(content, str) else json.dumps(content)
         (source / f"{stem}.{endings.get(stem, 'json')}").write_text(text)
-    command = [sys.executable, "-m", "ml_pipeline.stages.report", "--input", str(source)]
-    environment = {**os.environ, "MPLCONFIGDIR": str(folder)}
-    return subprocess.run(
-        [*command, "--output", str(folder / "out")],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
+    return run("report", "--input", source, "--output", folder / "out", MPLCONFIGDIR=str(folder))
 
 
 TESTS = {"passed": 2, "failed": 0, "skipped": 0, "failures": []}

@@ -1,0 +1,57 @@
+"""Graphs for the inspection, good and bad, and rows that they take."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+from onnx import TensorProto, helper
+
+
+def members(rows: int = 60) -> pl.DataFrame:
+    """Rows that the graph of `programs` takes, some values missing; nobody shares a note."""
+    start = datetime(2024, 1, 1)
+    return pl.DataFrame(
+        {
+            "age": [20 + row % 41 for row in range(rows)],
+            "job": ["clerk", "clerk", "smith", None] * (rows // 4),
+            "member": [True, True, None] * (rows // 3),
+            "seen": [start + timedelta(days=row) if row % 5 else None for row in range(rows)],
+            "note": [f"note of {row}" for row in range(rows)],
+            "club": ["yes", "no"] * (rows // 2),
+        }
+    )
+
+
+def simple(
+    inputs: dict[str, int] | None = None,
+    nodes: list[Any] | None = None,
+    outputs: dict[str, tuple[int, list[Any]]] | None = None,
+    batch: Any = "N",
+) -> bytes:
+    """A graph on `age` alone: P(yes) = age / 100, as [N, 2]. Constants: hundred, one, names [2], last."""
+    constants = [
+        helper.make_tensor("hundred", TensorProto.FLOAT, [], [100.0]),
+        helper.make_tensor("one", TensorProto.FLOAT, [], [1.0]),
+        helper.make_tensor("names", TensorProto.STRING, [2], [b"no", b"maybe"]),
+        helper.make_tensor("last", TensorProto.INT64, [1], [1]),
+    ]
+    given = [
+        helper.make_node("Div", ["age", "hundred"], ["flat"]),
+        helper.make_node("Unsqueeze", ["flat", "last"], ["yes"]),
+        helper.make_node("Sub", ["one", "yes"], ["no"]),
+        helper.make_node("Concat", ["no", "yes"], ["chances"], axis=1),
+    ]
+    of = {"chances": (TensorProto.FLOAT, [batch, 2])} if outputs is None else outputs
+    made = helper.make_graph(
+        given + (nodes or []),
+        "simple",
+        [
+            helper.make_tensor_value_info(name, kind, [batch])
+            for name, kind in (inputs or {"age": TensorProto.FLOAT}).items()
+        ],
+        [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in of.items()],
+        constants,
+    )
+    return bytes(
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+    )
