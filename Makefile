@@ -15,7 +15,7 @@ pipeline:
 	@$(LAB) && dagger --progress=plain call full-pipeline --source=. $$ML_PIPELINE_TARGETS
 
 check: style
-	@$(BIN)/python -m pytest -q tests/unit tests/stages
+	@$(BIN)/python -m pytest -q tests/unit tests/docs
 
 test: style
 	@$(BIN)/python -m pytest -q --durations=15 tests
