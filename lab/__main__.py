@@ -16,7 +16,7 @@ import argparse
 import shlex
 import sys
 
-from lab import choice, lifecycle
+from lab import choice, lifecycle, paths
 from lab.errors import LabError
 
 
@@ -49,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
             lifecycle.up(cluster=options.cluster, gpu_recorder=options.gpu_recorder)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a right that a container's root lacks
+        print(f"lab: {error}; the logs are in {paths.LOGS}; mend that, and run it again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("lab: interrupted; the next up goes on from here, and down ends what runs", file=sys.stderr)

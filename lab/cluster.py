@@ -37,6 +37,7 @@ APISERVER = Service(
         "--service-account-issuer=https://kubernetes.default.svc",
         "--authorization-mode=Node,RBAC", "--allow-privileged",
         f"--kubelet-client-certificate={PKI}/admin.crt", f"--kubelet-client-key={PKI}/admin.key",
+        "--kubelet-preferred-address-types=InternalIP",
     ),
     version=VERSION,
 )  # fmt: skip
@@ -160,7 +161,7 @@ def kubelet_answers() -> bool:
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == http.HTTPStatus.OK
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()

@@ -12,6 +12,12 @@ from lab.steps import say
 
 PLUGINS = ("bridge", "loopback", "firewall", "host-local", "portmap")
 GPU = STATE / "gpu"
+WRAPPERS = STATE / "wrappers"
+# The engine's name server would take port 53 of every address, and another's on this machine with it.
+DNSMASQ_SCRIPT = """\
+#!/bin/sh
+exec @DNSMASQ@ --bind-dynamic "$@"
+"""
 SWITCH = "_EXPERIMENTAL_DAGGER_GPU_SUPPORT"
 # The engine has this path built in, and calls it before a container that asked for GPUs.
 HOOK = Path("/usr/bin/nvidia-container-runtime-hook")
@@ -53,11 +59,11 @@ def start_registry() -> None:
 
 def registry_answers() -> bool:
     """Ask the registry for its API's root."""
+    connection = http.client.HTTPConnection(REGISTRY, timeout=5)
     try:
-        connection = http.client.HTTPConnection(REGISTRY, timeout=5)
         connection.request("GET", "/v2/")
         return connection.getresponse().status == http.HTTPStatus.OK
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
@@ -107,8 +113,15 @@ def _service(content: Path, *, gpu_recorder: bool) -> Service:
         "--oci-cni-binary-dir", str(CNI / "bin"),
         "--network-name", ENGINE_NETWORK, "--network-cidr", ENGINE_CIDR,
     )  # fmt: skip
+    dnsmasq = DNSMASQ_SCRIPT.replace("@DNSMASQ@", str(packages.program("dnsmasq")))
     return Service(
-        "engine", command, env=env, isolation=isolation, files=(config,), version=tools.ENGINE.version
+        "engine",
+        command,
+        env=env,
+        isolation=isolation,
+        programs=str(WRAPPERS),
+        files=(config, paths.write(WRAPPERS / "dnsmasq", dnsmasq, mode=0o755)),
+        version=tools.ENGINE.version,
     )
 
 

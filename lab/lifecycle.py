@@ -25,13 +25,13 @@ def environment() -> dict[str, str]:
 def up(*, cluster: bool, gpu_recorder: bool = False) -> None:
     """Build what is missing and start what does not run. Raises LabError with what to do."""
     start = time.monotonic()
+    built = tools.ENGINE.built and (tools.CLUSTER.built or not cluster)
     checks.rights()
-    checks.programs()
+    checks.programs(built=built)
     checks.path(STATE)
     os.chdir("/")  # what we start must keep no folder of the caller's busy
     if other := processes.another_lab():
         raise LabError(f"another lab is up; end it first: LAB_STATE={shlex.quote(other)} python3 -m lab down")
-    built = tools.ENGINE.built and (tools.CLUSTER.built or not cluster)
     names = {process.service for process in processes.found()}
     if "engine" not in names:
         checks.disk(STATE, checks.free_bytes(STATE), built=built)
@@ -56,8 +56,7 @@ def down() -> None:
     """End every process of this lab and take back what it did to the machine; the state stays."""
     if os.geteuid() != 0:
         raise LabError("needs root, to end root's processes; run it as root")
-    if not STATE.exists():
-        return
+    STATE.mkdir(parents=True, exist_ok=True)
     with _lock():
         # These keep nothing of their own: what counts is in etcd, which is asked to end like the engine.
         processes.stop([*ON_NODE, *CONTROL_PLANE], grace_s=0)

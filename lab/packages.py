@@ -9,7 +9,7 @@ from lab.steps import run, timed
 
 ENGINE = [
     "runc", "containernetworking-plugins", "dnsmasq-base", "iptables", "iproute2", "docker-registry",
-    "skopeo", "debootstrap", "git", "ca-certificates",
+    "skopeo", "debootstrap", "debian-archive-keyring", "git", "ca-certificates",
 ]  # fmt: skip
 CLUSTER = ["containerd", "etcd-server", "openssl"]
 # Debian starts these on installation where systemd runs, on the ports that the lab's own take.

@@ -28,7 +28,8 @@ class Service:
     """A long-running program of the lab.
 
     `isolation` (see isolate.py) gives it processes and mounts of its own, all of which end with it.
-    `inside` names another service, in whose namespaces it runs. `version` changes when its files do.
+    `inside` names another service, in whose namespaces it runs. `programs` is a folder that it looks
+    for programs in first. `version` changes when its files do.
     """
 
     name: str
@@ -36,15 +37,15 @@ class Service:
     env: dict[str, str] = field(default_factory=dict)
     isolation: dict[str, object] | None = None
     inside: str | None = None
+    programs: str = ""
     files: tuple[Path, ...] = ()
     version: str = ""
 
     @property
     def settings(self) -> str:
         """A digest of all that it was started with: another one means a restart."""
-        digest = hashlib.sha256(
-            json.dumps([self.command, self.env, self.isolation, self.version], sort_keys=True).encode()
-        )
+        parts = [self.command, self.env, self.isolation, self.programs, self.version]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
         for path in self.files:
             digest.update(path.read_bytes())
         return digest.hexdigest()[:16]
@@ -139,7 +140,8 @@ def start(service: Service, cleanup: Callable[[], None] = lambda: None) -> bool:
     environment = os.environ | service.env
     environment |= {SERVICE: service.name, OWNER: str(STATE), SETTINGS: service.settings}
     environment[PROGRAM] = service.command[0]
-    environment |= {"TMPDIR": str(temporary), "PATH": f"{os.environ['PATH']}:{SYSTEM_PATH}"}
+    folders = [service.programs, os.environ["PATH"], SYSTEM_PATH]
+    environment |= {"TMPDIR": str(temporary), "PATH": ":".join(filter(None, folders))}
     LOGS.mkdir(parents=True, exist_ok=True)
     if service.log.exists():
         service.log.replace(service.log.with_suffix(".log.1"))
@@ -157,6 +159,10 @@ def start(service: Service, cleanup: Callable[[], None] = lambda: None) -> bool:
         setsid=True,
         setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # which Python ignores
     )
+    # For a moment after its exec a process shows no environment: who asks next must see it.
+    deadline = time.monotonic() + 0.5
+    while not running(service) and time.monotonic() < deadline:
+        time.sleep(0.005)
     return True
 
 
@@ -198,8 +204,10 @@ def stop(names: Iterable[str], grace_s: float = 10) -> list[str]:
         if process.main:  # a wrapper that ended at once would take it down unfinished
             _signal(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
-    while (left := [p for p in found() if p.service in wanted]) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    left = mine
+    while any(process.main for process in left) and time.monotonic() < deadline:
+        time.sleep(0.02)
+        left = [process for process in found() if process.service in wanted]
     deadline = time.monotonic() + 10
     while left:
         for process in left:

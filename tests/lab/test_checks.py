@@ -56,7 +56,14 @@ def test_a_missing_program_is_named_with_what_to_install(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LabError, match=re.escape("go is not on PATH; install Go 1.24 or later")):
-        programs()
+        programs(built=False)
+
+
+def test_a_built_lab_needs_no_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("apt-get", "unshare", "nsenter", "setpriv"):
+        (tmp_path / name).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    programs(built=True)
 
 
 def test_a_state_too_deep_for_sockets_is_refused() -> None:
