@@ -13,13 +13,13 @@ PROGRAM = ("stages/data.py", "stages/dataset/**")
 async def validate(run: Run) -> Finished:
     """Schema and missing values; the output folder has report.json."""
     arguments = ["validate", "--config", CONFIG, "--data", DATA, "--output", OUTPUT]
-    return await run.stage("validate-data", _container(run), "data", arguments)
+    return await run.stage("validate-data", await _container(run), "data", arguments)
 
 
 async def split(run: Run) -> Finished:
     """Write train.parquet and holdout.parquet into the output folder."""
     arguments = ["split", "--config", CONFIG, "--data", DATA, "--output", OUTPUT]
-    return await run.stage("split", _container(run), "data", arguments)
+    return await run.stage("split", await _container(run), "data", arguments)
 
 
 def environment(run: Run) -> dagger.Container:
@@ -27,10 +27,10 @@ def environment(run: Run) -> dagger.Container:
     return run.environments.python().with_(with_pins("model", "data"))
 
 
-def _container(run: Run) -> dagger.Container:
+async def _container(run: Run) -> dagger.Container:
     return (
         environment(run)
         .with_(with_programs(*PROGRAM))
         .with_new_file(CONFIG, settings.data(run.project))
-        .with_directory(DATA, sources.data(run.source, run.project))
+        .with_directory(DATA, await sources.data(run.source, run.project))
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagger
-from dagger import DaggerError
+from dagger import DaggerError, dag
 
 from ml_pipeline.environments import with_uv_cache
 from ml_pipeline.errors import StageError
@@ -71,7 +71,10 @@ async def install(
     """Install into the container's virtual environment; raise StageError with the resolver's own reason."""
     if not wanted.files and not wanted.listed:
         return container
-    folder = source.filter(include=["requirements*.txt", "constraints*.txt"])
+    folder = dag.directory()
+    for name in await source.entries():  # file by file: these are known by their content
+        if name.endswith(".txt") and name.startswith(("requirements", "constraints")):
+            folder = folder.with_file(name, source.file(name))
     if wanted.listed:
         folder = folder.with_new_file("requirements-listed.txt", "\n".join(wanted.listed) + "\n")
     files = [*wanted.files, *(["requirements-listed.txt"] if wanted.listed else [])]

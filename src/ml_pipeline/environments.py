@@ -36,6 +36,36 @@ class Environments:
         """Return the CUDA PyTorch image; its own packages stay visible in the virtual environment."""
         return dag.container().from_(self.training_image).with_(self._virtual_environment)
 
+    def with_source(self, view: dagger.Directory, path: str) -> Step:
+        """Add a view of the source, known to the cache by its content.
+
+        A Directory is known by how it came to be: after any edit of the source a filtered one would
+        be another, and all that reads it would run again. A file out of a Directory is known by its
+        content, so the view goes through one.
+        """
+        pack = ["tar", "--create", "--file=/packed/view.tar", "--directory=/view", "--sort=name"]
+        pack += ["--owner=0", "--group=0", "--numeric-owner", "--mtime=1980-01-02", "."]
+        packed = (
+            dag.container()
+            .from_(self.python_image)
+            .with_mounted_directory("/view", view)
+            .with_directory("/packed", dag.directory())
+            .with_exec(pack)
+            .directory("/packed")
+            .file("view.tar")
+        )
+
+        def step(container: dagger.Container) -> dagger.Container:
+            unpack = ["tar", "--extract", "--file=/view.tar", f"--directory={path}", "--no-same-owner"]
+            return (
+                container.with_mounted_file("/view.tar", packed)
+                .with_directory(path, dag.directory())
+                .with_exec(unpack)
+                .without_mount("/view.tar")
+            )
+
+        return step
+
     def _virtual_environment(self, container: dagger.Container) -> dagger.Container:
         container = (
             container.with_file("/usr/local/bin/uv", self._uv())

@@ -19,7 +19,8 @@ async def lint(run: Run) -> Finished:
             await run.source.entries(), await sources.text(run.source, "pyproject.toml")
         )
         container = await dependencies.install("lint", container, run.source, wanted)
-    container = container.with_(with_programs(*LINT)).with_directory(SOURCE, sources.linted(run.source))
+    container = container.with_(with_programs(*LINT))
+    container = container.with_(run.environments.with_source(sources.linted(run.source), SOURCE))
     return await run.stage("lint", container, "lint", ["--source", SOURCE])
 
 
@@ -31,7 +32,8 @@ async def test(run: Run, python_image: str | None = None) -> Finished:
     # The module's pytest comes first: a version that the project pins takes its place.
     container = run.environments.python(python_image).with_(with_pins("test"))
     container = await dependencies.install("test", container, run.source, wanted)
-    container = container.with_(with_programs(*TEST)).with_directory(SOURCE, sources.tested(run.source))
+    container = container.with_(with_programs(*TEST))
+    container = container.with_(run.environments.with_source(sources.tested(run.source), SOURCE))
     return await run.stage("test", container, "pytest_run", ["--source", SOURCE, "--output", OUTPUT])
 
 

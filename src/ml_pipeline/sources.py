@@ -1,6 +1,7 @@
 """Views of the project's folder: each stage sees what it reads, so that nothing else reruns it."""
 
 import dagger
+from dagger import dag
 
 from ml_pipeline.config import Project
 
@@ -29,10 +30,22 @@ def trained(source: dagger.Directory, project: Project) -> dagger.Directory:
     return source.filter(exclude=hidden, gitignore=True)
 
 
-def data(source: dagger.Directory, project: Project) -> dagger.Directory:
-    """Return the data files alone. What .gitignore names is kept: data often stands there."""
-    paths = [path for path in (project.data.path, project.data.holdout) if isinstance(path, str)]
-    return source.filter(include=[*paths, *(f"{path}/**" for path in paths)])
+async def data(source: dagger.Directory, project: Project) -> dagger.Directory:
+    """Return the data files alone, each known by its content; what is not there is left out.
+
+    What .gitignore names is kept: data often stands there.
+    """
+    found = dag.directory()
+    for path in (project.data.path, project.data.holdout):
+        if not isinstance(path, str):
+            continue
+        if await source.exists(path, expected_type=dagger.ExistsType.DIRECTORY_TYPE):
+            found = found.with_directory(path, source.directory(path))
+            continue
+        for file in await source.glob(path):
+            if not file.endswith("/"):
+                found = found.with_file(file, source.file(file))
+    return found
 
 
 async def text(source: dagger.Directory, name: str) -> str | None:

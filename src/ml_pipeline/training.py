@@ -84,7 +84,8 @@ async def _environment(run: Run) -> dagger.Container:
     pyproject = await sources.text(run.source, "pyproject.toml")
     wanted = dependencies.runtime(await run.source.entries(), pyproject)
     container = await dependencies.install("train", container, run.source, wanted)
-    return container.with_directory(SOURCE, sources.trained(run.source, run.project))
+    view = sources.trained(run.source, run.project)
+    return container.with_(run.environments.with_source(view, SOURCE))
 
 
 async def _checkpoints(run: Run, rows: dagger.Directory, device: str) -> dagger.CacheVolume:

@@ -1,6 +1,10 @@
 """Who may deploy where: kubeconfigs, TLS, permissions, and settings that are wrong."""
 
 import base64
+import http.server
+import ssl
+import subprocess
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +38,79 @@ def test_a_cluster_that_does_not_answer_or_does_not_trust(target: Target, images
     stranger = target.call("status", "--kubeconfig", str(path)).line
     assert "does not know the kubeconfig's user (401)" in stranger
     assert "bm90LWEtdG9rZW4" not in stranger
+
+
+def test_credentials_in_files_beside_the_kubeconfig(target: Target) -> None:
+    config = yaml.safe_load(target.admin.read_text())
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    for section, key in (
+        (cluster, "certificate-authority"),
+        (user, "client-certificate"),
+        (user, "client-key"),
+    ):
+        (target.folder / key).write_bytes(base64.b64decode(section.pop(f"{key}-data")))
+        section[key] = key
+    path = target.folder / "beside"
+    path.write_text(yaml.safe_dump(config))
+    assert target.call("status", "--kubeconfig", str(path)).record["state"] == "absent"
+    token = target.kubectl("create", "token", "default", "--namespace", "default")
+    (target.folder / "token").write_text(token)  # with the newline that such files end in
+    config["users"][0]["user"] = {"tokenFile": "token"}
+    path.write_text(yaml.safe_dump(config))
+    assert "may not get deployments" in target.call("status", "--kubeconfig", str(path)).line
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"tls-server-name": "kubernetes.default.svc"}, None),
+        ({"tls-server-name": "another.example"}, "TLS with the API server"),
+        ({"certificate-authority-data": ""}, "TLS with the API server"),  # the system's own knows no lab
+        ({"certificate-authority-data": "", "insecure-skip-tls-verify": True}, None),
+        ({"certificate-authority-data": "bm8gUEVN"}, "the kubeconfig is not one: a certificate or key in it"),
+    ],
+)
+def test_what_tls_trusts(target: Target, changes: dict[str, Any], cause: str | None) -> None:
+    config = yaml.safe_load(target.admin.read_text())
+    config["clusters"][0]["cluster"] |= changes
+    path = target.folder / "changed"
+    path.write_text(yaml.safe_dump(config))
+    result = target.call("status", "--kubeconfig", str(path))
+    if cause:
+        assert cause in result.line
+    else:
+        assert result.record["state"] == "absent"
+
+
+def test_an_authority_without_key_usage_is_trusted_as_kubectl_does(target: Target) -> None:
+    """Python 3.13 by itself refuses it, and clusters make such authorities for themselves."""
+    files = [target.folder / name for name in ("ca.key", "ca.pem", "server.key", "server.pem")]
+    authority = "[req]\ndistinguished_name=name\n[name]\n[ca]\nbasicConstraints=critical,CA:TRUE\n"
+    (target.folder / "openssl.cnf").write_text(authority)
+    make = (
+        f"openssl req -x509 -config {target.folder}/openssl.cnf -newkey ec -pkeyopt ec_paramgen_curve:P-256"
+    )
+    make += " -nodes -days 1"
+    ca_key, ca, key, certificate = map(str, files)
+    for command in (
+        f"{make} -extensions ca -subj /CN=authority -keyout {ca_key} -out {ca}",
+        f"{make} -CA {ca} -CAkey {ca_key} -subj /CN=server -addext subjectAltName=IP:127.0.0.1"
+        f" -keyout {key} -out {certificate}",
+    ):
+        subprocess.run(command.split(), check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = yaml.safe_load(target.admin.read_text())
+        cluster = {"server": f"https://127.0.0.1:{server.server_port}", "certificate-authority": "ca.pem"}
+        config["clusters"][0]["cluster"] = cluster
+        path = target.folder / "lenient"
+        path.write_text(yaml.safe_dump(config))
+        line = target.call("status", "--kubeconfig", str(path)).line
+        server.shutdown()
+    assert "does not answer as a Kubernetes API server does (501)" in line
 
 
 def test_what_is_not_allowed_is_named(target: Target, images: Mapping[str, str]) -> None:

@@ -31,7 +31,7 @@ def test_an_edit_reruns_only_what_reads_it(dagger: Dagger, tumours: Project, tmp
     assert reran(dagger.call(tumours.path, "full-pipeline")) == set()
 
     tests = (tumours.path / "tests" / "test_model.py").read_text()
-    tumours.write("tests/test_model.py", f"{tests}# {something}\n")
+    tumours.write("tests/test_model.py", f"# {something}\n{tests}")
     assert reran(dagger.call(tumours.path, "full-pipeline")) == {"lint", "test"}
 
     tumours.replace("ml-pipeline.toml", "min = 0.85", f"min = 0.85{something}")

@@ -1,6 +1,5 @@
 """Kubeconfigs: what is read, and that none of it is quoted."""
 
-import base64
 from pathlib import Path
 from typing import Any
 
@@ -37,25 +36,54 @@ def _failure(folder: Path, content: Any) -> StageFailure:
     return caught.value
 
 
-def test_a_token(tmp_path: Path) -> None:
-    access = read_kubeconfig(_write(tmp_path, _config()))
-    assert access.headers == {"Authorization": f"Bearer {SECRET}"}
-    assert (access.server, access.server_name) == ("https://10.0.0.1:6443", "10.0.0.1")
-    assert SECRET not in repr(access)
+def _user(document: dict[str, Any]) -> Any:
+    return document["users"][0]["user"]
 
 
-def test_certificates_embedded_and_as_files(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("CA")
-    data = {f"client-{k}-data": base64.b64encode(k.encode()).decode() for k in ("certificate", "key")}
-    access = read_kubeconfig(_write(tmp_path, _config(data, **{"certificate-authority": "ca.pem"})))
-    assert (access.authority, access.certificate) == ("CA", b"certificate\nkey")
-    assert not access.insecure
+def _cluster(document: dict[str, Any]) -> Any:
+    return document["clusters"][0]["cluster"]
 
 
-def test_tls_names_and_switches(tmp_path: Path) -> None:
-    cluster = {"tls-server-name": "api.internal", "insecure-skip-tls-verify": True}
-    access = read_kubeconfig(_write(tmp_path, _config(**cluster)))
-    assert (access.server_name, access.insecure) == ("api.internal", True)
+def test_what_the_client_can_use_stays_as_it_is(tmp_path: Path) -> None:
+    for config in (_config(), _config({"client-certificate-data": "eA==", "client-key-data": "eA=="})):
+        assert read_kubeconfig(_write(tmp_path, config)) == config
+
+
+def test_files_beside_it_are_found_from_anywhere(tmp_path: Path) -> None:
+    for name in ("ca.pem", "token"):
+        (tmp_path / name).write_text(f"{SECRET}\n")
+    config = _config({"tokenFile": "token"}, **{"certificate-authority": "ca.pem"})
+    document = read_kubeconfig(_write(tmp_path, config))
+    assert _cluster(document)["certificate-authority"] == str(tmp_path / "ca.pem")
+    assert _user(document)["token"] == SECRET
+
+
+@pytest.mark.parametrize(
+    ("cluster", "address", "server", "name"),
+    [
+        ({}, "https://kube-api:6443/", "https://kube-api:6443", "10.0.0.1"),
+        ({"tls-server-name": "inside"}, "https://kube-api:6443", "https://kube-api:6443", "inside"),
+        ({"server": "https://host/path/"}, "https://kube-api:1", "https://kube-api:1/path", "host"),
+    ],
+)
+def test_another_address_is_checked_for_the_cluster_s_own_name(
+    tmp_path: Path, cluster: dict[str, Any], address: str, server: str, name: str
+) -> None:
+    found = _cluster(read_kubeconfig(_write(tmp_path, _config(**cluster)), address))
+    assert (found["server"], found["tls-server-name"]) == (server, name)
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("kube-api:6443", "is no address"),
+        ("https://kube-api:port", "is no address"),
+        ("http://x", "in the clear"),
+    ],
+)
+def test_addresses_that_are_refused(tmp_path: Path, address: str, why: str) -> None:
+    with pytest.raises(StageFailure, match=why):
+        read_kubeconfig(_write(tmp_path, _config()), address)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +97,8 @@ def test_tls_names_and_switches(tmp_path: Path) -> None:
         (_config() | {"users": []}, "'me' is not among its users"),
         (_config() | {"contexts": ["here"]}, "shape"),
         (_config(server="10.0.0.1"), "no server's address"),
-        (_config(server="https://host:port"), "shape"),
-        (_config(**{"certificate-authority-data": f"{SECRET}!"}), "not base64"),
+        (_config(server="https://host:port"), "no server's address"),
+        (_config() | {"users": [{"name": "me"}]}, "shape"),
         (_config({"token": f"{SECRET}\nX: y"}), "no header can"),
     ],
 )

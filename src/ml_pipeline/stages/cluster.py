@@ -1,11 +1,11 @@
 """One namespace of a cluster, through the official client: plain dicts and one-line failures out."""
 
 import json
-import os
 import re
 import ssl
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -65,22 +65,22 @@ class Cluster:
 
     def list(self, kind: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """The objects that have all `labels`."""
-        wanted = ",".join(f"{k}={v}" for k, v in labels.items())
-        answer = self._json("GET", f"{self._path(kind)}?labelSelector={quote(wanted)}")
+        wanted = {"labelSelector": ",".join(f"{k}={v}" for k, v in labels.items())}
+        answer = self._json("GET", self._path(kind), query=wanted)
         found: list[dict[str, Any]] = answer["items"]
         return found
 
     def apply(self, kind: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Create or update by server-side apply; what others set in these fields is overruled."""
         path = self._path(kind, manifest["metadata"]["name"])
-        path += f"?fieldManager={MANAGER}&force=true"
-        return self._json("PATCH", path, manifest, "application/apply-patch+yaml")
+        query = {"fieldManager": MANAGER, "force": "true"}
+        return self._json("PATCH", path, manifest, kind="application/apply-patch+yaml", query=query)
 
     def annotate(self, kind: str, name: str, annotations: Mapping[str, str]) -> dict[str, Any]:
         """Set annotations that `apply` leaves alone, for they have another field manager."""
-        path = f"{self._path(kind, name)}?fieldManager={MANAGER}-history"
-        body = {"metadata": {"annotations": annotations}}
-        return self._json("PATCH", path, body, "application/merge-patch+json")
+        body, query = {"metadata": {"annotations": annotations}}, {"fieldManager": f"{MANAGER}-history"}
+        path = self._path(kind, name)
+        return self._json("PATCH", path, body, kind="application/merge-patch+json", query=query)
 
     def create_namespace(self, manifest: Mapping[str, Any]) -> None:
         """Create it, unless it exists."""
@@ -102,28 +102,26 @@ class Cluster:
         """The last line that a pod's container wrote, of its ended run where there is one; "" if none."""
         for previous in ("true", "false"):
             try:
-                path = f"{self._path('pods', pod)}/log?tailLines=5&previous={previous}"
-                lines = self._send("GET", path).data.decode(errors="replace").split("\n")
+                path = f"{self._path('pods', pod)}/log"
+                _, data = self._send("GET", path, query={"tailLines": "5", "previous": previous})
             except (Refused, Unreachable):
                 continue
-            return next((" ".join(line.split())[:300] for line in reversed(lines) if line.strip()), "")
+            lines = reversed(data.decode(errors="replace").split("\n"))
+            return next((" ".join(line.split())[:300] for line in lines if line.strip()), "")
         return ""
 
     def ask(self, pod: str, port: int, path: str, body: Any = None) -> tuple[int, bytes]:
         """Ask a pod itself, through the API server: the status and the body of its answer."""
         path = f"{self._path('pods', f'{pod}:{port}')}/proxy{path}"
-        response = self._send("GET" if body is None else "POST", path, body, through=True)
-        return response.status, response.data
+        return self._send("GET" if body is None else "POST", path, body, through=True)
 
     def _path(self, kind: str, name: str = "") -> str:
         path = f"{APIS.get(kind, '/api/v1')}/namespaces/{quote(self.namespace, safe='')}/{kind}"
         return f"{path}/{quote(name, safe=':')}" if name else path
 
-    def _json(
-        self, method: str, path: str, body: Any = None, kind: str = "application/json"
-    ) -> dict[str, Any]:
+    def _json(self, method: str, path: str, body: Any = None, **options: Any) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = json.loads(self._send(method, path, body, kind).data)
+            answer: dict[str, Any] = json.loads(self._send(method, path, body, **options)[1])
         except ValueError:
             raise StageFailure(f"{self.address} answers no JSON", "check the address") from None
         return answer
@@ -134,18 +132,30 @@ class Cluster:
         path: str,
         body: Any = None,
         kind: str = "application/json",
+        query: Mapping[str, str] | None = None,
         *,
         through: bool = False,
-    ) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        headers = dict(self._pool.headers) | ({"Content-Type": kind} if data else {})
+    ) -> tuple[int, bytes]:
         try:
-            response = self._pool.request(method, self._prefix + path, body=data, headers=headers)
+            response = self._client.call_api(
+                path,
+                method,
+                query_params=list((query or {}).items()),
+                header_params={"Accept": "application/json", "Content-Type": kind},
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,  # the client's models would drop what they do not know
+                _return_http_data_only=True,
+                _request_timeout=TIMEOUT_S,
+            )
+            return response.status, response.data
+        except ApiException as error:
+            data = error.body or b""
+            if through and not _status(data):
+                return error.status, data
+            raise self._refused(error.status, data) from None
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(error) from None
-        if response.status >= 300 and not (through and not _is_status(response.data)):
-            raise self._refused(response.status, response.data)
-        return response
 
     def _unreachable(self, error: Exception) -> StageFailure:
         reason = getattr(error, "reason", None) or error
@@ -161,7 +171,7 @@ class Cluster:
         return Unreachable(f"the API server {self.address} is not reachable: {why}", hint)
 
     def _refused(self, code: int, data: bytes) -> StageFailure:
-        message = " ".join(_message(data).split())[:500]
+        message = " ".join((_status(data).get("message") or data.decode(errors="replace")).split())[:500]
         if code == 401:
             hint = "take one whose token or certificate is valid and has not expired"
             return Refused("the cluster does not know the kubeconfig's user (401)", hint, code)
@@ -170,38 +180,52 @@ class Cluster:
             cause = f"the kubeconfig's user may not {found[1]} {found[2]} in namespace {self.namespace}"
             return Refused(cause, "grant it the Role in the README", code)
         if code == 429 or code >= 500:
-            return Unreachable(
-                f"the API server answers {code}: {message}", "try again when the cluster is well"
-            )
-        if not _is_status(data):  # so that no stranger's 404 passes for "there is none yet"
-            cause = (
-                f"{self.address} does not answer as a Kubernetes API server does ({code}): {message[:100]}"
-            )
-            return StageFailure(cause, "check the address")
+            cause, hint = f"the API server answers {code}: {message}", "try again when the cluster is well"
+            return Unreachable(cause, hint)
+        if not _status(data):  # so that no stranger's 404 passes for "there is none yet"
+            cause = f"{self.address} does not answer as a Kubernetes API server does ({code})"
+            return StageFailure(f"{cause}: {message[:100]}", "check the address")
         return Refused(f"the cluster refuses ({code}): {message}", "change what it names", code)
 
 
-def _address(text: str) -> SplitResult:
+def _client(kubeconfig: dict[str, Any]) -> ApiClient:
+    configuration = Configuration()
+    configuration.proxy = None  # it takes the environment's, and overlooks NO_PROXY
+    folder = MEMORY if Path(MEMORY).is_dir() else None
     try:
-        url = urlsplit(text)
-        if url.scheme in {"http", "https"} and url.hostname and url.port != 0:
-            return url
-    except ValueError:
-        pass
-    raise StageFailure(f"--api-server {text!r} is no address", "write https://HOST:PORT")
+        # OpenSSL and the client want files.
+        with tempfile.TemporaryDirectory(dir=folder) as secrets:
+            load_kube_config_from_dict(
+                kubeconfig,
+                client_configuration=configuration,
+                persist_config=False,
+                temp_file_path=secrets,
+            )
+            tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+            if configuration.cert_file:
+                tls.load_cert_chain(configuration.cert_file, configuration.key_file)
+    except (OSError, ValueError):
+        raise not_one("a certificate or key in it is not PEM") from None
+    except (ConfigException, AttributeError, TypeError):
+        raise not_one("its parts are not of a kubeconfig's shape") from None
+    # As kubectl: the chain and the name are checked, but a CA may lack an extension. Python
+    # 3.13 would refuse the certificates that clusters make for themselves.
+    tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not configuration.verify_ssl:
+        print("deploy: the kubeconfig switches TLS verification off")
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    client = ApiClient(configuration)
+    client.rest_client.pool_manager = urllib3.PoolManager(
+        ssl_context=tls, server_hostname=configuration.tls_server_name, retries=RETRIES
+    )
+    return client
 
 
-def _message(data: bytes) -> str:
-    try:
-        return str(json.loads(data).get("message", ""))
-    except (ValueError, AttributeError):
-        return data.decode(errors="replace")
-
-
-def _is_status(data: bytes) -> bool:
-    """Whether an error is the API server's own, not one that a pod answered through it."""
+def _status(data: bytes) -> dict[str, Any]:
+    """The API server's own account of an error; empty where another answered, such as a pod through it."""
     try:
         document = json.loads(data)
     except ValueError:
-        return False
-    return isinstance(document, dict) and document.get("kind") == "Status"
+        return {}
+    return document if isinstance(document, dict) and document.get("kind") == "Status" else {}

@@ -51,7 +51,7 @@ def act(action: str, config: Path, kubeconfig: Path, api_server: str | None) -> 
     """Do one of the three; the details are the release record."""
     started = time.monotonic()
     wanted = read_settings(config)
-    cluster = Cluster(read_kubeconfig(kubeconfig), wanted.namespace, api_server)
+    cluster = Cluster(read_kubeconfig(kubeconfig, api_server), wanted.namespace)
     if action == "status":
         record = status(cluster, wanted)
     else:

@@ -71,6 +71,8 @@ def run_command(command: str, workdir: Path, variables: dict[str, str]) -> None:
         raise StageFailure(f"the project's folder {workdir} is not there", "name it by --workdir")
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **variables}
     environment.pop(OUTCOME_VARIABLE, None)  # that document is this stage's own
+    # The project's packages, installed or not, are importable as they are on its author's machine.
+    environment["PYTHONPATH"] = f"{workdir / 'src'}:{workdir}"
     last: deque[str] = deque(maxlen=1)
     with subprocess.Popen(
         ["sh", "-c", command],
