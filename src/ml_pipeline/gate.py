@@ -26,7 +26,6 @@ async def validate(
         run.environments.python()
         .with_(with_pins("model", "data", "evaluate"))
         .with_(with_programs(*JUDGE))
-        .with_new_file(f"{INPUT}/settings.json", settings.evaluate(run.project))
         .with_file(f"{INPUT}/holdout.parquet", trained.rows.file("holdout.parquet"))
         .with_file(f"{INPUT}/model.json", trained.signature)
     )
@@ -38,12 +37,15 @@ async def validate(
         "--output",
         OUTPUT,
     ]
+    # The gates come after what is prepared without them: a changed gate prepares nothing again.
+    unjudged = container
+    container = container.with_new_file(f"{INPUT}/settings.json", settings.evaluate(run.project))
     arguments = ["judge", "--config", f"{INPUT}/settings.json", *common]
     if "metrics.json" in await trained.folder.entries():
         container = container.with_file(f"{INPUT}/metrics.json", trained.folder.file("metrics.json"))
         arguments += ["--metrics", f"{INPUT}/metrics.json"]
     if image:
-        prepared = (await run.stage("prepare-holdout", container, "evaluate", ["prepare", *common])).output
+        prepared = (await run.stage("prepare-holdout", unjudged, "evaluate", ["prepare", *common])).output
         answers = await _answers(run, "candidate", image, prepared.file("holdout.npz"))
         container = (
             container.with_file(f"{INPUT}/predictions.npz", answers)

@@ -103,7 +103,7 @@ def test_validate_gate_shows_the_gates(dagger: Dagger, tumours: Project) -> None
     assert "| ✅ | `accuracy` | 0.9" in answer.out
 
 
-def test_publish_returns_what_the_registry_has_and_the_gate_compares_with(
+def test_what_publish_returns_is_in_the_registry_and_a_baseline(
     dagger: Dagger, lab: Lab, tumours: Project
 ) -> None:
     answer = dagger.call(tumours.path, "publish", f"--registry={lab.registry}/alone")

@@ -127,9 +127,7 @@ def test_data_and_tests() -> None:
         "sha256": "ab12",
         "violations": [{"column": "age", "rule": "max", "message": "column 'age' has 3 values above 90"}],
     }
-    text = markdown(
-        {"data": data, "tests": {"passed": 12, "failed": 1, "skipped": 1, "coverage": 93.2}}
-    )
+    text = markdown({"data": data, "tests": {"passed": 12, "failed": 1, "skipped": 1, "coverage": 93.2}})
     assert "| tests | `none` |" in markdown({"tests": {"passed": 0}})
     assert "| rows | 48,842 |" in text
     assert "| ❌ | column 'age' has 3 values above 90 |" in text
