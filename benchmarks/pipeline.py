@@ -1,14 +1,18 @@
-"""What a call of the pipeline costs, cold, warm and after edits, beside a module of one function.
+"""What a call of `full-pipeline` costs, and what runs again after which edit.
 
-    python3 -m benchmarks.pipeline [--quick]
+    python3 benchmarks/pipeline.py           5 rounds
+    python3 benchmarks/pipeline.py --quick   1 round, in under a minute on a lab that is up
 
-The project is a copy of tests/projects/wine, trained by the built-in trainer; it goes to no
-registry and no cluster. Cold: a training seed that no run had, so that no stage of it is in the
-cache; installed packages and base images are. Then, in every round and taking turns: the same call
-again, and the trivial module's call on the same folder; after the rounds one edit each of the
-README, of a test and of the training configuration, with the stages that ran again as the
-summary's table tells them. (build-image is the engine's own work; it does not say whether it had
-it, and is not listed.) Needs an engine: the lab's, or the one of a Docker or Podman that is there.
+The project is tests/projects/tumours, through the real command line on a real engine (the lab, which
+is started if it is not up). A round has one call of each kind:
+
+- cold: a changed row of data and a comment in a test, so that each stage's inputs are new to the
+  engine; it has the base images, the installed packages and the module
+- warm: nothing changed since the call before; beside it, a module with one function that does nothing
+- readme, test, config: a line of the README, a comment in a test, a number of `train.config`
+
+Seconds are the whole command's, from start to exit. The last line is one JSON object: medians, and
+`…_range` with the least and the greatest; `…_reran` has the stages that were not answered from the cache.
 """
 
 import argparse
@@ -20,103 +24,134 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
-from lab import choice
-from tests.calls import ROOT, Answer, Dagger, copy, stages
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
-UNTOLD = {"build-image"}
-T = TypeVar("T")
+from lab import lifecycle, paths, processes  # noqa: E402 - found by the line above
+from tests import calls  # noqa: E402
+
+UNTOLD = {"build-image", "publish"}  # the engine's own work: it does not say whether it had it already
+SERVICES = {"registry", "engine"}
+TRIVIAL = ROOT / "benchmarks" / "trivial"
+
+
+@dataclass
+class Benchmark:
+    """One project, its edits, and what was measured."""
+
+    dagger: calls.Dagger
+    project: calls.Project
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    reran: dict[str, set[str]] = field(default_factory=dict)
+
+    def pipeline(self, kind: str, edit: Callable[[], None] | None = None) -> None:
+        """Edit, call the pipeline, and note how long it took and what ran."""
+        if edit:
+            edit()
+        clock = time.monotonic()
+        answer = self.dagger.call(self.project.path, "full-pipeline")
+        self._note(kind, time.monotonic() - clock)
+        if answer.code:
+            sys.exit(f"{kind}: {' / '.join(answer.errors)}")
+        ran = {stage for stage, took in calls.stages(answer.out).items() if took != "cached"} - UNTOLD
+        self.reran.setdefault(kind, set()).update(ran)
+        print(f"    ran: {', '.join(sorted(ran)) or 'nothing'}")
+
+    def trivial(self) -> None:
+        """Call the module that does nothing."""
+        clock = time.monotonic()
+        said = self._dagger("call", TRIVIAL, "answer")
+        self._note("trivial", time.monotonic() - clock)
+        assert said.strip() == "42", said  # noqa: S101
+
+    def load_modules(self) -> None:
+        """Let the engine build both modules' runtimes, which it keeps until their code changes."""
+        self._dagger("functions", ROOT)
+        self._dagger("call", TRIVIAL, "answer")
+
+    def _dagger(self, verb: str, module: Path, *words: str) -> str:
+        return subprocess.run(
+            ["dagger", "--progress=plain", verb, "-m", str(module), *words],
+            env=self.dagger.variables,
+            cwd=self.project.path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    def _note(self, kind: str, seconds: float) -> None:
+        self.seconds.setdefault(kind, []).append(seconds)
+        print(f"{kind:8} {seconds:6.2f} s", flush=True)
+
+    def new_inputs(self) -> None:
+        """Give every stage something that the engine has not seen."""
+        name = "data/tumours.csv"
+        lines = (self.project.path / name).read_text().splitlines(keepends=True)
+        first, _, rest = lines[1].partition(",")
+        lines[1] = f"{float(first):.2f}{_new()},{rest}"
+        self.project.write(name, "".join(lines))
+        self.edit_test()
+
+    def edit_readme(self) -> None:
+        self.project.write("README.md", f"# {_new()}\n")
+
+    def edit_test(self) -> None:
+        name = "tests/test_model.py"
+        text = (self.project.path / name).read_text()
+        self.project.write(name, f"# {_new()}\n{text}")
+
+    def edit_config(self) -> None:
+        name = "ml-pipeline.toml"
+        head, _, tail = (self.project.path / name).read_text().partition("learning_rate = ")
+        self.project.write(name, f"{head}learning_rate = 0.5000{_new()}{tail[tail.index('}') :]}")
+
+    def round(self, pairs: int) -> None:
+        """Measure each kind once, warm calls and trivial ones by turns."""
+        self.pipeline("cold", self.new_inputs)
+        for pair in range(pairs):
+            turns: list[Callable[[], None]] = [lambda: self.pipeline("warm"), self.trivial]
+            for call in turns if pair % 2 == 0 else reversed(turns):
+                call()
+        self.pipeline("readme", self.edit_readme)
+        self.pipeline("test", self.edit_test)
+        self.pipeline("config", self.edit_config)
+
+    def result(self) -> dict[str, object]:
+        """Return medians, ranges and what ran, as the last line shows them."""
+        found: dict[str, object] = {}
+        for kind, seconds in self.seconds.items():
+            found[f"{kind}_s"] = round(statistics.median(seconds), 2)
+            found[f"{kind}_range"] = [round(min(seconds), 2), round(max(seconds), 2)]
+        over = statistics.median(self.seconds["warm"]) - statistics.median(self.seconds["trivial"])
+        found["warm_over_trivial_s"] = round(over, 2)
+        found["warm_reran"] = sorted(self.reran["warm"])
+        found |= {f"{kind}_edit_reran": sorted(self.reran[kind]) for kind in ("readme", "test", "config")}
+        return found | {"calls": sum(map(len, self.seconds.values())), "cpus": os.cpu_count()}
+
+
+def _new() -> int:
+    return time.time_ns()
 
 
 def main() -> None:
+    summary, _, details = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(
-        prog="python3 -m benchmarks.pipeline", description=__doc__.splitlines()[0]
+        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="three rounds instead of ten")
-    rounds = 3 if parser.parse_args().quick else 10
-    variables = choice.use(cluster=False)
-    if "PATH" in variables:  # as a shell would expand it
-        variables["PATH"] = variables["PATH"].replace("$PATH", os.environ["PATH"])
+    parser.add_argument("--quick", action="store_true", help="one round instead of five")
+    options = parser.parse_args()
+    if not {process.service for process in processes.found()} >= SERVICES:
+        lifecycle.up(cluster=False, gpu_recorder=False)
+    variables = lifecycle.environment() | {"PATH": f"{paths.BIN}{os.pathsep}{os.environ['PATH']}"}
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Dagger(variables, timeout=600), Path(folder) / "wine", rounds)
-    print(json.dumps(figures))
-
-
-def measure(dagger: Dagger, folder: Path, rounds: int) -> dict[str, object]:
-    project = copy("wine", folder)
-    settings = "[train]\nseed = {seed}\nconfig = {{epochs = {epochs}}}\n"
-    toml = (folder / "ml-pipeline.toml").read_text()
-    seed = time.time_ns() % 2**31
-    project.write("ml-pipeline.toml", toml + settings.format(seed=seed, epochs=40))
-
-    def pipeline() -> Answer:
-        answer = dagger.call(folder, "full-pipeline")
-        if answer.code:
-            sys.exit(f"the pipeline failed: {'; '.join(answer.errors)}")
-        return answer
-
-    def trivial() -> None:
-        command = ["dagger", "--progress=plain", "call", "-m", str(ROOT / "benchmarks/trivial"), "entries"]
-        subprocess.run(
-            [*command, f"--source={folder}"], env=dagger.variables, check=True, capture_output=True
-        )
-
-    trivial()  # builds that module's runtime; the pipeline's own is built by the cold call, and said so below
-    cold_s, answer = timed(pipeline)
-    show("cold (with the module's start)", cold_s, reran(answer))
-    warm: list[float] = []
-    bare: list[float] = []
-    for number in range(rounds):
-        turns: list[tuple[Callable[[], object], list[float]]] = [(pipeline, warm), (trivial, bare)]
-        for call, times in turns if number % 2 else reversed(turns):
-            times.append(timed(call)[0])
-    show("warm, nothing changed", statistics.median(warm), reran(pipeline()))
-    show("trivial module", statistics.median(bare), [])
-
-    project.write("README.md", f"# Wine {seed}\n")
-    readme = edited("README edited", pipeline)
-    test = folder / "tests" / "test_bottles.py"
-    project.write("tests/test_bottles.py", f"{test.read_text()}\n\n# {seed}\n")
-    tests = edited("test edited", pipeline)
-    project.write("ml-pipeline.toml", toml + settings.format(seed=seed, epochs=41))
-    config = edited("training configuration edited", pipeline)
-    over = [w - b for w, b in zip(warm, bare, strict=True)]
-    spread = f"from {min(over):.2f} to {max(over):.2f}"
-    print(f"warm beyond trivial: median {statistics.median(over):.2f} s, {spread}")
-    return {
-        "cold_s": round(cold_s, 2),
-        "warm_s": round(statistics.median(warm), 2),
-        "trivial_warm_s": round(statistics.median(bare), 2),
-        "warm_over_trivial_s": round(statistics.median(over), 2),
-        "warm_over_trivial_range_s": [round(min(over), 2), round(max(over), 2)],
-        "rounds": rounds,
-        "readme_edit_reran": readme,
-        "test_edit_reran": tests,
-        "config_edit_reran": config,
-    }
-
-
-def timed(work: Callable[[], T]) -> tuple[float, T]:
-    clock = time.monotonic()
-    result = work()
-    return time.monotonic() - clock, result
-
-
-def edited(what: str, pipeline: Callable[[], Answer]) -> list[str]:
-    seconds, answer = timed(pipeline)
-    again = reran(answer)
-    show(what, seconds, again)
-    return again
-
-
-def reran(answer: Answer) -> list[str]:
-    return [stage for stage, took in stages(answer.out).items() if took != "cached" and stage not in UNTOLD]
-
-
-def show(what: str, seconds: float, again: list[str]) -> None:
-    print(f"{what:32} {seconds:7.2f} s  ran: {', '.join(again) or 'nothing'}", flush=True)
+        benchmark = Benchmark(calls.Dagger(variables), calls.copy("tumours", Path(folder) / "tumours"))
+        benchmark.load_modules()
+        for _ in range(1 if options.quick else 5):
+            benchmark.round(pairs=2)
+    print(json.dumps(benchmark.result()))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,7 @@ from ml_pipeline.training import Trained
 
 PORT = 8000
 USER = "10001"
-EPOCH = 315_532_800  # 1980-01-01, the earliest time that a zip file can hold
 SERVER = ("stages/serve.py", "stages/predict.py", "stages/model.py", "stages/serving/**")
-# Figures and curves describe a training run, not the model: with them no two images would be equal.
-NOT_SERVED = ["metrics.json", "history.csv", "**/*.png", "weights.safetensors"]
 
 
 async def build(run: Run, trained: Trained) -> dagger.Container:
@@ -30,15 +27,12 @@ async def build(run: Run, trained: Trained) -> dagger.Container:
         pyproject = await sources.text(run.source, "pyproject.toml")
         needs = dependencies.runtime(await run.source.entries(), pyproject)
         installed = await dependencies.install("build-image", installed, run.source, needs)
-    served = trained.folder.filter(exclude=NOT_SERVED)
     image = (
         dag.container()
         .from_(run.environments.python_image)
-        .with_directory("/", _dated(VENV, installed.directory(VENV)))
-        .with_directory("/", _dated(PROGRAMS, installed.with_(with_programs(*SERVER)).directory(PROGRAMS)))
-        .with_directory("/", _dated("/model", served))
-        .with_env_variable("PYTHONPATH", PROGRAMS)
-        .with_env_variable("ORT_DISABLE_TELEMETRY", "1")
+        .with_directory(VENV, installed.directory(VENV))
+        .with_(with_programs(*SERVER))
+        .with_directory("/model", trained.served)
         .with_env_variable("PYTHONDONTWRITEBYTECODE", "1")
         .with_env_variable("PYTHONUNBUFFERED", "1")
         .with_workdir(PROGRAMS)
@@ -50,8 +44,3 @@ async def build(run: Run, trained: Trained) -> dagger.Container:
         .with_label("org.opencontainers.image.version", trained.version)
     )
     return await run.timed("build-image", image.sync())
-
-
-def _dated(path: str, folder: dagger.Directory) -> dagger.Directory:
-    """Return a tree with `folder` at `path`, every time in it the same: equal content, equal digest."""
-    return dag.directory().with_directory(path, folder).with_timestamps(EPOCH)

@@ -1,4 +1,4 @@
-"""The project's own quality: `lint` and `test`."""
+"""The quality of the project's own code: `lint` and `test`."""
 
 import dagger
 

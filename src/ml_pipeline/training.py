@@ -19,14 +19,15 @@ INSPECTOR = ("stages/inspect_model.py", "stages/inspecting/**", "stages/serving/
 class Trained:
     """A trained model's folder, and the rows that it has not seen."""
 
-    folder: dagger.Directory
+    folder: dagger.Directory  # all that training wrote, with model.json
+    served: dagger.Directory  # what of it belongs into the image
     version: str
     runtime: str | None  # None: nothing in the folder can be served
     rows: dagger.Directory  # train.parquet, holdout.parquet
 
     @property
     def signature(self) -> dagger.File:
-        return self.folder.file("model.json")
+        return self.served.file("model.json")
 
 
 async def train(run: Run) -> Trained:
@@ -112,6 +113,7 @@ async def _described(run: Run, folder: dagger.Directory, rows: dagger.Directory)
     signature = described.output.file("model.json")
     return Trained(
         folder.with_file("model.json", signature),
+        described.output,
         described.details["version"],
         described.details["runtime"],
         rows,

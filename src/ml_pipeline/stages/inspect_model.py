@@ -10,6 +10,7 @@ is written only where nothing is wrong.
 
 import argparse
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ from ml_pipeline.stages.outcome import StageFailure, run_stage
 
 
 def inspect(folder: Path, data: Path, settings: dict[str, Any], name: str, output: Path) -> dict[str, Any]:
-    """Check the model in `folder`, write `output`/model.json. Raises `StageFailure`."""
+    """Check the model in `folder`; write what an image serves, model.json with it, into `output`.
+
+    Raises `StageFailure`.
+    """
     runtime = _runtime(folder)
     target, positive = settings["target"], settings.get("positive")
     rows = facts.read_rows(data, target)
@@ -49,6 +53,10 @@ def inspect(folder: Path, data: Path, settings: dict[str, Any], name: str, outpu
         "positive": positive if classes is not None and len(classes) == 2 else None,
         "example": facts.example(rows, columns),
     }
+    for path in facts.served(folder):
+        copy = output / path.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
     output.mkdir(parents=True, exist_ok=True)
     text = json.dumps(document, indent=1, ensure_ascii=False)
     (output / "model.json").write_text(text + "\n", encoding="utf-8")
@@ -78,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the training rows, Parquet")
     parser.add_argument("--config", type=Path, required=True, help="the train stage's settings, JSON")
     parser.add_argument("--name", required=True, help="the model's name")
-    parser.add_argument("--output", type=Path, required=True, help="the folder for model.json")
+    parser.add_argument("--output", type=Path, required=True, help="the folder for what is served")
     options = parser.parse_args(arguments)
 
     def body() -> dict[str, Any]:

@@ -70,15 +70,19 @@ def example(rows: Any, wanted: Sequence[Column]) -> dict[str, Any]:
     return values
 
 
+def served(folder: Path) -> list[Path]:
+    """The files that the image needs, sorted: figures and curves describe a training run, not the model."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return [path for path in files if not any(fnmatch(path.name, pattern) for pattern in NOT_SERVED)]
+
+
 def version(folder: Path) -> str:
     """The first 12 hex digits of the sha256 over names and bytes of what is served from `folder`.
 
-    Where nothing is, over those of all files.
+    Where nothing is, over the metrics.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    served = [path for path in files if not any(fnmatch(path.name, pattern) for pattern in NOT_SERVED)]
     total = hashlib.sha256()
-    for path in served or files:
+    for path in served(folder) or [folder / "metrics.json"]:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{path.relative_to(folder).as_posix()}\0{digest}\n".encode())
