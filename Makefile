@@ -18,12 +18,12 @@ check: style
 	@$(BIN)/python -m pytest -q tests/unit tests/docs
 
 test: style
-	@$(BIN)/python -m pytest -q --durations=15 tests
+	@$(BIN)/python -m pytest -q --durations=15 $(addprefix tests/,unit docs stages engine cluster lab)
 
 style: .venv/installed
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
+	@$(BIN)/mypy --no-error-summary
 
 down:
 	@$(PYTHON) -m lab down

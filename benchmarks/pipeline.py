@@ -6,8 +6,8 @@
 The project is tests/projects/tumours, through the real command line on a real engine (the lab, which
 is started if it is not up). A round has one call of each kind:
 
-- cold: a changed row of data and a comment in a test, so that each stage's inputs are new to the
-  engine; it has the base images, the installed packages and the module
+- cold: a seed that was never there and a comment in a test, so that each stage's inputs are new to the
+  engine; the base images, the installed packages and the module are in its cache
 - warm: nothing changed since the call before; beside it, a module with one function that does nothing
 - readme, test, config: a line of the README, a comment in a test, a number of `train.config`
 
@@ -88,11 +88,10 @@ class Benchmark:
 
     def new_inputs(self) -> None:
         """Give every stage something that the engine has not seen."""
-        name = "data/tumours.csv"
-        lines = (self.project.path / name).read_text().splitlines(keepends=True)
-        first, _, rest = lines[1].partition(",")
-        lines[1] = f"{float(first):.2f}{_new()},{rest}"
-        self.project.write(name, "".join(lines))
+        name = "ml-pipeline.toml"
+        head, _, tail = (self.project.path / name).read_text().partition("[train]\n")
+        tail = tail[tail.index("command") :]
+        self.project.write(name, f"{head}[train]\nseed = {_new() % 2**31}\n{tail}")
         self.edit_test()
 
     def edit_readme(self) -> None:
