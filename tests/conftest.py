@@ -49,8 +49,13 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def dagger(lab: Lab) -> Dagger:
-    """Give the real command line, on the lab's engine."""
+def dagger(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Dagger:
+    """Give the real command line, on the lab's engine.
+
+    The engine has seen the quick project by then: the first test does not wait for its packages.
+    """
+    quick = calls.copy("tumours", tmp_path_factory.mktemp("quick") / "tumours")
+    Dagger(lab.environment, timeout=1800).call(quick.path, "full-pipeline")
     return Dagger(lab.environment)
 
 
