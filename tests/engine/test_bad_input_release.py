@@ -130,7 +130,8 @@ def test_a_release_that_never_gets_ready_is_undone_and_the_old_one_serves_on(
         answer = dagger.call(tumours.path, "deploy", f"--image={bad}", *lab.cluster)
         callers.wait_for("1")
     line = (
-        r"deploy: pod toy-\w+-\w+ runs, but /ready does not answer 200 after 15 s \(its last line: toy server 2 up\); "
+        r"deploy: pod toy-\w+-\w+ runs, but /ready does not answer 200 after 15 s "
+        r"\(its last line: toy server 2 up\); "
         rf"undone, the old release \({good.partition('@')[2]}\) is serving; "
         r"mend the image's start or raise deploy\.timeout"
     )
