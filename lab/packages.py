@@ -55,11 +55,11 @@ def program(name: str) -> Path:
 
 
 def debian_mirror() -> str:
-    """Return the mirror that this machine's own apt uses for Debian."""
+    """Return the mirror that this machine's own apt uses for Debian; raise LabError where it has none."""
     sources = Path("/etc/apt")
     for source in [sources / "sources.list", *sorted((sources / "sources.list.d").glob("*"))]:
         if source.is_file():
             for word in source.read_text().split():
                 if word.startswith("http") and word.rstrip("/").endswith("/debian"):
                     return word
-    return "http://deb.debian.org/debian"
+    raise LabError("found no Debian archive in apt's sources; add one to /etc/apt/sources.list")
