@@ -99,10 +99,10 @@ def module_file(path: str) -> dagger.File:
     return dag.current_module().source().file(path)
 
 
-def with_pins(*names: str, dependencies: bool = False) -> Step:
+def with_pins(*names: str) -> Step:
     """Install the module's own pins: "model" is requirements-model.txt, others are in requirements/.
 
-    The lists are whole, so nothing is resolved: `dependencies` is for the one that is not (torch).
+    The lists are whole, so nothing is resolved.
     """
     paths = [
         "requirements-model.txt" if n == "model" else f"src/ml_pipeline/requirements/{n}.txt" for n in names
@@ -111,8 +111,7 @@ def with_pins(*names: str, dependencies: bool = False) -> Step:
     def step(container: dagger.Container) -> dagger.Container:
         # Bytecode stays valid when a layer gives its source another time.
         container = container.with_env_variable("PYC_INVALIDATION_MODE", "UNCHECKED_HASH")
-        command = ["uv", "pip", "install", "--quiet"]
-        command += [] if dependencies else ["--no-deps"]
+        command = ["uv", "pip", "install", "--quiet", "--no-deps"]
         for path in paths:
             target = f"/requirements/{path.rsplit('/', 1)[-1]}"
             container = container.with_mounted_file(target, module_file(path))

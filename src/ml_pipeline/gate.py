@@ -1,7 +1,5 @@
 """The gate: the image that would ship answers the holdout, and its answers are judged."""
 
-import json
-
 import dagger
 from dagger import dag
 
@@ -59,11 +57,6 @@ async def validate(
             container = container.with_file(f"{INPUT}/baseline.npz", answers)
             arguments += ["--baseline-predictions", f"{INPUT}/baseline.npz"]
     return await run.stage("validate-gate", container, "evaluate", arguments)
-
-
-async def verdict(output: dagger.Directory) -> dict[str, object]:
-    document: dict[str, object] = json.loads(await output.file("verdict.json").contents())
-    return document
 
 
 async def _answers(run: Run, who: str, image: dagger.Container, rows: dagger.File) -> dagger.File:

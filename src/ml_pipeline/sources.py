@@ -10,8 +10,6 @@ UNTRAINED = [*DOCUMENTS, ".github/**", ".gitlab-ci.yml", "Makefile"]
 LINTED = ["**/*.py", "**/*.pyi", "**/*.ipynb", "**/py.typed", "**/ruff.toml", "**/.ruff.toml"]
 SETTINGS = ["**/pyproject.toml", "mypy.ini", ".mypy.ini", "setup.cfg"]
 TESTS = ["tests/**", "test/**", "**/test_*.py", "**/conftest.py"]
-# What names the revision; the source argument keeps these of .git and nothing else.
-REVISION = [".git/HEAD", ".git/packed-refs", ".git/refs/heads/**"]
 
 
 def linted(source: dagger.Directory) -> dagger.Directory:
