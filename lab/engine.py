@@ -101,6 +101,8 @@ def _service(content: Path, *, gpu_recorder: bool) -> Service:
     config = render("engine.toml", STATE / "engine.toml")
     # The engine wants a cgroup v2 tree, and rewrites /etc/resolv.conf for its containers.
     isolation: dict[str, object] = {"private": ["/etc", "/run", "/var"], "cgroup2": True}
+    if images.CERTIFICATES.exists():  # our images have them; the engine would add them to every container
+        isolation["hidden"] = [str(images.CERTIFICATES)]
     env = images.sdk_variables(content)
     if gpu_recorder:
         folder = GPU / "hook"

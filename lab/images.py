@@ -4,7 +4,6 @@ The registry stands in for docker.io: its Python images are Debian's Python unde
 names that modules ask for.
 """
 
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from lab import oci, packages, tools
 from lab.paths import BIN, HERE, REGISTRY, STATE, files_below, fingerprint, link, replace_folder
 from lab.steps import run, temporary, timed
 
+# What this machine trusts beside Debian's own: a proxy's certificate, say.
+CERTIFICATES = Path("/usr/local/share/ca-certificates")
 SUITE = "trixie"  # its Python is 3.13
 INCLUDED = "ca-certificates,python3,python3-venv,python3-pip,git"
 PYTHON_NAMES = ("library/python:3.13-slim", "pytorch/pytorch:2.9.0-cuda12.8-cudnn9-runtime")
@@ -22,8 +23,13 @@ GO_ENVIRONMENT = {"GOPATH": "/go", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"
 
 
 def python() -> Path:
-    """Return the layout of the Python image, made by debootstrap where it is not there."""
-    key = hashlib.sha256(f"{SUITE} {INCLUDED}".encode()).hexdigest()[:16]
+    """Return the layout of the Python image, made by debootstrap where it is not there.
+
+    It trusts what this machine trusts. (The engine could add that to every container instead, by
+    two more containers around each command, which is slower than most commands are.)
+    """
+    trusted = sorted(CERTIFICATES.glob("*.crt"))
+    key = fingerprint(CERTIFICATES, trusted, SUITE, INCLUDED)
     layout = STATE / "layouts" / f"python-{key}"
     if layout.exists():
         return layout
@@ -35,11 +41,18 @@ def python() -> Path:
         (root / "usr/bin/python").symlink_to("python3")
         for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
             marker.unlink()
+        for certificate in trusted:
+            shutil.copy(certificate, root / CERTIFICATES.relative_to("/"))
+        if trusted:
+            run(["chroot", root, "update-ca-certificates"], log="debootstrap", what="update-ca-certificates")
         shutil.rmtree(root / "var/lib/apt/lists", ignore_errors=True)
         for package in root.glob("var/cache/apt/archives/*.deb"):
             package.unlink()
         oci.write_layout(made / "layout", [oci.pack(root, made / "layer.tar.gz")])
         replace_folder(made / "layout", layout)
+    for other in layout.parent.glob("python-*"):
+        if other != layout:
+            shutil.rmtree(other, ignore_errors=True)
     return layout
 
 

@@ -42,6 +42,8 @@ def main() -> int:
         mount("-t", "cgroup2", "none", str(CGROUPS))
     for over, folder in options.get("over", {}).items():
         mount("-t", "overlay", "overlay", "-o", f"lowerdir={over}:{folder}", folder)
+    for folder in options.get("hidden", []):
+        mount("-t", "tmpfs", "-o", "ro,mode=755", "tmpfs", folder)
     return supervise(sys.argv[2:])
 
 
