@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ml_pipeline.errors import ConfigError
+from ml_pipeline.measures import MEASURES, Measure
 from ml_pipeline.typed_toml import Reader
 
 Scalar = str | int | float | bool
@@ -56,12 +57,18 @@ class Train:
 
 @dataclass(frozen=True)
 class Gate:
-    """A bound on one metric; `max_regression` is how much worse than the baseline is allowed."""
+    """A bound on one metric; `max_regression` is how much worse than the baseline is allowed.
+
+    `confidence`, such as 0.95: not the point but its interval must keep the bound. `insufficient`: whether
+    an interval on both sides of it blocks (the default; of the worst of many slices it must be asked for).
+    """
 
     min: float | None = None
     max: float | None = None
     max_regression: float | None = None
     required: bool = True
+    confidence: float | None = None
+    insufficient: Literal["block", "allow"] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,12 +141,23 @@ def _contradictions(project: Project) -> Iterator[tuple[str, str]]:
             yield f"{key} = {label!r} is no DNS label", hint
     yield from _data_contradictions(project)
     for name, gate in project.gates.items():
-        if gate.min is None and gate.max is None and gate.max_regression is None:
-            yield f"gates.{name} has no bound", "give it min, max or max_regression"
-        if _crossed(gate):
-            yield f"gates.{name} has min = {gate.min} above max = {gate.max}", "no model can pass; swap them"
+        yield from _gate_contradictions(f"gates.{name}", gate, MEASURES.get(name))
     if project.deploy.replicas < 1:
         yield f"deploy.replicas = {project.deploy.replicas}", "use 1 or more"
+
+
+def _gate_contradictions(key: str, gate: Gate, measure: Measure | None) -> Iterator[tuple[str, str]]:
+    if gate.min is None and gate.max is None and gate.max_regression is None:
+        yield f"{key} has no bound", "give it min, max or max_regression"
+    if _crossed(gate):
+        yield f"{key} has min = {gate.min} above max = {gate.max}", "no model can pass; swap them"
+    if gate.confidence is not None and not 0.5 <= gate.confidence < 1:
+        yield f"{key}.confidence = {gate.confidence}", "use 0.5 or more and less than 1, such as 0.95"
+    if gate.confidence is not None and measure and not measure.has_interval:
+        yield f"{key} has a confidence, but what it measures has no interval", "remove the key"
+    searches = measure is not None and measure.kind == "slice"
+    if gate.insufficient is not None and gate.confidence is None and not searches:
+        yield f"{key}.insufficient is for gates with a confidence", "add confidence = 0.95, or remove it"
 
 
 def _data_contradictions(project: Project) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from ml_pipeline.run import OUTPUT, Finished, Run
 from ml_pipeline.training import Trained
 
 INPUT = "/input"
-JUDGE = ("rules.py", "stages/evaluate.py", "stages/judging/**")
+JUDGE = ("rules.py", "measures.py", "wording.py", "stages/evaluate.py", "stages/judging/**")
 
 
 async def validate(

@@ -14,7 +14,7 @@ from ml_pipeline.run import OUTPUT, Run, side_by_side
 from ml_pipeline.training import Trained
 
 INPUT = "/input"
-REPORTER = ("summary.py", "rules.py", "stages/report.py", "stages/reporting/**")
+REPORTER = ("summary.py", "wording.py", "stages/report.py", "stages/reporting/**")
 
 
 async def judged(run: Run, baseline: dagger.Container | None) -> tuple[Trained, dagger.Container | None]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ml_pipeline.rules import number
+from ml_pipeline.wording import number
 
 # Shown first, in this order; what else was measured follows by name.
 MAIN_METRICS = (

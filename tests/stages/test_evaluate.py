@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import io
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import polars as pl
 import pytest
@@ -21,6 +23,8 @@ from ml_pipeline.stages.outcome import StageFailure
 from tests.stages.programs import Start, run
 
 ROWS = 400
+SCHEMA = json.loads((Path(evaluate.__file__).parent / "judging" / "verdict.schema.json").read_text())
+VALID = jsonschema.Draft202012Validator(SCHEMA)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,8 @@ class Gate:
             evaluate.main(["judge", *map(str, arguments)])
         path = output / "verdict.json"
         verdict = json.loads(path.read_text()) if path.exists() else {}
+        if verdict:
+            VALID.validate(verdict)
         return ended.value.code, verdict, (said.getvalue().splitlines() or [""])[-1]
 
 
@@ -131,6 +137,14 @@ def test_a_model_that_may_ship(gate: Gate) -> None:
     assert verdict["skew"]["rows"] == 200
     assert verdict["skew"]["differing"] == 0
     assert verdict["baseline"] is None
+    low, high = verdict["intervals"]["accuracy"]
+    assert low < verdict["metrics"]["accuracy"] < high
+    assert high - low == pytest.approx(2 * 1.96 * (0.9 * 0.1 / ROWS) ** 0.5, rel=0.15)
+    assert verdict["metrics"]["out_of_range_errors"] == 0
+    assert verdict["metrics"]["missing_value_refusals"] == 0
+    assert verdict["not_measured"]["sensitive_flip_rate"] == "the model reads no sensitive column"
+    assert verdict["digests"]["candidate"] is None
+    assert verdict["digests"]["data"].startswith("sha256:")
     assert sum(map(sum, verdict["confusion"]["matrix"])) == ROWS
     assert {(group["kind"], group["column"]) for group in verdict["groups"]} == {
         ("sensitive", "region"),
@@ -210,6 +224,54 @@ def test_the_baseline_is_judged_on_the_same_rows(gate: Gate, tmp_path: Path) -> 
     code, verdict, line = gate.judge({}, **changes)
     assert (code, verdict) == (1, {})
     assert "the baseline answered 399 of 400 holdout rows" in line
+
+
+def test_a_candidate_that_lost_on_one_slice_only_is_stopped_and_the_slice_named(
+    gate: Gate, tmp_path: Path
+) -> None:
+    # Smiths in the south mostly answer otherwise than the candidate says; the baseline knows them.
+    frame = pl.read_parquet(gate.holdout)
+    smiths = ((frame["job"] == "smith") & (frame["region"] == "south")).fill_null(value=False).to_numpy()
+    with np.load(gate.folder / "predictions.npz") as archive:
+        answered = archive["predictions"]
+    turned = smiths & (np.random.default_rng(3).random(ROWS) < 0.6)
+    truth = np.where(turned, np.where(answered == "yes", "no", "yes"), frame["joined"].to_numpy().astype(str))
+    holdout, baseline = tmp_path / "holdout.parquet", tmp_path / "baseline.npz"
+    frame.with_columns(pl.Series("joined", truth)).write_parquet(holdout)
+    np.savez(baseline, predictions=np.where(smiths, truth, answered))
+    gates = {
+        "accuracy": {"min": 0.7, "max_regression": 0.2, "confidence": 0.95},
+        "worst_slice_accuracy": {"max_regression": 0.02},
+    }
+    changes = {"holdout": holdout, "baseline-predictions": baseline}
+    code, verdict, line = gate.judge({"gates": gates}, **changes)
+    assert (code, [entry["status"] for entry in verdict["gates"]]) == (1, ["passed", "failed"])
+    assert re.match(
+        r"validate-gate: worst_slice_accuracy 0\.\d+ worse than the baseline on "
+        rf"job = smith, region = south \({smiths.sum()} rows\), max_regression is 0.02 \(400 holdout rows\)",
+        line,
+    )
+    assert verdict["slices"]["worst"][0]["slice"] == "job = smith, region = south"
+    assert verdict["metrics"]["baseline_agreement"] > 0.85
+
+
+def test_missing_evidence_blocks_unless_it_is_allowed(gate: Gate) -> None:
+    bounds = {"min": 0.89, "confidence": 0.95}
+    code, verdict, line = gate.judge({"gates": {"accuracy": bounds}})
+    assert (code, verdict["passed"]) == (1, False)
+    assert line.startswith("validate-gate: accuracy: not enough evidence: 0.")
+    assert verdict["gates"][0]["status"] == "not-enough-evidence"
+    code, verdict, _ = gate.judge({"gates": {"accuracy": {**bounds, "insufficient": "allow"}}})
+    assert (code, verdict["passed"]) == (0, True)
+
+
+def test_digests_that_are_handed_over_are_in_the_verdict(gate: Gate) -> None:
+    handed = {f"{what}-digest": f"sha256:{number:064x}" for number, what in enumerate(DIGESTS)}
+    _, verdict, _ = gate.judge({}, **handed)
+    assert verdict["digests"] == {what: f"sha256:{number:064x}" for number, what in enumerate(DIGESTS)}
+
+
+DIGESTS = ("candidate", "baseline", "data", "config")
 
 
 def test_metrics_of_the_training_are_gated_but_never_instead_of_the_images(

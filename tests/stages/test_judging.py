@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_pipeline.rules import HIGHER_IS_BETTER
-from ml_pipeline.stages.judging import batches, groups, metrics, probe, scoring, skew
+from ml_pipeline.measures import named
+from ml_pipeline.stages.judging import batches, fairness, groups, metrics, probe, scoring, skew
 from ml_pipeline.stages.judging.groups import Grouping
 from ml_pipeline.stages.judging.metrics import Answers, class_indices
 from ml_pipeline.stages.judging.probe import Probe
@@ -40,6 +40,7 @@ def test_binary_metrics_of_a_table_counted_by_hand() -> None:
         "average_precision": 3 / 5 * 3 / 4 + 2 / 5 * 5 / 10,
         "log_loss": -(3 * math.log(0.8) + math.log(0.2) + 2 * math.log(0.3) + 4 * math.log(0.7)) / 10,
         "brier": (3 * 0.04 + 0.64 + 2 * 0.49 + 4 * 0.09) / 10,
+        "expected_calibration_error": (4 * abs(0.8 - 3 / 4) + 6 * abs(0.3 - 2 / 6)) / 10,
     }
     assert scores.values == pytest.approx(wanted)
     assert scores.missing == dict.fromkeys(metrics.REGRESSION, "a classifier has no such metric")
@@ -80,6 +81,7 @@ def test_a_holdout_of_one_class_has_no_curves() -> None:
 def test_regression_metrics() -> None:
     scores = metrics.regression(np.array([1.0, 2.0, 4.0]), Answers(np.array([1.0, 3.0, 3.0])))
     wanted = {"rmse": math.sqrt(2 / 3), "mae": 2 / 3, "r2": 1 - 2 / (14 / 3), "mape": (1 / 2 + 1 / 4) / 3}
+    wanted |= {"absolute_error_p50": 1, "absolute_error_p90": 1, "absolute_error_p99": 1}
     assert scores.values == pytest.approx(wanted)
     assert scores.missing["accuracy"] == "a regression has no such metric"
 
@@ -89,12 +91,14 @@ def test_regression_without_answers_or_variation() -> None:
     assert broken.values == {}
     assert broken.missing["rmse"] == "some predictions are no finite numbers"
     flat = metrics.regression(np.array([0.0, 0.0]), Answers(np.array([1.0, 1.0])))
-    assert set(flat.values) == {"rmse", "mae"}
+    assert set(flat.values) == {"rmse", "mae", *metrics.QUANTILES}
 
 
 def test_every_metric_is_known_to_the_rules() -> None:
-    measured = {*metrics.CLASSIFICATION, *metrics.FROM_PROBABILITIES, *metrics.REGRESSION, *scoring.FAIRNESS}
-    assert {*measured, *probe.MEASURES, "drift_share"} == set(HIGHER_IS_BETTER)
+    measured = {*metrics.CLASSIFICATION, *metrics.FROM_PROBABILITIES, *metrics.REGRESSION}
+    assert measured == set(named("quality"))
+    assert set(fairness.MEASURES) == set(named("fairness"))
+    assert set(probe.MEASURES) == set(named("running"))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +119,7 @@ def test_a_class_is_found_in_any_spelling(labels: list[Any], classes: list[Any],
 
 
 def test_groups_as_fairlearn_measures_them() -> None:
-    # The figures are fairlearn 0.13.0's (MetricFrame and the two differences) on the same rows.
+    # The figures are fairlearn 0.13.0's (MetricFrame) on the same rows.
     random = np.random.default_rng(7)
     truth, predicted = random.integers(0, 2, 400), random.integers(0, 2, 400)
     members = random.choice(["a", "b", "c"], 400, p=[0.5, 0.3, 0.2])
@@ -129,12 +133,6 @@ def test_groups_as_fairlearn_measures_them() -> None:
         pytest.approx([0.5210084034, 0.5254237288, 0.4285714286]),
         pytest.approx([0.5340909091, 0.5538461538, 0.3823529412]),
     ]
-    assert groups.differences(found) == pytest.approx(
-        {
-            "demographic_parity_difference": 0.13452547919588587,
-            "equalized_odds_difference": 0.17149321266968331,
-        }
-    )
 
 
 def test_of_few_rows_nothing_is_claimed() -> None:
@@ -145,16 +143,29 @@ def test_of_few_rows_nothing_is_claimed() -> None:
     assert big["selection_rate"] == 1
     assert big["true_positive_rate"] is None  # of 29 rows
     assert set(small.values()) == {None}
-    assert groups.differences(found) == {}
+    assert big["accuracy"] == pytest.approx(0.29)
+    assert found[0].intervals["accuracy"] == pytest.approx([0.208, 0.384], abs=0.002)
+    assert found[1].intervals == {}
     assert len(groups.classification(Grouping("s", "slice", members), truth, truth, 1, min_rows=29)) == 2
 
 
 def test_members_of_text_few_and_many_numbers() -> None:
-    assert groups.members(["a", None, "b"]).tolist() == ["a", "(missing)", "b"]
-    assert groups.members([1, 2, None]).tolist() == ["1", "2", "(missing)"]
-    cut = groups.members([*range(101), None])
+    def members(values: list[Any]) -> Any:
+        return groups.members(pl.Series(values))
+
+    assert members(["a", None, "b"]).tolist() == ["a", "(missing)", "b"]
+    assert members([1, 2, None]).tolist() == ["1", "2", "(missing)"]
+    assert members([0.5, math.nan]).tolist() == ["0.5", "(missing)"]
+    assert members([True, False]).tolist() == ["True", "False"]
+    assert members([None, None]).tolist() == ["(missing)", "(missing)"]
+    cut = members([*range(101), None])
     assert sorted(set(cut.tolist())) == ["(missing)", "0 to 25", "25 to 50", "50 to 75", "75 to 100"]
     assert (cut[0], cut[25], cut[100], cut[101]) == ("0 to 25", "25 to 50", "75 to 100", "(missing)")
+
+
+def test_groups_that_cross() -> None:
+    crossing = groups.crossed(np.array(["a", "b"]), np.array(["long", "x"]))
+    assert [name.split(groups.CROSSING) for name in crossing.tolist()] == [["a", "long"], ["b", "x"]]
 
 
 def test_roc_and_calibration() -> None:

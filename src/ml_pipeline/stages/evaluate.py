@@ -4,29 +4,24 @@
 """
 
 import argparse
+import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ml_pipeline import rules
+from ml_pipeline.measures import MEASURES
 from ml_pipeline.rules import Decision, Measured
-from ml_pipeline.stages.judging import batches, metrics, probe, scoring, skew
-from ml_pipeline.stages.judging.metrics import Answers
-from ml_pipeline.stages.judging.scoring import Holdout, Quality
+from ml_pipeline.stages.judging import batches, behaviour, probe, quality, scoring, skew, verdict
+from ml_pipeline.stages.judging.quality import Quality
+from ml_pipeline.stages.judging.scoring import Holdout
+from ml_pipeline.stages.judging.verdict import Evidence
 from ml_pipeline.stages.outcome import StageFailure, run_stage
+from ml_pipeline.wording import number, shown
 
 STAGE = "validate-gate"
 REQUESTS = 200
-ASKED_OF_IMAGES = (
-    *metrics.CLASSIFICATION,
-    *metrics.FROM_PROBABILITIES,
-    *metrics.REGRESSION,
-    *scoring.FAIRNESS,
-    *probe.MEASURES,
-)
 
 
 def prepare(holdout: Path, model_json: Path, output: Path) -> dict[str, Any]:
@@ -42,85 +37,70 @@ def prepare(holdout: Path, model_json: Path, output: Path) -> dict[str, Any]:
     return {"rows": frame.height, "columns": len(arrays), "requests": len(rows)}
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What the images were found to do; of a project without an image, nothing."""
-
-    values: dict[str, float] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
-    baseline: dict[str, float] = field(default_factory=dict)
-    quality: Quality = field(default_factory=Quality)
-    skew: dict[str, Any] | None = None
-
-
 def judge(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure, apply every gate, write verdict.json and return it; raises StageFailure when one blocks."""
     settings, model = _read_json(arguments.config), _read_json(arguments.model_json)
     reported = _reported(arguments.metrics)
     frame = batches.read_holdout(arguments.holdout)
     if arguments.predictions:
-        evidence = _examine(arguments, settings, model, frame)
+        evidence = _examine(arguments, settings, model, frame, reported)
         # What the gate measures itself is never taken from the training's word.
-        own = {name: value for name, value in reported.items() if name not in rules.HIGHER_IS_BETTER}
+        own = {name: value for name, value in reported.items() if name not in MEASURES}
     else:
-        evidence = Evidence(missing=dict.fromkeys(ASKED_OF_IMAGES, "there is no image to ask"))
-        own = reported
-    values = own | evidence.values
-    measured = {name: Measured(value, evidence.baseline.get(name)) for name, value in values.items()}
-    decisions = rules.decide(rules.gates_from(settings.get("gates", {})), measured, evidence.missing)
-    verdict: dict[str, Any] = _finite(
-        {
-            "format": 1,
-            "passed": rules.passed(decisions) and not (evidence.skew and evidence.skew["differing"]),
-            "model": {key: model.get(key) for key in ("name", "version")},
-            "task": settings["task"],
-            "rows": frame.height,
-            "metrics": values,
-            "not_measured": evidence.missing,
-            "reported": reported,
-            "baseline": evidence.baseline or None,
-            "gates": [decision.as_dict() for decision in decisions],
-            "groups": [group.as_dict() for group in evidence.quality.groups],
-            "fairness": evidence.quality.fairness,
-            "skew": evidence.skew,
-            **{key: evidence.quality.curves.get(key) for key in ("confusion", "roc", "calibration")},
-        }
-    )
+        missing = dict.fromkeys((n for n in MEASURES if n != "drift_share"), "there is no image to ask")
+        evidence, own = Evidence(Quality(missing=missing)), reported
+    measured = evidence.quality.measured
+    measured |= {name: Measured(value) for name, value in own.items() if name not in measured}
+    gates = rules.gates_from(settings.get("gates", {}))
+    decisions = rules.decide(gates, measured, evidence.quality.missing)
+    found = verdict.document(settings, model, frame.height, decisions, evidence, reported)
+    found["digests"] = {
+        "candidate": arguments.candidate_digest,
+        "baseline": arguments.baseline_digest,
+        "data": arguments.data_digest or _digest(arguments.holdout),
+        "config": arguments.config_digest or _digest(arguments.config),
+    }
     arguments.output.mkdir(parents=True, exist_ok=True)
-    _write_json(arguments.output / "verdict.json", verdict)
+    _write_json(arguments.output / "verdict.json", found)
     print(text(decisions, frame.height))
     if evidence.skew and evidence.skew["differing"]:
-        raise StageFailure(*skew.failure(evidence.skew), verdict)
+        raise StageFailure(*skew.failure(evidence.skew), found)
     if not rules.passed(decisions):
-        raise StageFailure(*rules.failure(decisions, frame.height), verdict)
-    return verdict
+        raise StageFailure(*rules.failure(decisions, frame.height), found)
+    return found
 
 
 def _examine(
-    arguments: argparse.Namespace, settings: Mapping[str, Any], model: Mapping[str, Any], frame: Any
+    arguments: argparse.Namespace,
+    settings: Mapping[str, Any],
+    model: Mapping[str, Any],
+    frame: Any,
+    reported: Mapping[str, float],
 ) -> Evidence:
     """Score what the images answered to the holdout, and ask the running candidate."""
     task = scoring.task_of(settings, model)
     holdout = Holdout(frame, scoring.truth_of(frame, settings["target"], task), task)
     columns = {"sensitive": settings.get("sensitive", []), "slice": settings.get("slices", [])}
-
-    def scored(path: Path, who: str) -> tuple[Answers, Quality]:
-        answers = scoring.answers_of(batches.read_npz(path), frame.height, task, who)
-        return answers, scoring.judge_quality(holdout, answers, columns)
-
-    answers, quality = scored(arguments.predictions, "candidate")
-    baseline: dict[str, float] = {}
-    if arguments.baseline_predictions:
-        baseline = scored(arguments.baseline_predictions, "baseline")[1].scores.values
+    paths = {"candidate": arguments.predictions, "baseline": arguments.baseline_predictions}
+    images = [
+        scoring.answers_of(batches.read_npz(path), frame.height, task, who)
+        for who, path in paths.items()
+        if path
+    ]
+    found = quality.examine(holdout, images, columns, settings["target"])
     requests = _read_json(arguments.requests)
     probed = probe.measure(arguments.url, requests["instances"])
-    return Evidence(
-        quality.scores.values | probed.values,
-        quality.scores.missing | probed.missing,
-        baseline,
-        quality,
-        skew.compare(answers, requests["rows"], probed, task),
-    )
+    scores = {name: measured.value for name, measured in found.measured.items()}
+    asked = (arguments.url, requests["instances"], probed, model["columns"], columns["sensitive"])
+    for part in (
+        probed,
+        behaviour.of_answers(images, len(task.classes) if task.classes else None),
+        behaviour.train_gap(reported, scores, regression=task.regression),
+        behaviour.of_changed_requests(*asked, regression=task.regression),
+    ):
+        found.missing |= part.missing
+        found.measured |= {name: Measured(value) for name, value in part.values.items()}
+    return Evidence(found, skew.compare(images[0], requests["rows"], probed, task), len(images) > 1)
 
 
 def text(decisions: Sequence[Decision], rows: int) -> str:
@@ -129,11 +109,13 @@ def text(decisions: Sequence[Decision], rows: int) -> str:
     for decision in decisions:
         gate, found = decision.gate, decision.measured
         bounds = (("min", gate.min), ("max", gate.max), ("max_regression", gate.max_regression))
-        wanted = ", ".join(f"{name} {rules.number(bound)}" for name, bound in bounds if bound is not None)
-        value = rules.number(found.value) if found else "-"
+        wanted = ", ".join(f"{name} {number(bound)}" for name, bound in bounds if bound is not None)
+        value = number(found.value) if found else "-"
+        ends = found.interval(gate.decided_at or rules.CONFIDENCE) if found and found.interval else None
         optional = "" if gate.required else ", not required"
         note = f" ({decision.reason})" if decision.reason else ""
-        lines.append(f"  {decision.status:12} {gate.metric} = {value}, {wanted}{optional}{note}")
+        status = decision.status.replace("-", " ")
+        lines.append(f"  {status:12} {gate.metric} = {value}{shown(ends)}, {wanted}{optional}{note}")
     return "\n".join(lines)
 
 
@@ -161,13 +143,9 @@ def _write_json(path: Path, document: Any) -> None:
     path.write_text(json.dumps(document, indent=1, allow_nan=False))
 
 
-def _finite(value: Any) -> Any:
-    # JSON has no NaN: what is not a finite number becomes null.
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def _parse(given: Sequence[str] | None) -> argparse.Namespace:
@@ -187,6 +165,14 @@ def _parse(given: Sequence[str] | None) -> argparse.Namespace:
     judging.add_argument("--metrics", type=Path, help="metrics.json of the training; may be absent")
     judging.add_argument("--requests", type=Path, help="requests.json of `prepare`")
     judging.add_argument("--url", help="the running candidate, http://HOST:PORT")
+    for what, default in (
+        ("candidate", "none"),
+        ("baseline", "none"),
+        ("data", "the holdout's"),
+        ("config", "the settings'"),
+    ):
+        help_text = f"the {what}'s digest, for verdict.json; default: {default}"
+        judging.add_argument(f"--{what}-digest", help=help_text)
     arguments = parser.parse_args(given)
     if arguments.command == "judge":
         image = [arguments.predictions, arguments.requests, arguments.url]

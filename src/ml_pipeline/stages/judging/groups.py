@@ -1,15 +1,20 @@
 """How a model does in each group of a column, and how far the groups are apart."""
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import polars as pl
+from scipy import stats
 
 MIN_ROWS = 30  # of fewer rows nothing is claimed
 MAX_GROUPS = 20  # a column of numbers with more distinct values is cut at its quartiles
 MISSING = "(missing)"
+CROSSING = " × "  # noqa: RUF001 - as the reader writes it
+
+Shares = dict[str, tuple[int, int]]  # measure → hits, and rows that could have been hits
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Group:
     name: str
     rows: int
     measures: dict[str, float | None]
+    intervals: dict[str, list[float]] = field(default_factory=dict)  # of shares, at 95 %
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entry of `groups` in verdict.json."""
@@ -39,21 +45,48 @@ class Group:
             "group": self.name,
             "rows": self.rows,
             **self.measures,
+            "intervals": self.intervals,
         }
 
 
-def members(values: Sequence[Any]) -> Any:
-    """Return the group of every value [N] (None: missing) as text: the value itself, or its quartile."""
-    present = [value for value in values if value is not None]
-    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in present)
-    if not numeric or len(set(present)) <= MAX_GROUPS:
-        return np.asarray([MISSING if value is None else str(value) for value in values])
-    edges = np.unique(np.quantile(np.asarray(present, dtype=np.float64), (0, 0.25, 0.5, 0.75, 1)))
-    labels = np.asarray([*(f"{a:g} to {b:g}" for a, b in itertools.pairwise(edges)), MISSING])
-    numbers = np.asarray([np.nan if value is None else value for value in values], dtype=np.float64)
+def coded(series: pl.Series) -> tuple[Any, list[str]]:
+    """Return each value's group as a number [N], and the groups' names: the value itself, or its quartile."""
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+    distinct = series.drop_nulls().unique().sort()
+    if series.dtype.is_numeric() and len(distinct) > MAX_GROUPS:
+        return _quartiles(series.cast(pl.Float64).to_numpy())
+    names = [str(value) for value in distinct.to_list()]
+    if series.null_count():
+        names.append(MISSING)
+    missing = len(names) - 1
+    codes = series.replace_strict(distinct, range(len(distinct)), default=missing, return_dtype=pl.Int64)
+    return codes.fill_null(missing).to_numpy(), names
+
+
+def _quartiles(numbers: Any) -> tuple[Any, list[str]]:
+    known = numbers[~np.isnan(numbers)]
+    edges = np.unique(np.quantile(known, (0, 0.25, 0.5, 0.75, 1)))
+    names = [f"{a:g} to {b:g}" for a, b in itertools.pairwise(edges)]
     # A bin holds its lower edge; the last one both.
-    bins = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
-    return labels[np.where(np.isnan(numbers), len(labels) - 1, bins)]
+    bins = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(names) - 1)
+    if len(known) < len(numbers):
+        names.append(MISSING)
+    return np.where(np.isnan(numbers), len(names) - 1, bins), names
+
+
+def members(series: pl.Series) -> Any:
+    """Return the name of each value's group [N]."""
+    codes, names = coded(series)
+    return np.asarray(names)[codes]
+
+
+def crossed(*columns: Any) -> Any:
+    """Return the name [N] of each row's group where the groups of several columns [N] meet."""
+    names = columns[0]
+    for column in columns[1:]:
+        names = np.char.add(np.char.add(names, CROSSING), column)
+    return names
 
 
 def classification(
@@ -65,63 +98,61 @@ def classification(
     but None where fewer than `min_rows` rows are what the rate is of (fairlearn: 0 where there are none).
     """
 
-    def measures(rows: Any) -> dict[str, float | None]:
+    def shares(rows: Any) -> Shares:
         y, y_hat = truth[rows], predicted[rows]
-        shares = {"accuracy": y == y_hat}
+        found = {"accuracy": y == y_hat}
         if positive is not None:
             selected = y_hat == positive
-            shares |= {
+            found |= {
                 "selection_rate": selected,
                 "true_positive_rate": selected[y == positive],
                 "false_positive_rate": selected[y != positive],
             }
-        enough = max(min_rows, 1)
-        return {
-            name: float(np.mean(chosen)) if len(chosen) >= enough else None for name, chosen in shares.items()
-        }
+        return {name: (int(chosen.sum()), len(chosen)) for name, chosen in found.items()}
 
-    return _measured(grouping, measures)
+    enough = max(min_rows, 1)
+    found = []
+    for name, rows in _split(grouping):
+        counted = shares(rows)
+        known = {measure: pair for measure, pair in counted.items() if pair[1] >= enough}
+        found.append(
+            Group(
+                grouping.column,
+                grouping.kind,
+                name,
+                len(rows),
+                {measure: hits / of if of >= enough else None for measure, (hits, of) in counted.items()},
+                {measure: interval(*pair) for measure, pair in known.items()},
+            )
+        )
+    return found
+
+
+def interval(hits: int, rows: int, confidence: float = 0.95) -> list[float]:
+    """Return the ends of the interval of a share (Jeffreys: Brown, Cai and DasGupta 2001)."""
+    ends = stats.beta.ppf([(1 - confidence) / 2, (1 + confidence) / 2], hits + 0.5, rows - hits + 0.5)
+    return [float(ends[0]) if hits else 0.0, float(ends[1]) if hits < rows else 1.0]
 
 
 def regression(grouping: Grouping, truth: Any, predicted: Any, *, min_rows: int = MIN_ROWS) -> list[Group]:
     """Measure each group of values: RMSE, MAE and the mean error (above 0: predicted too high)."""
 
-    def measures(rows: Any) -> dict[str, float | None]:
+    found = []
+    for name, rows in _split(grouping):
         error = (predicted - truth)[rows]
-        found = {
+        measures = {
             "rmse": float(np.sqrt(np.mean(error**2))),
             "mae": float(np.mean(np.abs(error))),
             "mean_error": float(np.mean(error)),
         }
-        return {name: value if len(error) >= min_rows else None for name, value in found.items()}
-
-    return _measured(grouping, measures)
-
-
-def _measured(grouping: Grouping, measures: Callable[[Any], dict[str, float | None]]) -> list[Group]:
-    found = []
-    for name in np.unique(grouping.members).tolist():
-        rows = grouping.members == name
-        found.append(Group(grouping.column, grouping.kind, name, int(rows.sum()), measures(rows)))
+        shown = {measure: value if len(error) >= min_rows else None for measure, value in measures.items()}
+        found.append(Group(grouping.column, grouping.kind, name, len(rows), shown))
     return found
 
 
-def differences(groups: Sequence[Group]) -> dict[str, float]:
-    """Return how far the groups of one column are apart, as fairlearn defines it.
-
-    demographic_parity_difference: the largest minus the smallest selection rate;
-    equalized_odds_difference: the same of the true or the false positive rate, whichever is further apart.
-    Rates that are None are left out; a difference of fewer than two groups is none.
-    """
-    spread = {
-        rate: max(values) - min(values)
-        for rate in ("selection_rate", "true_positive_rate", "false_positive_rate")
-        if len(values := [v for group in groups if (v := group.measures.get(rate)) is not None]) > 1
-    }
-    found = {}
-    if "selection_rate" in spread:
-        found["demographic_parity_difference"] = spread["selection_rate"]
-    odds = [spread[rate] for rate in ("true_positive_rate", "false_positive_rate") if rate in spread]
-    if odds:
-        found["equalized_odds_difference"] = max(odds)
-    return found
+def _split(grouping: Grouping) -> Iterator[tuple[str, Any]]:
+    """Yield each group's name and its rows' numbers."""
+    names, codes = np.unique(grouping.members, return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes))
+    yield from zip(names.tolist(), np.split(order, ends[:-1]), strict=True)

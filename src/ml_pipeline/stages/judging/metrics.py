@@ -21,8 +21,9 @@ CLASSIFICATION = (
     "f1_weighted",
     "mcc",
 )
-FROM_PROBABILITIES = ("roc_auc", "average_precision", "log_loss", "brier")
-REGRESSION = ("rmse", "mae", "r2", "mape")
+FROM_PROBABILITIES = ("roc_auc", "average_precision", "log_loss", "brier", "expected_calibration_error")
+QUANTILES = {"absolute_error_p50": 0.5, "absolute_error_p90": 0.9, "absolute_error_p99": 0.99}
+REGRESSION = ("rmse", "mae", "r2", "mape", *QUANTILES)
 
 
 @dataclass
@@ -106,9 +107,9 @@ def _score_probabilities(
     if reason:
         scores.missing |= dict.fromkeys(FROM_PROBABILITIES, reason)
         return
-    shares = np.asarray(probabilities, dtype=np.float64)
-    shares = shares / shares.sum(axis=1, keepdims=True)  # float32 rows sum to 1 only nearly
+    shares = normalised(probabilities)
     labels = list(range(classes))
+    scores.values["expected_calibration_error"] = _calibration_error(truth, shares, positive)
     scores.values["log_loss"] = sk.log_loss(truth, shares, labels=labels)
     if positive is not None:
         scores.values["brier"] = sk.brier_score_loss(truth == positive, shares[:, positive])
@@ -127,6 +128,36 @@ def _score_probabilities(
         one_hot = np.eye(classes, dtype=np.int64)[truth]
         scores.values["roc_auc"] = sk.roc_auc_score(one_hot, shares, average="macro")
         scores.values["average_precision"] = sk.average_precision_score(one_hot, shares, average="macro")
+
+
+def normalised(probabilities: Any) -> Any:
+    """Return probabilities [N, C] as float64 that add up to 1; float32 rows do so only nearly."""
+    shares = np.asarray(probabilities, dtype=np.float64)
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def surprise(truth: Any, shares: Any, positive: int | None) -> tuple[Any, Any]:
+    """Return each row's bin of confidence [N], and by how much the confidence was too high [N].
+
+    Ten equal bins, of the positive class's probability, or of the likeliest class's where there are several.
+    Inside a bin the mean of the second is what calibration is about.
+    """
+    if positive is None:
+        scores, observed = shares.max(axis=1), truth == shares.argmax(axis=1)
+    else:
+        scores, observed = shares[:, positive], truth == positive
+    return bins(scores), scores - observed
+
+
+def bins(scores: Any) -> Any:
+    """Return the one of ten equal bins that each score [N] is in."""
+    return np.clip((scores * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
+
+
+def _calibration_error(truth: Any, shares: Any, positive: int | None) -> float:
+    # Guo et al. (2017): the bins' gaps between confidence and outcome, weighted by their rows.
+    where, gaps = surprise(truth, shares, positive)
+    return float(np.abs(np.bincount(where, gaps)).sum() / len(truth))
 
 
 def probability_fault(probabilities: Any, classes: int) -> str:
@@ -163,6 +194,8 @@ def regression(truth: Any, answers: Answers) -> Scores:
         scores.values["mape"] = sk.mean_absolute_percentage_error(truth, predicted)
     else:
         scores.missing["mape"] = "the holdout's target is 0 in some rows"
+    errors = np.quantile(np.abs(predicted - truth), list(QUANTILES.values()), method="inverted_cdf")
+    scores.values |= dict(zip(QUANTILES, errors, strict=True))
     return _finished(scores, (*CLASSIFICATION, *FROM_PROBABILITIES), "a regression")
 
 
@@ -193,14 +226,14 @@ def roc(truth: Any, scores: Any) -> list[list[float]]:
 
 def calibration(observed: Any, scores: Any) -> list[dict[str, float]]:
     """Return the filled ones of ten equal bins of scores [N]: mean score, share of `observed` [N], rows."""
-    bins = np.clip((scores * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
+    where = bins(scores)
     return [
         {
-            "predicted": round(float(scores[bins == b].mean()), 5),
-            "observed": round(float(observed[bins == b].mean()), 5),
-            "rows": int((bins == b).sum()),
+            "predicted": round(float(scores[where == b].mean()), 5),
+            "observed": round(float(observed[where == b].mean()), 5),
+            "rows": int((where == b).sum()),
         }
-        for b in np.unique(bins)
+        for b in np.unique(where)
     ]
 
 

@@ -1,18 +1,15 @@
-"""From an image's predictions and the holdout to everything that a verdict says about quality."""
+"""What the holdout asks and what an image answered, checked and in the form that metrics read."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from ml_pipeline.stages.judging import groups, metrics
-from ml_pipeline.stages.judging.groups import Group, Grouping
-from ml_pipeline.stages.judging.metrics import Answers, Scores
+from ml_pipeline.stages.judging.metrics import Answers
 from ml_pipeline.stages.outcome import StageFailure
-
-FAIRNESS = ("demographic_parity_difference", "equalized_odds_difference")
 
 
 @dataclass(frozen=True)
@@ -35,16 +32,6 @@ class Holdout:
     frame: pl.DataFrame
     truth: Any
     task: Task
-
-
-@dataclass
-class Quality:
-    """The scores of one image on the holdout, by group too, and its curves."""
-
-    scores: Scores = field(default_factory=Scores)
-    groups: list[Group] = field(default_factory=list)
-    fairness: list[dict[str, Any]] = field(default_factory=list)
-    curves: dict[str, Any] = field(default_factory=dict)
 
 
 def task_of(settings: Mapping[str, Any], model: Mapping[str, Any]) -> Task:
@@ -112,67 +99,9 @@ def answers_of(arrays: Mapping[str, Any], rows: int, task: Task, who: str = "can
         raise StageFailure(cause, "export a regression model, or correct [tool.ml-pipeline] task") from None
 
 
-def judge_quality(holdout: Holdout, answers: Answers, columns: Mapping[str, Sequence[str]]) -> Quality:
-    """Score the answers on the whole holdout and in each group of `columns` (kind → names)."""
-    quality = Quality(scores=_scores(holdout, answers), curves=_curves(holdout, answers))
-    for kind, names in columns.items():
-        for column in names:
-            found = _groups(Grouping(column, kind, _members(holdout.frame, column, kind)), holdout, answers)
-            quality.groups += found
-            if kind == "sensitive" and (apart := groups.differences(found)):
-                quality.fairness.append({"column": column, **apart})
-    for name in FAIRNESS:
-        worst = [entry[name] for entry in quality.fairness if name in entry]
-        if worst:
-            quality.scores.values[name] = max(worst)
-        else:
-            quality.scores.missing[name] = _why_unfair_is_unknown(columns.get("sensitive", ()), holdout.task)
-    return quality
-
-
-def _scores(holdout: Holdout, answers: Answers) -> Scores:
-    task = holdout.task
-    if task.classes is None:
-        return metrics.regression(holdout.truth, answers)
-    return metrics.classification(holdout.truth, answers, len(task.classes), task.positive)
-
-
-def _members(frame: pl.DataFrame, column: str, kind: str) -> Any:
+def members(frame: pl.DataFrame, column: str, kind: str) -> Any:
+    """Return the name of each row's group [N] in a column that the project named as `kind`."""
     if column not in frame.columns:
         cause = f"the {kind} column {column!r} is not in the holdout ({', '.join(frame.columns)})"
         raise StageFailure(cause, "correct the name in [tool.ml-pipeline.data]")
-    series = frame[column]
-    return groups.members((series.fill_nan(None) if series.dtype.is_float() else series).to_list())
-
-
-def _groups(grouping: Grouping, holdout: Holdout, answers: Answers) -> list[Group]:
-    if holdout.task.regression:
-        return groups.regression(grouping, holdout.truth, answers.predicted)
-    return groups.classification(grouping, holdout.truth, answers.predicted, holdout.task.positive)
-
-
-def _why_unfair_is_unknown(sensitive: Sequence[str], task: Task) -> str:
-    if not sensitive:
-        return "[tool.ml-pipeline.data] names no sensitive column"
-    if task.positive is None:
-        return "it needs a positive class of two"
-    return f"no sensitive column has two groups of {groups.MIN_ROWS} rows"
-
-
-def _curves(holdout: Holdout, answers: Answers) -> dict[str, Any]:
-    truth, task = holdout.truth, holdout.task
-    if task.classes is None:
-        return {}
-    count = len(task.classes)
-    matrix = metrics.confusion(truth, answers.predicted, count)
-    found: dict[str, Any] = {"confusion": {"classes": task.classes, "matrix": matrix}}
-    if metrics.probability_fault(answers.probabilities, count):
-        return found
-    shares = np.asarray(answers.probabilities, dtype=np.float64)
-    if task.positive is None:  # of several classes: is the chosen one as often right as it is sure?
-        return found | {"calibration": metrics.calibration(truth == answers.predicted, shares.max(axis=1))}
-    observed, scores = truth == task.positive, shares[:, task.positive]
-    found["calibration"] = metrics.calibration(observed, scores)
-    if 0 < observed.sum() < len(observed):
-        found["roc"] = metrics.roc(observed, scores)
-    return found
+    return groups.members(frame[column])

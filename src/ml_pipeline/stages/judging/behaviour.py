@@ -1,0 +1,173 @@
+"""How a candidate behaves where no right answer is known: asked again, with a changed question."""
+
+import contextlib
+import http.client
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ml_pipeline.stages.judging.metrics import Answers
+from ml_pipeline.stages.judging.probe import Probe, Service
+
+MAX_VALUES = 8  # of a sensitive column: the ones that the requests have
+UNSEEN = "a value that no row has"
+FAR = 10  # times the range that the requests have
+REGRESSION = "a regression has no such metric"
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass
+class Behaviour:
+    """Metric → value, and for those without a value: metric → why."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def of_answers(images: Sequence[Answers], classes: int | None) -> Behaviour:
+    """Say how much one class dominates the answers, and how often the baseline agrees."""
+    found = Behaviour()
+    if classes is None:
+        found.missing = dict.fromkeys(("largest_class_share", "baseline_agreement"), REGRESSION)
+        return found
+    candidate = images[0].predicted
+    found.values["largest_class_share"] = float(np.bincount(candidate + 1).max() / len(candidate))
+    if len(images) > 1:
+        found.values["baseline_agreement"] = float(np.mean(candidate == images[1].predicted))
+    else:
+        found.missing["baseline_agreement"] = "there is no baseline"
+    return found
+
+
+def train_gap(reported: Mapping[str, float], scores: Mapping[str, float], *, regression: bool) -> Behaviour:
+    """Say by how much the holdout is worse than what the training reports of its own rows."""
+    metric, sign = ("rmse", -1) if regression else ("accuracy", 1)
+    if f"train_{metric}" not in reported or metric not in scores:
+        return Behaviour(missing={"train_holdout_gap": f"the training reports no train_{metric}"})
+    return Behaviour({"train_holdout_gap": sign * (reported[f"train_{metric}"] - scores[metric])})
+
+
+def of_changed_requests(
+    url: str,
+    instances: Rows,
+    answered: Probe,
+    columns: Sequence[Mapping[str, Any]],
+    sensitive: Sequence[str],
+    *,
+    regression: bool,
+) -> Behaviour:
+    """Ask the running image the same rows with one column changed.
+
+    sensitive_flip_rate: the share of rows whose class changes with some sensitive column's value alone.
+    missing_value_flip_rate, missing_value_refusals: without the value of one column that may be missing,
+    the share of answers that change, and the share of columns without which the image refuses.
+    out_of_range_errors: the share of values far outside the rows' range that the image neither answers
+    with finite numbers nor refuses as bad input.
+    """
+    service, found = Service(url), Behaviour()
+    with contextlib.closing(service.connection):
+        _flips(found, service, instances, answered, [c["name"] for c in columns if c["name"] in sensitive])
+        _without_values(found, service, instances, answered, columns)
+        _far_values(found, service, instances, columns)
+    if regression:
+        for name in ("sensitive_flip_rate", "missing_value_flip_rate"):
+            found.values.pop(name, None)
+            found.missing[name] = REGRESSION
+    return found
+
+
+def _flips(
+    found: Behaviour, service: Service, instances: Rows, answered: Probe, columns: Sequence[str]
+) -> None:
+    if not columns:
+        found.missing["sensitive_flip_rate"] = "the model reads no sensitive column"
+        return
+    flipped: Any = np.zeros(len(instances), dtype=bool)
+    for column in columns:
+        known = {json.dumps(row[column]): row[column] for row in instances if row[column] is not None}
+        for key in sorted(known)[:MAX_VALUES]:
+            status, answers = _ask(service, _changed(instances, column, known[key]))
+            if status == 200:
+                flipped |= _differ(answers, answered)
+    found.values["sensitive_flip_rate"] = float(flipped.mean())
+
+
+def _without_values(
+    found: Behaviour, service: Service, instances: Rows, answered: Probe, columns: Sequence[Mapping[str, Any]]
+) -> None:
+    optional = [column["name"] for column in columns if column.get("nullable")]
+    if not optional:
+        reason = "the model says of no column that it may be missing"
+        found.missing |= dict.fromkeys(("missing_value_flip_rate", "missing_value_refusals"), reason)
+        return
+    shares, refused = [], 0
+    for column in optional:
+        status, answers = _ask(service, _changed(instances, column, None))
+        if status == 200:
+            shares.append(_differ(answers, answered).mean())
+        else:
+            refused += 1
+    found.values["missing_value_refusals"] = refused / len(optional)
+    if shares:
+        found.values["missing_value_flip_rate"] = float(np.mean(shares))
+    else:
+        found.missing["missing_value_flip_rate"] = "the image refuses every missing value"
+
+
+def _far_values(
+    found: Behaviour, service: Service, instances: Rows, columns: Sequence[Mapping[str, Any]]
+) -> None:
+    broken = []
+    for column in columns:
+        for value in _outside(column, [row[column["name"]] for row in instances]):
+            status, answers = _ask(service, _changed(instances, column["name"], value))
+            refused = 400 <= status < 500
+            broken.append(not refused and not (status == 200 and _is_finite(answers)))
+    if broken:
+        found.values["out_of_range_errors"] = float(np.mean(broken))
+    else:
+        found.missing["out_of_range_errors"] = "the model reads no numbers and no strings"
+
+
+def _outside(column: Mapping[str, Any], values: Sequence[Any]) -> Iterator[Any]:
+    if column["type"] == "string":
+        yield UNSEEN
+    known = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if column["type"] in {"integer", "number"} and known:
+        room = FAR * (max(known) - min(known) or 1)
+        yield max(known) + room
+        yield min(known) - room
+
+
+def _changed(instances: Rows, column: str, value: Any) -> list[dict[str, Any]]:
+    return [{**row, column: value} for row in instances]
+
+
+def _ask(service: Service, rows: Rows) -> tuple[int, dict[str, Any]]:
+    """Return the status and the answer; 500 where the image breaks off or answers something else."""
+    try:
+        status, text = service.ask("POST", "/predict", json.dumps({"instances": rows}).encode())
+        answer = json.loads(text) if status == 200 else {}
+        if status == 200 and len(answer["predictions"]) != len(rows):
+            return 500, {}
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        service.connection.close()
+        return 500, {}
+    return status, answer
+
+
+def _differ(answers: Mapping[str, Any], answered: Probe) -> Any:
+    pairs = zip(answers["predictions"], answered.predictions, strict=True)
+    return np.asarray([one != other for one, other in pairs])
+
+
+def _is_finite(answer: Mapping[str, Any]) -> bool:
+    flat = [*answer["predictions"], *(share for row in answer.get("probabilities") or () for share in row)]
+    return all(
+        value is not None and not (isinstance(value, float) and not math.isfinite(value)) for value in flat
+    )

@@ -1,0 +1,104 @@
+"""Statistics of sorted scores: over resampled rows, and how much each single row moves them.
+
+The second, the influence of a row (Hampel 1974), makes them means of one number a row, up to a remainder
+that is smaller than the interval by the square root of the rows: what a large holdout needs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Rows by falling score: `order` [N]; `starts` [G] is where each distinct score begins."""
+
+    order: Any
+    starts: Any
+    positive: Any  # bool [N], in the rows' own order
+
+    @classmethod
+    def of(cls, positive: Any, scores: Any) -> "Ranking":
+        """Sort rows by `scores` [N]; `positive` [N] says which of them are the class that is looked for."""
+        order = np.argsort(-scores, kind="stable")
+        ranked = scores[order]
+        starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+        return cls(order, starts, positive)
+
+    def split(self, weights: Any) -> tuple[Any, Any]:
+        """Return the weight [R, G] of positive and of negative rows at each distinct score."""
+        ranked, positive = weights[:, self.order], self.positive[self.order]
+        both = ranked * positive, ranked * ~positive
+        if len(self.starts) == len(self.order):
+            return both
+        first, second = (np.add.reduceat(part, self.starts, axis=1) for part in both)
+        return first, second
+
+    def spread(self, by_score: Any) -> Any:
+        """Return a number [N] for each row, in the rows' own order, from one [G] for each distinct score."""
+        sizes: Any = np.diff(np.append(self.starts, len(self.order)))
+        rows = np.empty(len(self.order))
+        rows[self.order] = np.repeat(by_score, sizes)
+        return rows
+
+
+def areas(ranking: Ranking, weights: Any) -> tuple[Any, Any]:
+    """Return ROC AUC and average precision [R] under `weights` [R, N], as scikit-learn defines them.
+
+    NaN in a round that drew no positive or no negative row.
+    """
+    positive, negative = ranking.split(weights)
+    above, over = np.cumsum(positive, axis=1), np.cumsum(negative, axis=1)
+    total, others = above[:, -1], over[:, -1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(above + over > 0, above / (above + over), 0.0)
+        area = np.einsum("rg,rg->r", negative, above - positive / 2) / (total * others)
+        average = np.where(others > 0, np.einsum("rg,rg->r", positive, precision) / total, np.nan)
+    return area, average
+
+
+def area_influences(ranking: Ranking) -> tuple[Any, Any]:
+    """Return what each row [N] adds to ROC AUC and to average precision: their means over rows are 0.
+
+    For the area these are the placements of DeLong, DeLong and Clarke-Pearson (1988); for average
+    precision the derivative of its own sum, taken in the same way.
+    """
+    rows = len(ranking.order)
+    (positive,), (negative,) = ranking.split(np.ones((1, rows)))
+    above, over = np.cumsum(positive), np.cumsum(negative)
+    total, others = above[-1], over[-1]
+    beaten = (others - over + negative / 2) / others  # share of the negatives below this score
+    missed = (above - positive / 2) / total  # share of the positives above it
+    area = beaten @ positive / total
+    precision = above / (above + over)
+    average = precision @ positive / total
+    # A row's weight also counts in the precision at every lower score.
+    below = np.cumsum((positive * over / (above + over) ** 2)[::-1])[::-1]
+    dilution = np.cumsum((positive * above / (above + over) ** 2)[::-1])[::-1]
+    is_positive = ranking.positive
+    of_area = np.where(
+        is_positive,
+        ranking.spread(beaten - area) * rows / total,
+        ranking.spread(missed - area) * rows / others,
+    )
+    of_average = np.where(is_positive, ranking.spread(precision - average + below), ranking.spread(-dilution))
+    return of_area, of_average * rows / total
+
+
+def quantiles(values: Any, shares: Sequence[float], weights: Any) -> Any:
+    """Return the quantiles [R, Q] of `values` [N] under `weights` [R, N]: the least that enough reach."""
+    order = np.argsort(values)
+    reached = np.cumsum(weights[:, order], axis=1)
+    wanted = np.asarray(shares) * (1 - 1e-12) * reached[:, -1:]
+    return values[order][np.stack([(reached < w[:, None]).sum(axis=1) for w in wanted.T], axis=1)]
+
+
+def moved_quantile(ordered: Any, share: float, reached: Any) -> Any:
+    """Return a quantile [R] of sorted values [N] in rounds in which a share `reached` [R] is at most its own.
+
+    Bahadur (1966): the quantile moves against its own level, by as much as the level was missed.
+    """
+    places = np.ceil((2 * share - reached) * len(ordered)).astype(np.int64) - 1
+    return ordered[np.clip(places, 0, len(ordered) - 1)]
