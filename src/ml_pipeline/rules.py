@@ -12,9 +12,9 @@ from ml_pipeline.wording import apart, number, shown
 Status = Literal["passed", "failed", "not-enough-evidence", "not-measured"]
 
 CONFIDENCE = 0.95  # of the intervals that are shown, and of what a search over slices claims
-# That a candidate is worse than its baseline takes a fifth of the doubt that a gate allows: 99 % where it
-# says 95 %. Of equally good candidates, which all but one run compare, at most 1 % are failed then.
-REGRESSION_DOUBT = 0.2
+# That a candidate is worse than its baseline takes a tenth of the doubt that a gate allows: 99.5 % where it
+# says 95 %. Most candidates are about as good as their baselines, and of those at most 1 % are failed then.
+REGRESSION_DOUBT = 0.1
 
 Interval = Callable[[float], tuple[float, float] | None]  # confidence → low and high, None: not known
 

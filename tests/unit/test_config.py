@@ -108,6 +108,26 @@ def test_every_section_is_read() -> None:
             "no model can pass; swap them",
         ),
         (
+            "[gates]\naccuracy = {min = 0.9, confidence = 95}",
+            "config: ml-pipeline.toml: gates.accuracy.confidence = 95; "
+            "use 0.5 or more and less than 1, such as 0.95",
+        ),
+        (
+            "[gates]\nmemory_mb = {max = 9, confidence = 0.95}",
+            "config: ml-pipeline.toml: gates.memory_mb has a confidence, "
+            "but what it measures has no interval; remove the key",
+        ),
+        (
+            '[gates]\naccuracy = {min = 0.9, insufficient = "allow"}',
+            "config: ml-pipeline.toml: gates.accuracy.insufficient is for gates with a confidence; "
+            "add confidence = 0.95, or remove it",
+        ),
+        (
+            '[gates]\naccuracy = {min = 0.9, confidence = 0.9, insufficient = "ignore"}',
+            'config: ml-pipeline.toml: gates.accuracy.insufficient is "ignore", a string; '
+            'write "block" or "allow"',
+        ),
+        (
             "holdout = 1.5",
             "config: ml-pipeline.toml: data.holdout = 1.5 is no fraction; "
             "use a number between 0 and 1, or a path",

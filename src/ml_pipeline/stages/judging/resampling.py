@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 ROUNDS = 1000
 SEED = 0
-BLOCK = 1 << 16  # rows whose counters stay in the processor's cache; a raw 16-bit number is one draw
+BLOCK = 1 << 16  # rows: their counters stay in the processor's cache, and a raw 16-bit number is one draw
 _CHUNK = 1 << 21  # counts held at once, by one thread
 _THREADS = 2  # more wait for the interpreter's lock: half of a round is counting
 
@@ -63,6 +63,6 @@ def _sums(values: Any, rounds: int, seed: np.random.SeedSequence) -> Any:
 
 
 def _draw(random: np.random.Generator, rows: int, draws: int) -> Any:
-    if rows < BLOCK:
+    if rows < 1 << 16:
         return random.integers(0, rows, draws)
     return random.bit_generator.random_raw((draws + 3) // 4).view(np.uint16)[:draws]

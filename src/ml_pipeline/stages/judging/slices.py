@@ -157,7 +157,7 @@ def _statistics(truth: Any, candidate: Any, baseline: Any | None, regression: bo
 
 def _coded(series: pl.Series, min_rows: int, *, named: bool) -> tuple[Any, list[str]]:
     """Return each row's value as a number [N], -1 where the value is too rare, and the values' names."""
-    if series.dtype.is_temporal() and not named:
+    if series.dtype.is_nested() or (series.dtype.is_temporal() and not named):
         return np.empty(0), []
     codes, names = groups.coded(series)
     rows = np.bincount(codes, minlength=len(names))

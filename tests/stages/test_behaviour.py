@@ -1,0 +1,138 @@
+"""What an image does with changed requests: a real server, and answers that a test makes up."""
+
+import http.server
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml_pipeline.stages.judging import behaviour, probe
+from ml_pipeline.stages.judging.metrics import Answers
+from ml_pipeline.stages.judging.probe import Probe
+from tests.stages.programs import COLUMNS, Start
+
+ROWS = [
+    {"age": age, "job": job, "member": True, "seen": 0.0}
+    for age in (20, 35, 38, 45, 70)
+    for job in ("clerk", "smith", None)
+]
+
+
+def test_a_real_image(onnx_folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WARM_UP": 1, "REQUESTS": 1, "THROUGHPUT_SECONDS": 0.01}.items():
+        monkeypatch.setattr(probe, name, value)
+    url = f"http://127.0.0.1:{start(onnx_folder).port}"
+    answered = probe.measure(url, ROWS)
+    found = behaviour.of_changed_requests(url, ROWS, answered, COLUMNS, ["job"], regression=False)
+    # A job is worth a point of the score or takes one away, ten years of age are worth one.
+    score = {row["age"]: (row["age"] - 40) / 10 + 0.5 + 1 for row in ROWS}
+    flips = np.mean([(score[age] + 1 > 0) != (score[age] - 1 > 0) for age in score])
+    assert found.values["sensitive_flip_rate"] == pytest.approx(flips)
+    assert found.values["missing_value_refusals"] == 0
+    assert 0 < found.values["missing_value_flip_rate"] < 0.5
+    assert found.values["out_of_range_errors"] == 0
+    none = behaviour.of_changed_requests(url, ROWS, answered, COLUMNS[:1], ["gender"], regression=True)
+    assert none.missing == {
+        "sensitive_flip_rate": "a regression has no such metric",
+        "missing_value_flip_rate": "a regression has no such metric",
+        "missing_value_refusals": "the model says of no column that it may be missing",
+    }
+
+
+@pytest.fixture
+def image() -> Iterator[Callable[[Callable[[list[Any]], tuple[int, Any]]], str]]:
+    """Serve what a function makes of the instances: status and document."""
+    servers: list[http.server.ThreadingHTTPServer] = []
+
+    def serve(answer: Callable[[list[Any]], tuple[int, Any]]) -> str:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status, document = answer(body["instances"])
+                text = json.dumps(document).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+NUMBERS = [
+    {"name": "a", "type": "number", "nullable": True},
+    {"name": "b", "type": "number", "nullable": True},
+]
+
+
+def test_an_image_that_breaks(image: Any) -> None:
+    def answer(rows: list[Any]) -> tuple[int, Any]:
+        if any(row["a"] is None for row in rows):
+            return 422, {}
+        if any(row["a"] > 10 for row in rows):
+            return 500, {}
+        if any(row["a"] < -5 for row in rows):
+            return 200, {"predictions": [float("nan") for _ in rows]}
+        if any(row["b"] is not None and row["b"] > 10 for row in rows):
+            return 200, {"predictions": []}
+        return 200, {"predictions": [row["b"] for row in rows]}
+
+    rows = [{"a": 0.0, "b": 1.0}, {"a": 1.0, "b": 2.0}]
+    answered = Probe([1.0, 2.0], None, {}, {})
+    found = behaviour.of_changed_requests(image(answer), rows, answered, NUMBERS, [], regression=False)
+    assert found.values == {
+        "missing_value_refusals": 0.5,
+        "missing_value_flip_rate": 1.0,
+        "out_of_range_errors": 0.75,
+    }
+    assert found.missing == {"sensitive_flip_rate": "the model reads no sensitive column"}
+
+
+def test_an_image_that_refuses_whatever_is_missing_or_far(image: Any) -> None:
+    def answer(rows: list[Any]) -> tuple[int, Any]:
+        return 422, {}
+
+    rows = [{"a": 0.0, "b": 1.0}]
+    found = behaviour.of_changed_requests(
+        image(answer), rows, Probe([1.0], None, {}, {}), NUMBERS, [], regression=False
+    )
+    assert found.values == {"missing_value_refusals": 1.0, "out_of_range_errors": 0.0}
+    assert found.missing["missing_value_flip_rate"] == "the image refuses every missing value"
+
+
+def test_answers_of_one_class_and_agreement() -> None:
+    one, other = Answers(np.array([1, 1, 1, 0])), Answers(np.array([1, 1, 0, 0]))
+    found = behaviour.of_answers([one, other], 2)
+    assert found.values == {"largest_class_share": 0.75, "baseline_agreement": 0.75}
+    assert behaviour.of_answers([one], 2).missing == {"baseline_agreement": "there is no baseline"}
+    assert set(behaviour.of_answers([one], None).missing) == {"largest_class_share", "baseline_agreement"}
+
+
+@pytest.mark.parametrize(
+    ("reported", "scores", "regression", "wanted"),
+    [
+        ({"train_accuracy": 0.95}, {"accuracy": 0.85}, False, {"train_holdout_gap": 0.1}),
+        ({"train_rmse": 2.0}, {"rmse": 3.0}, True, {"train_holdout_gap": 1.0}),
+        ({}, {"accuracy": 0.85}, False, {}),
+    ],
+)
+def test_the_gap_between_training_and_holdout(
+    reported: dict[str, float], scores: dict[str, float], regression: bool, wanted: dict[str, float]
+) -> None:
+    found = behaviour.train_gap(reported, scores, regression=regression)
+    assert found.values == pytest.approx(wanted)
+    assert bool(found.missing) is not bool(wanted)
