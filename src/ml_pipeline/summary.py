@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ml_pipeline.wording import number
+from ml_pipeline.wording import difference, number, shown
 
 # Shown first, in this order; what else was measured follows by name.
 MAIN_METRICS = (
@@ -25,7 +25,13 @@ MAIN_METRICS = (
     "memory_mb",
 )
 NONE = "-"
-MARKS = {"passed": "✅", "failed": "❌", "skipped": "⏭️", "not-measured": "❔"}
+MARKS = {
+    "passed": "✅",
+    "failed": "❌",
+    "skipped": "⏭️",
+    "not-measured": "❔",
+    "not-enough-evidence": "🟡",
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ def headline(run: Mapping[str, Any]) -> Headline:
         return Headline(False, f"{name}: do not ship", why)
     blocking = [gate for gate in verdict.get("gates", []) if gate.get("blocks")]
     if verdict and not verdict.get("passed"):
-        why = ", ".join(f"{gate['metric']} {gate['reason']}" for gate in blocking)
+        failed_first = sorted(blocking, key=lambda gate: gate["status"] != "failed")
+        why = ", ".join(f"{gate['metric']}{_undecided(gate)} {gate['reason']}" for gate in failed_first)
         return Headline(False, f"{name}: do not ship", why or _skew(verdict.get("skew") or {}))
     if not stages and not verdict:
         return Headline(False, f"{name}: do not ship", "nothing ran")
@@ -57,8 +64,10 @@ def headline(run: Mapping[str, Any]) -> Headline:
         return Headline(True, f"{name}: passed", "no gate was asked for")
     gates = verdict.get("gates", [])
     held = sum(gate["status"] == "passed" for gate in gates)
+    open_ = sum(gate["status"] == "not-enough-evidence" for gate in gates)
+    undecided = f", {open_} undecided," if open_ else ""
     why = (
-        f"{held} of {len(gates)} gates passed on {verdict['rows']:,} holdout rows"
+        f"{held} of {len(gates)} gates passed{undecided} on {verdict['rows']:,} holdout rows"
         if gates
         else "it has no gates"
     )
@@ -127,6 +136,10 @@ def measure(metric: str, value: float | None) -> str:
     return f"{value:,.{digits}f}{unit}" if unit else number(value)
 
 
+def _undecided(gate: Mapping[str, Any]) -> str:
+    return ": not enough evidence:" if gate["status"] == "not-enough-evidence" else ""
+
+
 def _unit(metric: str) -> tuple[str, int]:
     """Return a metric's unit and how many decimals are worth showing."""
     units = {"_ms": (" ms", 2), "_mb": (" MB", 0), "_per_s": ("/s", 0)}
@@ -135,7 +148,7 @@ def _unit(metric: str) -> tuple[str, int]:
 
 def metrics(verdict: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return every measured metric, its value and the baseline's, the main ones first."""
-    values, baseline = verdict.get("metrics") or {}, verdict.get("baseline") or {}
+    values, baseline = (verdict.get(key) or {} for key in ("metrics", "baseline"))
     order = [name for name in MAIN_METRICS if name in values]
     order += sorted(name for name in values if name not in MAIN_METRICS)
     return [(name, measure(name, values[name]), measure(name, baseline.get(name))) for name in order]
@@ -155,20 +168,25 @@ def duration(seconds: float | None) -> str:
 
 
 def _gate(gate: Mapping[str, Any]) -> tuple[str, ...]:
-    note = ", ".join(
-        part for part in (gate.get("reason"), "" if gate.get("required", True) else "not required") if part
-    )
+    notes = (_undecided(gate)[2:-1], gate.get("reason"), "" if gate.get("required", True) else "not required")
+    note = ", ".join(part for part in notes if part)
     mark = (
         "⚠️" if gate["status"] == "failed" and not gate.get("blocks", True) else MARKS.get(gate["status"], "")
     )
     value, before = (measure(gate["metric"], gate.get(key)) for key in ("value", "baseline"))
-    return mark, f"`{_code(gate['metric'])}`", value, before, threshold(gate), _text(note)
+    apart = difference(gate.get("difference"))
+    before += f" ({apart})" if apart and gate.get("baseline") is not None else ""
+    name = f"`{_code(gate['metric'])}`"
+    return mark, name, f"{value}{shown(gate.get('interval'))}", before, threshold(gate), _text(note)
 
 
 def _metrics(verdict: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
     # The report has them all.
-    shown = {*MAIN_METRICS, *(verdict.get("reported") or {})}
-    return ((f"`{_code(name)}`", value, before) for name, value, before in metrics(verdict) if name in shown)
+    wanted = {*MAIN_METRICS, *(verdict.get("reported") or {})}
+    intervals = verdict.get("intervals") or {}
+    for name, value, before in metrics(verdict):
+        if name in wanted:
+            yield f"`{_code(name)}`", f"{value}{shown(intervals.get(name))}", before
 
 
 def _stage(stage: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,12 +1,24 @@
 """Numbers as people read them; pure, standard library only."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
-def shown(ends: Sequence[float] | None) -> str:
+def shown(ends: Sequence[float | None] | None) -> str:
     """Return an interval as text that follows its value: " [0.8651, 0.8772]", or nothing."""
-    return f" [{number(ends[0])}, {number(ends[1])}]" if ends and ends[0] != ends[1] else ""
+    low, high = ends or (None, None)
+    if low is None or high is None or low == high:
+        return ""
+    return f" [{number(low)}, {number(high)}]"
+
+
+def difference(found: Mapping[str, Any] | None) -> str:
+    """Return a verdict's difference to the baseline: "+0.0012 [-0.002, 0.0044]", or nothing."""
+    if not found or found["value"] is None:
+        return ""
+    sign = "+" if found["value"] > 0 else ""
+    return f"{sign}{number(found['value'])}{shown(found['interval'])}"
 
 
 def apart(value: float, bound: float) -> tuple[str, str]:

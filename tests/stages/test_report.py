@@ -212,6 +212,55 @@ def test_a_failed_gate_and_failed_tests_reach_every_form(tmp_path: Path) -> None
     assert (suites["gates"].get("failures"), suites["gates"].get("skipped")) == ("1", "1")
 
 
+def test_intervals_slices_and_open_gates_are_shown(tmp_path: Path) -> None:
+    undecided = {
+        **GATE,
+        "interval": [0.8551, 0.8671],
+        "difference": {"value": -0.0088, "interval": [-0.0121, -0.0054], "where": ""},
+        "status": "not-enough-evidence",
+        "reason": "0.8612 [0.8551, 0.8671] is on both sides of min 0.86",
+    }
+    slices = {
+        "metric": "accuracy",
+        "looked_at": 1204,
+        "min_rows": 50,
+        "worst": [
+            {
+                "slice": "education = 10th",
+                "rows": 278,
+                "value": 0.7,
+                "interval": [0.55, 0.81],
+                "baseline": 0.75,
+                "difference": {"value": -0.05, "interval": [-0.1, 0.01]},
+            },
+            {"slice": "a", "rows": 50, "value": 0, "interval": None, "baseline": None, "difference": None},
+        ],
+    }
+    verdict = {
+        **VERDICT,
+        "gates": [undecided],
+        "slices": slices,
+        "intervals": {"roc_auc": [0.9, 0.92]},
+        "fairness": [{"column": "sex", "x_ratio": 0.5, "intervals": {"x_ratio": [0.4, 0.6]}}],
+    }
+    result = make(tmp_path, pipeline=pipeline(), verdict=verdict)
+    assert (result.returncode, result.stderr) == (0, "")
+    page = Page(tmp_path / "out" / "report.html")
+    for wanted in (
+        "? not enough evidence",
+        "[0.8551, 0.8671]",
+        "-0.0088 [-0.0121, -0.0054]",
+        "the worst of 1,204 with at least 50 rows",
+        "0.7 [0.55, 0.81]",
+        "[0.9, 0.92]",
+        "x ratio 0.5 [0.4, 0.6]",
+    ):
+        assert wanted in page.text
+    assert 'class="interval"' in (tmp_path / "out" / "report.html").read_text()
+    (case,) = ET.parse(tmp_path / "out" / "junit.xml").getroot().iterfind(".//testcase[@classname='gate']")  # noqa: S314
+    assert case.find("skipped") is not None
+
+
 def test_a_run_that_failed_early_has_a_report(tmp_path: Path) -> None:
     crashed = {"stage": "validate-data", "status": "failed", "message": "ran out of memory", "cached": False}
     assert make(tmp_path, pipeline=pipeline(status="failed", stages=[crashed])).returncode == 0

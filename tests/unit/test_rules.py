@@ -18,7 +18,7 @@ from ml_pipeline.rules import (
     higher_is_better,
     passed,
 )
-from ml_pipeline.wording import number, shown
+from ml_pipeline.wording import difference, number, shown
 
 
 def only(gate: Gate, measured: dict[str, Measured], missing: dict[str, str] | None = None) -> Decision:
@@ -320,3 +320,17 @@ def test_every_metric_has_a_direction() -> None:
 )
 def test_shown(ends: tuple[float, float] | None, text: str) -> None:
     assert shown(ends) == text
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        ({"value": 0.01, "interval": None}, "+0.01"),
+        ({"value": -0.01, "interval": [-0.02, None]}, "-0.01"),
+        ({"value": 0, "interval": [-0.02, 0.02]}, "0 [-0.02, 0.02]"),
+        ({"value": None, "interval": None}, ""),
+        (None, ""),
+    ],
+)
+def test_difference(found: dict[str, object] | None, text: str) -> None:
+    assert difference(found) == text

@@ -96,6 +96,29 @@ def test_a_failed_gate_that_is_not_required_warns() -> None:
     assert "| 0.86 is below min 0.99, not required |" in text
 
 
+def test_intervals_stand_beside_values_and_differences_beside_baselines() -> None:
+    gate = {
+        **GATE,
+        "interval": [0.8551, 0.8671],
+        "difference": {"value": -0.0088, "interval": [-0.0121, -0.0054], "where": ""},
+    }
+    verdict = {**VERDICT, "gates": [gate], "intervals": {"accuracy": [0.8551, 0.8671]}}
+    text = markdown({"verdict": verdict})
+    assert "| `accuracy` | 0.8612 [0.8551, 0.8671] | 0.87 (-0.0088 [-0.0121, -0.0054]) | ≥ 0.84" in text
+    assert "| `accuracy` | 0.8612 [0.8551, 0.8671] | 0.87 |\n" in text
+
+
+def test_missing_evidence_is_told_apart_from_failure() -> None:
+    reason = "0.8612 [0.8551, 0.8671] is on both sides of min 0.86"
+    gate = {**GATE, "status": "not-enough-evidence", "reason": reason, "blocks": False}
+    text = markdown({"verdict": {**VERDICT, "gates": [gate]}})
+    assert "0 of 1 gates passed, 1 undecided, on 9,769 holdout rows" in text
+    assert "| 🟡 | `accuracy` |" in text
+    assert "| not enough evidence, 0.8612 [0.8551, 0.8671] is on both sides of min 0.86 |" in text
+    blocked = {"verdict": {**VERDICT, "passed": False, "gates": [{**gate, "blocks": True}]}}
+    assert headline(blocked).why == f"accuracy: not enough evidence: {reason}"
+
+
 def test_skew_is_no_pass() -> None:
     first = headline({"verdict": {**VERDICT, "passed": False, "skew": {"rows": 200, "differing": 3}}})
     assert first.why == "the image's batch command and its /predict disagree on 3 of 200 rows"

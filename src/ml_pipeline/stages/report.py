@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from ml_pipeline import summary
+from ml_pipeline import summary, wording
 from ml_pipeline.stages.outcome import run_stage
 from ml_pipeline.stages.reporting import charts, junit
 
@@ -59,9 +59,8 @@ def page(run: Mapping[str, Any], curves: Mapping[str, Panel]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {
-        name: getattr(summary, name) for name in ("threshold", "measure", "duration", "number")
-    }
+    environment.globals |= {name: getattr(summary, name) for name in ("threshold", "measure", "duration")}
+    environment.globals |= {name: getattr(wording, name) for name in ("number", "shown", "difference")}
     verdict, stages = run.get("verdict") or {}, run.get("stages") or []
     html: str = environment.get_template("report.html").render(
         first=summary.headline(run),
@@ -165,7 +164,7 @@ def _grouped(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
     tables: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for group in groups:
         tables.setdefault((group["kind"], group["column"]), []).append(group)
-    fixed = {"column", "kind", "group", "rows"}
+    fixed = {"column", "kind", "group", "rows", "intervals"}
     return [
         {
             "kind": kind,

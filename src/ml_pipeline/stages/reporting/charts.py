@@ -45,9 +45,19 @@ def lines(
     return head + described + Markup("").join(parts) + Markup("</svg>")
 
 
-def bullet(value: float, low: float | None, high: float | None, baseline: float | None = None) -> Markup:
-    """Draw a value as a bar from 0, the allowed range as a band behind it, and the baseline as a tick."""
-    known = [number for number in (value, low, high, baseline, 0.0) if number is not None]
+def bullet(
+    value: float,
+    low: float | None,
+    high: float | None,
+    baseline: float | None = None,
+    interval: Range | None = None,
+) -> Markup:
+    """Draw a value as a bar from 0 with its interval as a line over the bar's end.
+
+    Behind it the allowed range is a band, and the baseline a tick.
+    """
+    ends = [end for end in interval or () if end is not None]
+    known = [number for number in (value, low, high, baseline, 0.0, *ends) if number is not None]
     if not all(math.isfinite(number) for number in known):
         return Markup("")
     start, end = min(known), max(known)
@@ -66,6 +76,10 @@ def bullet(value: float, low: float | None, high: float | None, baseline: float 
     bounds = (("bound", low), ("bound", high), ("before", baseline))
     tick = Markup('<path class="{}" d="M{:.1f} 0V14"/>')
     parts += [tick.format(kind, scale(number)) for kind, number in bounds if number is not None]
+    if len(ends) == 2:
+        line = Markup('<path class="interval" d="M{:.1f} 7H{:.1f}M{:.1f} 4V10M{:.1f} 4V10"/>')
+        first, last = (scale(end) for end in ends)
+        parts.append(line.format(first, last, first, last))
     return (
         Markup('<svg viewBox="-1 0 122 14" class="bullet" aria-hidden="true">')
         + Markup("").join(parts)

@@ -57,8 +57,9 @@ def _gate(gate: Mapping[str, Any]) -> ET.Element:
     )
     if gate["blocks"]:
         ET.SubElement(case, "failure", message=_clean(message), type="GateFailure")
-    elif gate["status"] != "passed":  # not required: told, and nothing stopped
-        ET.SubElement(case, "skipped", message=_clean(f"not required: {message}"))
+    elif gate["status"] != "passed":  # told, and nothing stopped
+        kind = gate["status"].replace("-", " ") if gate.get("required", True) else "not required"
+        ET.SubElement(case, "skipped", message=_clean(f"{kind}: {message}"))
     return case
 
 
