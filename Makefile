@@ -28,6 +28,13 @@ style: .venv/installed
 down:
 	@$(PYTHON) -m lab down
 
+# What the benchmarks compare with.
+.venv-benchmarks: benchmarks/requirements.txt
+	@$(PYTHON) -m venv --clear $@
+	@$@/bin/python -m pip install --quiet uv==0.9.9
+	@$@/bin/uv pip install --quiet --no-deps --python $@/bin/python -r $<
+	@touch $@
+
 .venv/installed: $(PINS)
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet uv==0.9.9

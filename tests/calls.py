@@ -1,5 +1,6 @@
 """`dagger call` as its users type it, on copies of the test projects."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -23,6 +24,13 @@ class Answer:
     code: int
     out: str
     log: str
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a call that succeeded printed as JSON."""
+        assert self.code == 0, self.errors
+        document: dict[str, Any] = json.loads(self.out)
+        return document
 
     @property
     def errors(self) -> list[str]:

@@ -17,6 +17,45 @@ from ml_pipeline.typed_toml import Reader
 Scalar = str | int | float | bool
 
 
+Effect = Literal["wasserstein", "psi", "jensen_shannon"]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """When a column counts as drifted: significant at `alpha` and moved by `threshold` of its effect.
+
+    The effect of numbers is the Wasserstein distance in standard deviations, of categories the
+    Jensen-Shannon distance, unless one is named.
+    """
+
+    alpha: float = 0.05
+    threshold: float = 0.1
+    effect: Effect | None = None
+    action: Literal["warn", "stop"] = "warn"
+
+
+@dataclass(frozen=True)
+class ColumnDrift:
+    """One column's own idea of drift; what is None is as for all."""
+
+    alpha: float | None = None
+    threshold: float | None = None
+    effect: Effect | None = None
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """When the data gives its answers away.
+
+    `score`: a column alone tells that share of the target. `shared`: that share of a holdout file's
+    rows are training rows too.
+    """
+
+    score: float = 0.95
+    shared: float = 0.05
+    action: Literal["warn", "stop"] = "warn"
+
+
 @dataclass(frozen=True)
 class Column:
     """What values of one column are allowed; rules that are None are not checked."""
@@ -29,6 +68,7 @@ class Column:
     pattern: str | None = None
     unique: bool = False
     max_missing: float | None = None
+    drift: ColumnDrift | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +80,10 @@ class Data:
     positive: Scalar | None = None
     holdout: float | str = 0.2
     time: str | None = None
+    reference: str | None = None
+    key: tuple[str, ...] = ()
+    drift: Drift = Drift()
+    leakage: Leakage = Leakage()
     sensitive: tuple[str, ...] = ()
     slices: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -164,7 +208,9 @@ def _data_contradictions(project: Project) -> Iterator[tuple[str, str]]:
     data = project.data
     if isinstance(data.holdout, float | int) and not 0 < data.holdout < 1:
         yield f"data.holdout = {data.holdout} is no fraction", "use a number between 0 and 1, or a path"
-    for key, path in (("data.path", data.path), ("data.holdout", data.holdout)):
+    for key, path in (
+        ("data.path", data.path), ("data.holdout", data.holdout), ("data.reference", data.reference)
+    ):  # fmt: skip
         if isinstance(path, str) and (path.startswith("/") or ".." in path.split("/")):
             yield f"{key} = {path!r} leaves the source", "use a path inside the project's folder"
     if data.target in data.exclude:

@@ -4,20 +4,28 @@ import dagger
 
 from ml_pipeline import settings, sources
 from ml_pipeline.environments import with_pins, with_programs
+from ml_pipeline.errors import StageError
 from ml_pipeline.run import OUTPUT, Finished, Run
 
-DATA, CONFIG = "/data", "/settings.json"
+DATA, CONFIG, RECORD = "/data", "/settings.json", "/record.json"
 PROGRAM = ("stages/data.py", "stages/dataset/**")
 
 
-async def validate(run: Run) -> Finished:
-    """Schema and missing values; the output folder has report.json."""
+async def validate(run: Run, record: dagger.File | None = None) -> Finished:
+    """Schema, quality, leakage, and drift against data.reference or else the baseline's `record`.
+
+    The output folder has report.json, metrics.json and schema.toml.
+    """
     arguments = ["validate", "--config", CONFIG, "--data", DATA, "--output", OUTPUT]
-    return await run.stage("validate-data", await _container(run), "data", arguments)
+    container = await _container(run)
+    if record and not run.project.data.reference:
+        container = container.with_file(RECORD, record)
+        arguments += ["--baseline-record", RECORD]
+    return await run.stage("validate-data", container, "data", arguments)
 
 
 async def split(run: Run) -> Finished:
-    """Write train.parquet and holdout.parquet into the output folder."""
+    """Write train.parquet, holdout.parquet and record.json into the output folder."""
     arguments = ["split", "--config", CONFIG, "--data", DATA, "--output", OUTPUT]
     return await run.stage("split", await _container(run), "data", arguments)
 
@@ -34,3 +42,18 @@ async def _container(run: Run) -> dagger.Container:
         .with_new_file(CONFIG, settings.data(run.project))
         .with_directory(DATA, await sources.data(run.source, run.project))
     )
+
+
+async def schema(run: Run) -> str:
+    """Return `data.columns` as strict as the data is, to be pasted into the project's configuration."""
+    try:
+        await validate(run)
+    except StageError:
+        if (
+            "validate-data" not in run.outputs
+            or "schema.toml" not in await run.outputs["validate-data"].entries()
+        ):
+            raise
+    text = await run.outputs["validate-data"].file("schema.toml").contents()
+    own_file = "ml-pipeline.toml" in await run.source.entries()
+    return text.replace("[tool.ml-pipeline.", "[") if own_file else text

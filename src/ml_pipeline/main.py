@@ -6,6 +6,7 @@ from typing import Annotated
 import dagger
 from dagger import DefaultPath, Doc, Ignore, check, function, object_type
 
+from ml_pipeline import baseline as compare
 from ml_pipeline import config, data, image, pipeline, quality, release, sources, training
 from ml_pipeline.environments import Environments
 from ml_pipeline.errors import ConfigError
@@ -31,7 +32,9 @@ Kubeconfig = Annotated[dagger.Secret, Doc("A kubeconfig with a current context, 
 KubeApi = Annotated[
     dagger.Service | None, Doc("The API server where only this machine reaches it, as tcp://localhost:6443")
 ]
-Baseline = Annotated[dagger.Container | None, Doc("The image to compare with; absent: none")]
+Baseline = Annotated[
+    dagger.Container | None, Doc("The image to compare with; absent: what the cluster runs, or none")
+]
 
 
 @object_type
@@ -71,9 +74,18 @@ class MlPipeline:
         return "\n".join([await stage.text() for stage in finished])
 
     @function
-    async def validate_data(self, source: Source) -> str:
-        """Check the data against its schema."""
-        return await (await data.validate(await self._run(source))).text()
+    async def validate_data(
+        self,
+        source: Source,
+        baseline: Baseline = None,
+        schema: Annotated[bool, Doc("Return the columns' tables for the configuration instead")] = False,
+    ) -> str:
+        """Check the data: schema, quality, leakage, drift."""
+        run = await self._run(source)
+        found = await compare.find(run, baseline, None)
+        if schema:
+            return await data.schema(run)
+        return await (await data.validate(run, found.record if found else None)).text()
 
     @function
     async def train(self, source: Source) -> dagger.Directory:
@@ -90,7 +102,7 @@ class MlPipeline:
     async def validate_gate(self, source: Source, baseline: Baseline = None) -> str:
         """Train, build, and judge the image by the project's gates."""
         run = await self._run(source)
-        await pipeline.judged(run, baseline)
+        await pipeline.judged(run, await compare.find(run, baseline, None))
         return pipeline.markdown(run)
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
@@ -104,7 +116,7 @@ class MlPipeline:
     ) -> str:
         """Train, build and judge the image, and push it where it passed; return its reference by digest."""
         run = await self._run(source)
-        trained, served = await pipeline.judged(run, baseline)
+        trained, served = await pipeline.judged(run, await compare.find(run, baseline, None))
         target = Registry(registry, registry_username, registry_password)
         return await release.publish(run, pipeline.servable(served), target, trained.version)
 

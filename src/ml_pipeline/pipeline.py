@@ -6,31 +6,34 @@ from typing import Any
 import dagger
 from dagger import dag
 
-from ml_pipeline import data, gate, image, quality, release, sources, summary, training
+from ml_pipeline import baseline, data, gate, image, quality, release, sources, summary, training
+from ml_pipeline.baseline import Baseline
 from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.errors import PipelineError, StageError
 from ml_pipeline.release import Cluster, Registry
-from ml_pipeline.run import OUTPUT, Run, side_by_side
+from ml_pipeline.run import OUTPUT, Finished, Run, side_by_side
 from ml_pipeline.training import Trained
 
 INPUT = "/input"
 REPORTER = ("summary.py", "wording.py", "stages/report.py", "stages/reporting/**")
 
 
-async def judged(run: Run, baseline: dagger.Container | None) -> tuple[Trained, dagger.Container | None]:
+async def judged(run: Run, compared: Baseline | None) -> tuple[Trained, dagger.Container | None]:
     """Train, build and judge; return what passed the gate."""
     trained = await training.train(run)
     served = await image.build(run, trained) if run.project.serve.runtime else None
+    notes = run.facts.setdefault("notes", [])
     if not served:
-        run.facts.setdefault("notes", []).append("serve.runtime = false: no image was built")
-    if not baseline:
-        run.facts.setdefault("notes", []).append("no baseline: the gates compare with thresholds only")
-    await gate.validate(run, trained, served, baseline)
+        notes.append("serve.runtime = false: no image was built")
+    if compared and not compared.given and compared.version == trained.version:
+        notes.append("the cluster runs this very model: the gates compare with thresholds only")
+        compared = None
+    await gate.validate(run, trained, served, compared.image if compared else None)
     return trained, served
 
 
 async def full(
-    run: Run, registry: Registry | None, cluster: Cluster | None, baseline: dagger.Container | None
+    run: Run, registry: Registry | None, cluster: Cluster | None, given: dagger.Container | None
 ) -> str:
     """Run every stage; return the Markdown summary, or raise with the stage that failed.
 
@@ -38,8 +41,8 @@ async def full(
     """
     run.facts["revision"] = await sources.revision(run.source)
     try:
-        await check(run)
-        trained, served = await judged(run, baseline)
+        compared = await check(run, given, cluster)
+        trained, served = await judged(run, compared)
         if served:
             await _ship(run, trained, served, registry, cluster)
     except PipelineError:
@@ -48,9 +51,16 @@ async def full(
     return markdown(run)
 
 
-async def check(run: Run) -> None:
-    """Lint, test and check the data side by side; raise with every failure."""
-    await side_by_side(lambda: quality.lint(run), lambda: quality.test(run), lambda: data.validate(run))
+async def check(run: Run, given: dagger.Container | None, cluster: Cluster | None) -> Baseline | None:
+    """Lint, test and check the data side by side; raise with every failure. Returns the baseline."""
+    compared: list[Baseline | None] = []
+
+    async def data_against_baseline() -> Finished:
+        compared.append(await baseline.find(run, given, cluster))
+        return await data.validate(run, compared[0].record if compared[0] else None)
+
+    await side_by_side(lambda: quality.lint(run), lambda: quality.test(run), data_against_baseline)
+    return compared[0]
 
 
 async def _ship(
@@ -103,14 +113,18 @@ def document(run: Run) -> dict[str, Any]:
     return {"name": run.project.name, "status": status, "stages": stages, **run.facts, **findings}
 
 
-async def report(run: Run, baseline: dagger.Container | None) -> dagger.Directory:
+async def report(run: Run, given: dagger.Container | None) -> dagger.Directory:
     """Run everything up to the gate, whatever fails, and return the folder to look at."""
     run.facts["revision"] = await sources.revision(run.source)
-    for part in (lambda: check(run), lambda: judged(run, baseline)):
-        try:
-            await part()
-        except PipelineError as failure:
-            print(failure)
+    compared = None
+    try:
+        compared = await check(run, given, None)
+    except PipelineError as failure:
+        print(failure)
+    try:
+        await judged(run, compared)
+    except PipelineError as failure:
+        print(failure)
     known = document(run)
     findings = {"data", "model", "verdict"}  # these have files of their own
     pipeline = {key: value for key, value in known.items() if key not in findings}

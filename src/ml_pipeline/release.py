@@ -63,37 +63,48 @@ async def deploy(run: Run, cluster: Cluster, image: str, version: str | None = N
     return await _act(run, cluster, "deploy", "release", settings.deploy(run.project, image, version))
 
 
+async def running(run: Run, cluster: Cluster) -> str | None:
+    """Return the image of the last good release, by digest; None where there is none."""
+    found = (await _ask(run, cluster, "baseline", "status", settings.deploy(run.project, "", None))).details
+    good: str | None = found["good"][0]["image"] if found["good"] else None
+    return good
+
+
 async def rollback(run: Run, cluster: Cluster) -> Finished:
     """Go back to the release before; the details are the release record."""
     return await _act(run, cluster, "rollback", "rollback", settings.deploy(run.project, "", None))
 
 
 async def _act(run: Run, cluster: Cluster, stage: str, action: str, document: str) -> Finished:
+    finished = await _ask(run, cluster, stage, action, document)
+    run.facts["release"] = finished.details
+    return finished
+
+
+async def _ask(run: Run, cluster: Cluster, stage: str, action: str, document: str) -> Finished:
     container = (
         run.environments.python()
         .with_(with_pins("deploy"))
         .with_(with_programs(*DEPLOYER))
         .with_new_file(CONFIG, document)
         .with_mounted_secret(KUBECONFIG, cluster.kubeconfig)
-        # An effect is never answered from the cache.
+        # Neither an effect nor what the cluster says is answered from the cache.
         .with_env_variable("ML_CALL", str(time.time_ns()))
     )
     arguments = [action, "--config", CONFIG, "--kubeconfig", KUBECONFIG]
     if cluster.api:
         container = container.with_service_binding(API_ALIAS, cluster.api)
-        arguments += ["--api-server", f"https://{API_ALIAS}:{await _port(cluster.api)}"]
-    finished = await run.stage(stage, container, "deploy", arguments)
-    run.facts["release"] = finished.details
-    return finished
+        arguments += ["--api-server", f"https://{API_ALIAS}:{await _port(stage, cluster.api)}"]
+    return await run.stage(stage, container, "deploy", arguments)
 
 
-async def _port(service: dagger.Service) -> int:
+async def _port(stage: str, service: dagger.Service) -> int:
     try:
         ports = await service.ports()
         return await ports[0].port()
     except (dagger.QueryError, IndexError) as error:
         hint = "pass --kube-api=tcp://HOST:PORT of a cluster that is up"
-        raise StageError("deploy", f"--kube-api can't be reached: {last_line(str(error))}", hint) from None
+        raise StageError(stage, f"--kube-api can't be reached: {last_line(str(error))}", hint) from None
 
 
 def as_text(record: Finished) -> str:

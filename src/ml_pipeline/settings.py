@@ -13,10 +13,11 @@ from ml_pipeline.config import Project
 def data(project: Project) -> str:
     columns = {name: _set_fields(column) for name, column in project.data.columns.items()}
     section = {key: getattr(project.data, key) for key in _DATA_KEYS}
+    section |= {key: dataclasses.asdict(getattr(project.data, key)) for key in ("drift", "leakage")}
     return _json(section | {"columns": columns, "task": project.task, "seed": project.train.seed})
 
 
-_DATA_KEYS = ("path", "target", "positive", "holdout", "time", "exclude")
+_DATA_KEYS = ("path", "target", "positive", "holdout", "time", "reference", "key", "exclude")
 
 
 def train(project: Project, device: str) -> str:

@@ -25,6 +25,7 @@ MAIN_METRICS = (
     "memory_mb",
 )
 NONE = "-"
+SHOWN_FINDINGS = 10
 MARKS = {
     "passed": "✅",
     "failed": "❌",
@@ -198,8 +199,16 @@ def _data(data: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
     if "rows" in data:
         yield "rows", f"{data['rows']:,}"
         yield "columns", str(len(data.get("columns", [])))
-    for violation in data.get("violations", [])[:10]:
-        yield "❌", _text(violation["message"])
+    drift = data.get("drift")
+    if drift:
+        moved = sum(column["drifted"] for column in drift["columns"])
+        reference = f"{drift['reference']} ({drift['rows']:,} rows)"
+        yield "drifted", f"{moved} of {len(drift['columns'])} columns against {_text(reference)}"
+    for mark, found in (("❌", data.get("violations", [])), ("⚠️", data.get("warnings", []))):
+        for finding in found[:SHOWN_FINDINGS]:
+            yield mark, _text(finding["message"])
+        if len(found) > SHOWN_FINDINGS:
+            yield mark, f"and {len(found) - SHOWN_FINDINGS} more"
 
 
 def _is_hint(stage: Mapping[str, Any]) -> bool:

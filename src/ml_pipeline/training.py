@@ -23,7 +23,7 @@ class Trained:
     served: dagger.Directory  # what of it belongs into the image
     version: str
     runtime: str | None  # None: nothing in the folder can be served
-    rows: dagger.Directory  # train.parquet, holdout.parquet
+    rows: dagger.Directory  # train.parquet, holdout.parquet, record.json
 
     @property
     def signature(self) -> dagger.File:
@@ -106,8 +106,18 @@ async def _described(run: Run, folder: dagger.Directory, rows: dagger.Directory)
         .with_new_file(CONFIG, settings.train(run.project, "cpu"))
         .with_directory("/model", folder)
         .with_file(f"{ROWS}/train.parquet", rows.file("train.parquet"))
+        .with_file(f"{ROWS}/record.json", rows.file("record.json"))
     )
-    arguments = ["--model", "/model", "--data", f"{ROWS}/train.parquet", "--config", CONFIG]
+    arguments = [
+        "--record",
+        f"{ROWS}/record.json",
+        "--model",
+        "/model",
+        "--data",
+        f"{ROWS}/train.parquet",
+        "--config",
+        CONFIG,
+    ]
     arguments += ["--name", run.project.name, "--output", OUTPUT]
     described = await run.stage("inspect-model", container, "inspect_model", arguments)
     signature = described.output.file("model.json")

@@ -36,6 +36,8 @@ def settings(**changes: Any) -> dict[str, Any]:
         "task": "classification",
         "seed": 0,
         "columns": {},
+        "drift": {"alpha": 0.05, "threshold": 0.1, "effect": None, "action": "warn"},
+        "leakage": {"score": 0.95, "shared": 0.05, "action": "warn"},
     } | changes
 
 

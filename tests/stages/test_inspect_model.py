@@ -34,12 +34,16 @@ def inspect(tmp_path: Path, model: Path) -> Inspect:
     def once(rows: pl.DataFrame | None = None, **changes: Any) -> dict[str, Any]:
         data, output = tmp_path / "train.parquet", tmp_path / "out"
         (members() if rows is None else rows).write_parquet(data)
-        (output / "model.json").unlink(missing_ok=True)
+        record = tmp_path / "record.json"
+        record.write_text("{}\n")
+        for name in ("model.json", "record.json"):
+            (output / name).unlink(missing_ok=True)
         try:
-            inspect_model.inspect(model, data, SETTINGS | changes, "club", output)
+            inspect_model.inspect(model, data, record, SETTINGS | changes, "club", output)
         except StageFailure:
             assert not output.exists() or not list(output.iterdir())
             raise
+        assert (output / "record.json").read_text() == "{}\n"
         signature: dict[str, Any] = json.loads((output / "model.json").read_text(encoding="utf-8"))
         return signature
 
@@ -48,6 +52,8 @@ def inspect(tmp_path: Path, model: Path) -> Inspect:
 
 def test_the_program_writes_the_signature_or_says_why_not_in_one_line(tmp_path: Path, model: Path) -> None:
     paths = {"model": model, "data": tmp_path / "train.parquet", "config": tmp_path / "settings.json"}
+    paths["record"] = tmp_path / "record.json"
+    paths["record"].write_text("{}")
     members().write_parquet(paths["data"])
     paths["config"].write_text(json.dumps(SETTINGS))
     onnx.save(graph(), model / "model.onnx")

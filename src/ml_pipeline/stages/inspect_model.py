@@ -1,11 +1,12 @@
 """Inspect what training wrote, and write the model's signature, model.json.
 
     python -m ml_pipeline.stages.inspect_model --model FOLDER --data train.parquet \\
-        --config settings.json --name NAME --output OUT
+        --record record.json --config settings.json --name NAME --output OUT
 
 model.onnx is opened as the serving image opens it, and answers an example and a few training rows.
 predictor.py is only parsed. A folder with metrics.json alone gets the runtime null. OUT/model.json
-is written only where nothing is wrong.
+is written only where nothing is wrong, and beside it the record of the training data, with which
+later data is compared.
 """
 
 import argparse
@@ -21,7 +22,9 @@ from ml_pipeline.stages.inspecting.predictors import check_predictor
 from ml_pipeline.stages.outcome import StageFailure, run_stage
 
 
-def inspect(folder: Path, data: Path, settings: dict[str, Any], name: str, output: Path) -> dict[str, Any]:
+def inspect(
+    folder: Path, data: Path, record: Path, settings: dict[str, Any], name: str, output: Path
+) -> dict[str, Any]:
     """Check the model in `folder`; write what an image serves, model.json with it, into `output`.
 
     Raises `StageFailure`.
@@ -60,6 +63,7 @@ def inspect(folder: Path, data: Path, settings: dict[str, Any], name: str, outpu
     output.mkdir(parents=True, exist_ok=True)
     text = json.dumps(document, indent=1, ensure_ascii=False)
     (output / "model.json").write_text(text + "\n", encoding="utf-8")
+    shutil.copyfile(record, output / "record.json")
     what = {"onnx": "model.onnx", "python": "predictor.py", None: "metrics alone"}[runtime]
     print(f"{what}, version {document['version']}: {len(columns)} columns, classes {classes}")
     return {key: document[key] for key in ("version", "runtime", "classes")} | {"columns": len(columns)}
@@ -84,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--model", type=Path, required=True, help="the folder that training wrote")
     parser.add_argument("--data", type=Path, required=True, help="the training rows, Parquet")
+    parser.add_argument("--record", type=Path, required=True, help="what `split` recorded of these rows")
     parser.add_argument("--config", type=Path, required=True, help="the train stage's settings, JSON")
     parser.add_argument("--name", required=True, help="the model's name")
     parser.add_argument("--output", type=Path, required=True, help="the folder for what is served")
@@ -91,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def body() -> dict[str, Any]:
         settings = json.loads(options.config.read_text(encoding="utf-8"))
-        return inspect(options.model, options.data, settings, options.name, options.output)
+        return inspect(options.model, options.data, options.record, settings, options.name, options.output)
 
     run_stage("inspect-model", body)
 

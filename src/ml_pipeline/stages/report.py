@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from ml_pipeline import summary, wording
 from ml_pipeline.stages.outcome import run_stage
-from ml_pipeline.stages.reporting import charts, junit
+from ml_pipeline.stages.reporting import charts, histograms, junit
 
 DOCUMENTS = ("data", "model", "verdict")
 SPLITS = ("train", "val", "valid", "validation", "test")  # train_loss and val_loss share a panel
@@ -67,6 +67,7 @@ def page(run: Mapping[str, Any], curves: Mapping[str, Panel]) -> str:
         facts=summary.facts(run),
         metrics=summary.metrics(verdict),
         bullet=charts.bullet,
+        histogram=histograms.histogram,
         curves={title: _curve(title, panel) for title, panel in curves.items()},
         roc=_roc(verdict),
         calibration=_calibration(verdict),

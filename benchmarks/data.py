@@ -1,0 +1,261 @@
+"""What checking data costs: drift, schema and reading, each beside what it would be done with otherwise.
+
+    make .venv-benchmarks && .venv-benchmarks/bin/python benchmarks/data.py           about half an hour
+    make .venv-benchmarks && .venv-benchmarks/bin/python benchmarks/data.py --quick   under a minute
+
+Both sides run in one process on the same rows, alternating; figures are medians of the rounds' own
+ratios, with the least and the greatest. Above 1, "vs" says that ours is that many times as fast;
+"over" says how many times as long ours takes.
+
+- drift: columns of normal numbers, every other one shifted by 0.01 standard deviations. Ours is the
+  stage's own comparison, effects and picture included; scipy's is ks_2samp alone, column by column;
+  Evidently's a report of its KS test; the sorts are np.sort of the same columns on the same cores
+- schema: 20 columns with ranges, allowed values, a pattern, a key and nullability; ours reports counts,
+  pandera's polars backend checks all of them lazily, and raw polars counts what breaks each rule
+- reading: a Parquet file opened, counted and digested, beside pyarrow's read of it
+
+The last line is one JSON object with the median ratios.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandera.polars as pa
+import polars as pl
+import pyarrow.parquet as pq
+from evidently import DataDefinition, Dataset, Report
+from evidently.metrics import ValueDrift
+from scipy.stats import ks_2samp
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from ml_pipeline.stages.dataset import drift, record, schema, tables  # noqa: E402 - found by the line above
+
+Tables = tuple[pl.DataFrame, pl.DataFrame]
+JOBS = ["clerk", "smith", "baker", "nurse"]
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Return how many seconds it took."""
+    clock = time.perf_counter()
+    work()
+    return time.perf_counter() - clock
+
+
+def alternate(rounds: int, **sides: Callable[[], Any]) -> dict[str, list[float]]:
+    """Run the sides in turn; each round begins with another one."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(rounds):
+        names = list(sides)[turn % len(sides) :] + list(sides)[: turn % len(sides)]
+        for name in names:
+            seconds[name].append(timed(sides[name]))
+    return seconds
+
+
+def ratio(one: list[float], other: list[float], scale: float = 1.0) -> list[float]:
+    return [a / b * scale for a, b in zip(one, other, strict=True)]
+
+
+def say(what: str, ratios: list[float]) -> float:
+    """Print a median with its spread, and return it."""
+    middle = statistics.median(ratios)
+    print(f"  {what:46} {middle:8.2f}   ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} rounds)")
+    return round(middle, 3)
+
+
+def numbers(rows: int, columns: int, shifted: Callable[[int], bool]) -> Tables:
+    random = np.random.default_rng(0)
+    before = {f"c{i}": random.normal(size=rows) for i in range(columns)}
+    now = {f"c{i}": random.normal(size=rows) + 0.01 * shifted(i) for i in range(columns)}
+    return pl.DataFrame(before), pl.DataFrame(now)
+
+
+def _read(frame: pl.LazyFrame, name: str) -> record.Column | None:
+    return record.whole(frame, name, "number")
+
+
+def ours(before: pl.DataFrame, now: pl.DataFrame) -> None:
+    readers = [partial(_read, frame.lazy()) for frame in (before, now)]
+    found = drift.differences(before.columns, *readers, rows=before.height)
+    drift.judge(found, {}, {})
+
+
+def by_scipy(before: pl.DataFrame, now: pl.DataFrame) -> None:
+    for name in before.columns:
+        ks_2samp(before[name].to_numpy(), now[name].to_numpy())
+
+
+def sorts(before: pl.DataFrame, now: pl.DataFrame) -> None:
+    columns = [frame[name].to_numpy() for name in before.columns for frame in (before, now)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(np.sort, columns))
+
+
+def by_evidently(before: pl.DataFrame, now: pl.DataFrame) -> None:
+    definition = DataDefinition(numerical_columns=before.columns)
+    old, new = (Dataset.from_pandas(f.to_pandas(), data_definition=definition) for f in (before, now))
+    Report([ValueDrift(column=name, method="ks") for name in before.columns]).run(new, old).dict()
+
+
+def drift_rounds(rows: int, columns: int, rounds: int, evidently_columns: int) -> dict[str, float]:
+    found = {}
+    for kind, shifted in (
+        ("half shifted", lambda i: i % 2 == 1),
+        ("none", lambda _: False),
+        ("all", lambda _: True),
+    ):
+        count = columns if kind == "half shifted" else max(2, columns // 5)
+        before, now = numbers(rows, count, shifted)
+        print(f"drift, {rows:,} + {rows:,} rows, {count} columns, shifted: {kind}")
+        seconds = alternate(
+            rounds,
+            ours=partial(ours, before, now),
+            scipy=partial(by_scipy, before, now),
+            sorts=partial(sorts, before, now),
+        )
+        vs_scipy = say("times as fast as scipy", ratio(seconds["scipy"], seconds["ours"]))
+        over_sort = say("times as long as the sorts", ratio(seconds["ours"], seconds["sorts"]))
+        if kind == "half shifted":
+            found = {"drift_vs_scipy": vs_scipy, "drift_over_sort": over_sort}
+            few = before.columns[:evidently_columns]
+            seconds = alternate(
+                rounds,
+                ours=partial(ours, before[few], now[few]),
+                evidently=partial(by_evidently, before[few], now[few]),
+            )
+            ratios = ratio(seconds["evidently"], seconds["ours"])
+            found["drift_vs_evidently"] = say(f"times as fast as Evidently ({len(few)} columns)", ratios)
+    return found
+
+
+def people(rows: int) -> pl.DataFrame:
+    """20 columns, clean by the schema below."""
+    random = np.random.default_rng(1)
+    columns: dict[str, Any] = {"id": np.arange(rows)}
+    for i in range(9):
+        columns[f"number{i}"] = random.uniform(0, 100, rows)
+    for i in range(5):
+        columns[f"integer{i}"] = random.integers(0, 100, rows)
+    for i in range(4):
+        columns[f"job{i}"] = np.array(JOBS)[random.integers(0, 4, rows)]
+    columns["code"] = np.char.add("p", random.integers(1000, 9999, rows).astype(str))
+    return pl.DataFrame(columns)
+
+
+def rules() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {"id": {"type": "integer", "unique": True, "nullable": False}}
+    for i in range(9):
+        found[f"number{i}"] = {"type": "number", "min": 0, "max": 100, "nullable": False}
+    for i in range(5):
+        found[f"integer{i}"] = {"type": "integer", "min": 0, "max": 100, "nullable": False}
+    for i in range(4):
+        found[f"job{i}"] = {"type": "string", "allowed": JOBS, "nullable": False}
+    return found | {"code": {"type": "string", "pattern": "p[0-9]{4}", "nullable": False}}
+
+
+def by_pandera(frame: pl.DataFrame) -> None:
+    types = {"integer": pl.Int64, "number": pl.Float64, "string": pl.String}
+    columns = {}
+    for name, rule in rules().items():
+        checks = [pa.Check.in_range(rule["min"], rule["max"])] if "min" in rule else []
+        checks += [pa.Check.isin(rule["allowed"])] if "allowed" in rule else []
+        checks += [pa.Check.str_matches(f"^{rule['pattern']}$")] if "pattern" in rule else []
+        columns[name] = pa.Column(
+            types[rule["type"]], checks, nullable=False, unique=rule.get("unique", False)
+        )
+    pa.DataFrameSchema(columns).validate(frame, lazy=True)
+
+
+def by_polars(frame: pl.DataFrame) -> None:
+    wanted = []
+    for name, rule in rules().items():
+        column = pl.col(name)
+        wanted.append(column.is_null().sum().alias(f"{name} null"))
+        if "min" in rule:
+            wanted += [
+                (column < rule["min"]).sum().alias(f"{name} min"),
+                (column > rule["max"]).sum().alias(f"{name} max"),
+            ]
+        if "allowed" in rule:
+            wanted.append((~column.is_in(rule["allowed"])).sum().alias(f"{name} allowed"))
+        if "pattern" in rule:
+            wanted.append((~column.str.contains(f"^(?:{rule['pattern']})$")).sum().alias(f"{name} pattern"))
+        if rule.get("unique"):
+            wanted.append((~column.is_first_distinct()).sum().alias(f"{name} unique"))
+    frame.lazy().select(wanted).collect()
+
+
+def schema_rounds(rows: int, rounds: int) -> dict[str, float]:
+    frame = people(rows)
+    print(f"schema, {rows:,} rows, {frame.width} columns")
+    if schema.check(frame.lazy(), rules()):
+        sys.exit("the clean table is not clean")
+    seconds = alternate(
+        rounds,
+        ours=lambda: schema.check(frame.lazy(), rules()),
+        pandera=lambda: by_pandera(frame),
+        polars=lambda: by_polars(frame),
+    )
+    return {
+        "schema_vs_pandera": say("times as fast as pandera", ratio(seconds["pandera"], seconds["ours"])),
+        "schema_over_polars": say("times as long as raw polars", ratio(seconds["ours"], seconds["polars"])),
+    }
+
+
+def reading_rounds(rows: int, rounds: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "people.parquet")
+        people(rows).write_parquet(path)
+        print(f"reading, {rows:,} rows, {path.stat().st_size / 1e6:.0f} MB of Parquet (in the page cache)")
+        seconds = alternate(
+            rounds,
+            ours=lambda: tables.open_table(Path(folder), path.name),
+            pyarrow=lambda: pq.read_table(path),
+            bytes=path.read_bytes,
+        )
+    say("times as long as reading the bytes", ratio(seconds["ours"], seconds["bytes"]))
+    return {
+        "reading_over_pyarrow": say("times as long as pyarrow", ratio(seconds["ours"], seconds["pyarrow"]))
+    }
+
+
+def growth(sizes: list[int], rounds: int) -> None:
+    print("growth, microseconds per thousand rows and column (least of the rounds)")
+    for rows in sizes:
+        before, now = numbers(rows, 4, lambda i: i % 2 == 1)
+        frame = people(rows)
+        seconds = alternate(rounds, drift=partial(ours, before, now),
+                            schema=partial(schema.check, frame.lazy(), rules()))  # fmt: skip
+        each = {"drift": 4, "schema": frame.width}
+        shown = [f"{name} {min(took) * 1e9 / rows / each[name]:9.1f}" for name, took in seconds.items()]
+        print(f"  {rows:>12,} rows   {'   '.join(shown)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer columns and rounds, under a minute")
+    quick = parser.parse_args().quick
+    warnings.filterwarnings("ignore", module="scipy|evidently|pandera")
+    ours(*numbers(1_000, 2, lambda _: False))  # what is imported at first use is no round's
+    found = drift_rounds(1_000_000, 4 if quick else 50, 3 if quick else 5, 1 if quick else 10)
+    found |= schema_rounds(1_000_000, 3 if quick else 5)
+    found |= reading_rounds(1_000_000, 3 if quick else 5)
+    growth([10_000, 100_000, 1_000_000] + ([] if quick else [10_000_000]), 3)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

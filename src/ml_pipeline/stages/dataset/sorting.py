@@ -1,0 +1,42 @@
+"""Sorts numbers on one core, as fast as this machine can: columns are what the cores share."""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+MAGNITUDE = np.int64(0x7FFF_FFFF_FFFF_FFFF)
+TRIAL = 1 << 15  # numbers sorted to choose a way, in about a millisecond
+
+
+def ascending(column: pl.Series) -> Any:
+    """Return a column's values as a sorted array of float64 or int64; no missing ones, no NaN."""
+    if column.dtype.is_float():
+        return _fastest()(column.cast(pl.Float64).to_numpy())
+    return column.to_physical().cast(pl.Int64).sort(multithreaded=False).to_numpy()
+
+
+@functools.cache
+def _fastest() -> Callable[[Any], Any]:
+    """Choose by trial: NumPy has vector instructions for this on some processors only."""
+    sample = np.random.default_rng(0).normal(size=TRIAL)
+    ways: dict[Callable[[Any], Any], float] = {}
+    for way in (np.sort, by_bits) * 3:
+        clock = time.perf_counter()
+        way(sample)
+        ways[way] = min(ways.get(way, 1.0), time.perf_counter() - clock)
+    return min(ways, key=lambda way: ways[way])
+
+
+def by_bits(values: Any) -> Any:
+    """Sort floats as integers: of positive numbers the bits have the order of the values.
+
+    Those of negative ones have the opposite order, until all bits but the sign are turned.
+    """
+    bits = values.view(np.int64)
+    turned = pl.Series(bits ^ ((bits >> 63) & MAGNITUDE)).sort(multithreaded=False).to_numpy(writable=True)
+    turned ^= (turned >> 63) & MAGNITUDE
+    return turned.view(np.float64)
