@@ -12,6 +12,7 @@ from ml_pipeline.wording import apart, number, shown
 Status = Literal["passed", "failed", "not-enough-evidence", "not-measured"]
 
 CONFIDENCE = 0.95  # of the intervals that are shown, and of what a search over slices claims
+NO_REFERENCE = "no reference to compare with"
 # That a candidate is worse than its baseline takes a tenth of the doubt that a gate allows: 99.5 % where it
 # says 95 %. Most candidates are about as good as their baselines, and of those at most 1 % are failed then.
 REGRESSION_DOUBT = 0.1
@@ -38,7 +39,7 @@ class Gate:
     @property
     def decided_at(self) -> float | None:
         """The confidence of its decisions; None: the point decides, but never of the worst of many slices."""
-        return self.confidence if self.confidence is not None else CONFIDENCE if self._searches else None
+        return self.confidence if self.confidence is not None else CONFIDENCE if self.searches else None
 
     @property
     def blocks_undecided(self) -> bool:
@@ -46,11 +47,12 @@ class Gate:
 
         Of slices only if asked for: some slice is always too small to show anything.
         """
-        allowed = self.insufficient or ("allow" if self._searches and self.confidence is None else "block")
+        allowed = self.insufficient or ("allow" if self.searches and self.confidence is None else "block")
         return self.required and allowed == "block"
 
     @property
-    def _searches(self) -> bool:
+    def searches(self) -> bool:
+        """Whether it is about the worst of many slices, which is found by looking for it."""
         return self.metric in MEASURES and MEASURES[self.metric].kind == "slice"
 
 
@@ -135,7 +137,8 @@ def decide(
 ) -> tuple[Decision, ...]:
     """Apply every gate, so that one run names all that is wrong.
 
-    `not_measured` says why a known metric has no value, such as ROC AUC on a holdout of one class.
+    `not_measured` says why a known metric has no value, such as ROC AUC on a holdout of one class;
+    where the reason is NO_REFERENCE the gate passes, as a regression does without a baseline.
     A metric that nobody knows blocks even where its gate is not required: it is a spelling
     mistake, and a gate that can't fail is worse than none.
     """
@@ -149,6 +152,8 @@ def _decide(gate: Gate, measured: Mapping[str, Measured], reasons: Mapping[str, 
         known = sorted({*measured, *MEASURES})
         nearest = ", ".join(difflib.get_close_matches(gate.metric, known, n=3, cutoff=0.0))
         return Decision(gate, None, "failed", f"no such metric; the nearest are {nearest}", blocks=True)
+    if found is None and reasons.get(gate.metric) == NO_REFERENCE:
+        return Decision(gate, None, "passed", NO_REFERENCE, blocks=False)
     if found is None:
         reason = f"not measured: {reasons.get(gate.metric, 'nothing in this run measures it')}"
         status: Status = "failed" if gate.required else "not-measured"
@@ -210,6 +215,12 @@ def _compare(gate: Gate, found: Measured, allowed: float) -> tuple[Status, str]:
     if not at_least <= allowed:
         return "failed", f"{said}{place}, max_regression is {limit}"
     if not at_most <= allowed:
+        if gate.searches:
+            likeliest = f"the likeliest is {worse} worse{place}"
+            return (
+                "not-enough-evidence",
+                f"no slice is shown to be {limit} worse than the baseline; {likeliest}",
+            )
         most, limit = apart(at_most, allowed)
         return (
             "not-enough-evidence",

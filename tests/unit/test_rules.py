@@ -7,6 +7,7 @@ import pytest
 
 from ml_pipeline.measures import MEASURES
 from ml_pipeline.rules import (
+    NO_REFERENCE,
     Decision,
     Difference,
     Gate,
@@ -114,6 +115,11 @@ def test_why_a_metric_is_missing_is_told() -> None:
     decision = only(Gate("roc_auc", min=0.5), {}, {"roc_auc": "the model gives no probabilities"})
     assert decision.reason == "not measured: the model gives no probabilities"
     assert failure([decision], 3)[1] == "set [tool.ml-pipeline.gates] roc_auc.required = false"
+
+
+def test_a_gate_on_drift_passes_where_nothing_can_have_moved() -> None:
+    decision = only(Gate("drift.age", max=0.5), {}, {"drift.age": NO_REFERENCE})
+    assert (decision.status, decision.reason, decision.blocks) == ("passed", NO_REFERENCE, False)
 
 
 def test_a_gate_that_is_not_required_fails_without_blocking() -> None:
@@ -282,6 +288,12 @@ def test_slices_are_decided_on_what_the_search_shows() -> None:
     assert (lost.status, lost.blocks) == ("failed", True)
     assert lost.reason == (
         "0.08 worse than the baseline on education = 10th (400 rows), max_regression is 0.02"
+    )
+    small = only(Gate("worst_slice_accuracy", max_regression=0.06), {"worst_slice_accuracy": SLICE})
+    assert (small.status, small.blocks) == ("not-enough-evidence", False)
+    assert small.reason == (
+        "no slice is shown to be 0.06 worse than the baseline; "
+        "the likeliest is 0.08 worse on education = 10th (400 rows)"
     )
     unsure = only(Gate("worst_slice_accuracy", min=0.75), {"worst_slice_accuracy": SLICE})
     assert (unsure.status, unsure.blocks) == ("not-enough-evidence", False)

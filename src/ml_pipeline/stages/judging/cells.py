@@ -14,49 +14,52 @@ from ml_pipeline.stages.judging.resampling import ROUNDS, SEED
 
 @dataclass(frozen=True)
 class Cells:
-    """Kinds of rows: `labels` [K, M] has the class indices of each kind, `rows` [K] how many there are."""
+    """Kinds of rows: `labels` [K, M] has the class indices of each kind, `rows` [K] how many there are.
+
+    `prior` [K] is what is added to the rows when shares are drawn.
+    """
 
     labels: Any
     rows: Any
+    prior: Any
 
 
 def count(*columns: Any) -> Cells:
     """Count rows by their class indices, one array [N] a column: the truth, then each image's answers."""
     labels, rows = np.unique(np.column_stack(columns), axis=0, return_counts=True)
-    return Cells(labels, rows)
+    return Cells(labels, rows, np.zeros(len(rows)))
 
 
-def with_unseen(cells: Cells, classes: int) -> Cells:
+def with_unseen(cells: Cells, classes: int, leading: int = 1) -> Cells:
     """Add the kinds of rows that would move a metric most and may be missing: an image right, or wrong.
 
-    One such kind for each class of the holdout and each way in which the images can be right or wrong
-    together. Images that agree on every row are taken to be the same: no kind in which they differ is added.
+    For each class of the holdout (of each group, where `leading` columns come before the answers) there is
+    one row's worth of prior, spread over the ways in which the images can be right or wrong together:
+    Jeffreys' prior of each share. Images that agree on every row are taken to be the same, so there
+    is no such kind in which they differ.
     """
-    images = cells.labels.shape[1] - 1
-    agree = images > 1 and bool((cells.labels[:, 1] == cells.labels[:, 2]).all())
-    kinds = {tuple(kind) for kind in cells.labels.tolist()}
-    fresh = []
-    for label in np.unique(cells.labels[:, 0]).tolist():
-        for wrong in np.ndindex(*(2,) * images):
-            kind = (label, *((label + step) % classes for step in wrong))
-            if kind not in kinds and not (agree and len(set(wrong)) > 1):
-                fresh.append(kind)
-    if not fresh:
-        return cells
-    return Cells(
-        np.vstack([cells.labels, np.asarray(fresh)]), np.append(cells.rows, np.zeros(len(fresh), dtype=int))
-    )
+    images = cells.labels.shape[1] - leading
+    answers = cells.labels[:, leading:]
+    agree = images > 1 and bool((answers[:, 0] == answers[:, 1]).all())
+    ways = [way for way in np.ndindex(*(2,) * images) if not (agree and len(set(way)) > 1)]
+    known = {tuple(kind): row for row, kind in enumerate(cells.labels.tolist())}
+    prior = dict.fromkeys(range(len(cells.rows)), 0.0)
+    for first in np.unique(cells.labels[:, :leading], axis=0).tolist():
+        for way in ways:
+            kind = (*first, *((first[-1] + step) % classes for step in way))
+            prior[known.setdefault(kind, len(known))] = 1 / len(ways)
+    rows: Any = np.append(cells.rows, np.zeros(len(known) - len(cells.rows), dtype=int))
+    return Cells(np.asarray(list(known)), rows, np.asarray([prior[row] for row in range(len(known))]))
 
 
 def draw(cells: Cells, rounds: int = ROUNDS, seed: int = SEED) -> Any:
     """Return the share of each kind of row in each round [rounds, K].
 
-    The Bayesian bootstrap (Rubin 1981) with the prior of Perks (1947), one row's worth spread over all
-    kinds: kinds that the holdout happens to lack stay possible. Without that, an image that errs on none
-    of 30 rows would have an interval without width.
+    The Bayesian bootstrap (Rubin 1981). With the prior, kinds that the holdout happens to lack stay
+    possible: without it, an image that errs on none of 30 rows would have an interval without width.
     """
     random = np.random.default_rng(seed)
-    shares = random.standard_gamma(cells.rows + 1 / len(cells.rows), (rounds, len(cells.rows)))
+    shares = random.standard_gamma(cells.rows + cells.prior, (rounds, len(cells.rows)))
     return shares / shares.sum(axis=1, keepdims=True)
 
 

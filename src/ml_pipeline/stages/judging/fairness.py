@@ -49,7 +49,7 @@ def measure(
     The interval is of the groups that do, resampled with their counts.
     """
     names, codes = np.unique(members, return_inverse=True)
-    counted = _with_unseen(cells.count(codes, truth, *answers), len(names))
+    counted = cells.with_unseen(cells.count(codes, truth, *answers), 2, leading=2)
     exact = counted.rows[None, :].astype(np.float64)
     drawn = cells.draw(counted, rounds, seed)
     points, found = [], []
@@ -58,23 +58,6 @@ def measure(
         points.append({k: float(v[0]) for k, v in _parity(counted, number, exact, enough).items()})
         found.append(_parity(counted, number, drawn, enough))
     return Parity(column, points, found)
-
-
-def _with_unseen(counted: Cells, groups: int) -> Cells:
-    """Add the kinds of rows that a group lacks: see `cells.with_unseen`."""
-    images = counted.labels.shape[1] - 2
-    agree = images > 1 and bool((counted.labels[:, 2] == counted.labels[:, 3]).all())
-    kinds = {tuple(kind) for kind in counted.labels.tolist()}
-    fresh = [
-        (group, *kind)
-        for group in range(groups)
-        for kind in np.ndindex(*(2,) * (1 + images))
-        if (group, *kind) not in kinds and not (agree and len(set(kind[1:])) > 1)
-    ]
-    if not fresh:
-        return counted
-    rows: Any = np.append(counted.rows, np.zeros(len(fresh), dtype=int))
-    return Cells(np.vstack([counted.labels, np.asarray(fresh)]), rows)
 
 
 def _sizes(counted: Cells, weights: Any, groups: int) -> Any:

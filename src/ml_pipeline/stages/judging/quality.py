@@ -167,7 +167,7 @@ def _worst(searched: Slices, compared: bool) -> Measured:
     index = searched.worst(searched.intervals(CONFIDENCE))
     difference = None
     if compared:
-        lost = searched.worst(searched.differences(CONFIDENCE))
+        lost = searched.most_lost(searched.differences(CONFIDENCE))
         apart = searched.values() - searched.values("baseline")
         difference = Difference(
             float(apart[lost]),
@@ -188,14 +188,15 @@ def _place(searched: Slices, index: int) -> str:
 
 
 def _told(searched: Slices, compared: bool) -> dict[str, Any]:
-    """Return the entry of verdict.json: the slices that are worst, and those that lost most."""
+    """Return the entry of verdict.json: the slices that lost most, and those that are worst."""
     low, high = searched.intervals(CONFIDENCE)
     order = np.argsort(-low if searched.regression else high, kind="stable")[:SHOWN_SLICES].tolist()
     apart = None
     if compared:
         apart = searched.differences(CONFIDENCE)
         lost = np.argsort(-apart[0] if searched.regression else apart[1], kind="stable")[:SHOWN_SLICES]
-        order = list(dict.fromkeys([*order, *lost.tolist()]))
+        shown = lost[(apart[0][lost] > 0) if searched.regression else (apart[1][lost] < 0)]
+        order = list(dict.fromkeys([searched.most_lost(apart), *shown.tolist(), *order]))
     values = searched.values()
     entries = []
     for index in order:

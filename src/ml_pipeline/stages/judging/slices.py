@@ -65,6 +65,18 @@ class Slices:
         """Return the slice that is shown to be worst: bad even at the good end of its interval."""
         return int(np.argmax(ends[0]) if self.regression else np.argmin(ends[1]))
 
+    def most_lost(self, ends: Ends) -> int:
+        """Return the slice that is shown to have lost most, or where none is, the one that likeliest has."""
+        if (ends[0].max() > 0) if self.regression else (ends[1].min() < 0):
+            return self.worst(ends)
+        rows = self.sums["rows"]
+        if self.regression:
+            total, spread = self.sums["difference"], self.sums["squared_difference"]
+        else:
+            total, spread = self.sums["lost"] - self.sums["won"], self.sums["lost"] + self.sums["won"]
+        deviation = np.sqrt(np.maximum(spread - total**2 / rows, 0))
+        return int(np.argmax(np.divide(total, deviation, out=np.zeros_like(total), where=deviation > 0)))
+
     def bounds(self, ends: Ends) -> tuple[float, float]:
         """Return the interval of the worst slice's true value, whichever slice that is."""
         extreme = np.max if self.regression else np.min
@@ -107,7 +119,11 @@ def search(
     if not found.names:
         return None
     sums = {name: np.concatenate(values) for name, values in found.sums.items()}
-    return Slices(found.names, np.asarray(found.configured), sums, regression)
+    # Of slices that are the same rows (a code and its meaning, say) the first one counts.
+    _, first = np.unique(sums.pop("fingerprint"), return_index=True)
+    first.sort()
+    names, configured = [found.names[index] for index in first.tolist()], np.asarray(found.configured)[first]
+    return Slices(names, configured, {name: values[first] for name, values in sums.items()}, regression)
 
 
 @dataclass
@@ -140,15 +156,16 @@ class _Found:
 
 def _statistics(truth: Any, candidate: Any, baseline: Any | None, regression: bool) -> dict[str, Any]:
     """Return what is summed over each slice's rows [N]; None stands for the rows themselves."""
+    found = {"rows": None, "fingerprint": np.random.default_rng(0).random(len(truth))}
     if regression:
         own = (candidate - truth) ** 2
-        found = {"rows": None, "candidate": own, "squared": own**2}
+        found |= {"candidate": own, "squared": own**2}
         if baseline is not None:
             other = (baseline - truth) ** 2
             found |= {"baseline": other, "difference": own - other, "squared_difference": (own - other) ** 2}
         return found
     right = candidate == truth
-    found = {"rows": None, "candidate": right}
+    found["candidate"] = right
     if baseline is not None:
         also = baseline == truth
         found |= {"baseline": also, "won": right & ~also, "lost": also & ~right}
