@@ -4,6 +4,7 @@ import dagger
 from dagger import dag
 
 from ml_pipeline import settings
+from ml_pipeline.config import Project
 from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.image import PORT, USER
 from ml_pipeline.run import OUTPUT, Finished, Run
@@ -42,6 +43,10 @@ async def validate(
     if "metrics.json" in await trained.folder.entries():
         container = container.with_file(f"{INPUT}/metrics.json", trained.folder.file("metrics.json"))
         arguments += ["--metrics", f"{INPUT}/metrics.json"]
+    if asks_for_drift(run.project):
+        found = run.outputs["validate-data"].file("metrics.json")
+        container = container.with_file(f"{INPUT}/data-metrics.json", found)
+        arguments += ["--data-metrics", f"{INPUT}/data-metrics.json"]
     if image:
         prepared = (await run.stage("prepare-holdout", unjudged, "evaluate", ["prepare", *common])).output
         answers = await _answers(run, "candidate", image, prepared.file("holdout.npz"))
@@ -57,6 +62,11 @@ async def validate(
             container = container.with_file(f"{INPUT}/baseline.npz", answers)
             arguments += ["--baseline-predictions", f"{INPUT}/baseline.npz"]
     return await run.stage("validate-gate", container, "evaluate", arguments)
+
+
+def asks_for_drift(project: Project) -> bool:
+    """Say whether a gate is on what validate-data found; without one, moved data judges nothing again."""
+    return any(metric == "drift_share" or metric.startswith("drift.") for metric in project.gates)
 
 
 async def _answers(run: Run, who: str, image: dagger.Container, rows: dagger.File) -> dagger.File:

@@ -20,6 +20,8 @@ REPORTER = ("summary.py", "wording.py", "stages/report.py", "stages/reporting/**
 
 async def judged(run: Run, compared: Baseline | None) -> tuple[Trained, dagger.Container | None]:
     """Train, build and judge; return what passed the gate."""
+    if gate.asks_for_drift(run.project) and "validate-data" not in run.outputs:
+        await data.validate(run, compared.record if compared else None)
     trained = await training.train(run)
     served = await image.build(run, trained) if run.project.serve.runtime else None
     notes = run.facts.setdefault("notes", [])

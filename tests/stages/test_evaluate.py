@@ -294,6 +294,16 @@ def test_metrics_of_the_training_are_gated_but_never_instead_of_the_images(
     assert verdict["metrics"]["profit"] is None
 
 
+def test_drift_is_gated_by_what_the_data_stage_found(gate: Gate, tmp_path: Path) -> None:
+    found = tmp_path / "data-metrics.json"
+    found.write_text(json.dumps({"drift_share": 0.5, "drift.age": 0.31, "drift.job": None}))
+    gates = {"drift_share": {"max": 0.5}, "drift.age": {"max": 0.3}, "drift.job": {"max": 0.1}}
+    code, verdict, line = gate.judge({"gates": gates}, **{"data-metrics": found})
+    assert code == 1
+    assert line.startswith("validate-gate: drift.age 0.31 is above max 0.3 ")
+    assert [entry["status"] for entry in verdict["gates"]] == ["passed", "failed", "passed"]
+
+
 def test_without_an_image_the_trainings_own_metrics_are_judged(gate: Gate, tmp_path: Path) -> None:
     reported = tmp_path / "metrics.json"
     reported.write_text('{"accuracy": 0.9}')

@@ -51,6 +51,11 @@ def judge(arguments: argparse.Namespace) -> dict[str, Any]:
         evidence, own = Evidence(Quality(missing=missing)), reported
     measured = evidence.quality.measured
     measured |= {name: Measured(value) for name, value in own.items() if name not in measured}
+    of_data = _read_json(arguments.data_metrics) if arguments.data_metrics else {}
+    measured |= {name: Measured(value) for name, value in of_data.items() if value is not None}
+    evidence.quality.missing |= dict.fromkeys(
+        (name for name, value in of_data.items() if value is None), rules.NO_REFERENCE
+    )
     gates = rules.gates_from(settings.get("gates", {}))
     decisions = rules.decide(gates, measured, evidence.quality.missing)
     found = verdict.document(settings, model, frame.height, decisions, evidence, reported)
@@ -163,6 +168,7 @@ def _parse(given: Sequence[str] | None) -> argparse.Namespace:
     judging.add_argument("--predictions", type=Path, help="what the candidate's batch command wrote")
     judging.add_argument("--baseline-predictions", type=Path, help="what the baseline's wrote")
     judging.add_argument("--metrics", type=Path, help="metrics.json of the training; may be absent")
+    judging.add_argument("--data-metrics", type=Path, help="metrics.json of the data stage: null is unknown")
     judging.add_argument("--requests", type=Path, help="requests.json of `prepare`")
     judging.add_argument("--url", help="the running candidate, http://HOST:PORT")
     for what, default in (

@@ -7,7 +7,7 @@ import polars as pl
 
 from ml_pipeline.stages.dataset.schema import Violation
 
-BINS = 256
+BINS, ROWS_A_BIN = 256, 20
 ENOUGH = 100  # rows in each half, below which a score is luck
 HALF, CODE, TARGET = "half of the rows", "the value, binned", "the target"  # no column is named so
 
@@ -15,7 +15,7 @@ HALF, CODE, TARGET = "half of the rows", "the value, binned", "the target"  # no
 def scores(frame: pl.LazyFrame, features: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, float]:
     """How much of what is unknown about the target each feature alone tells, 0 to 1.
 
-    One half of the rows gives each value (numbers in 256 bins of equal share) its most frequent
+    One half of the rows gives each value (numbers in bins of equal share, 256 at most) its most frequent
     class, or its mean; the other half is predicted from that. The score is the share of the errors
     that it saves against knowing no feature (Goodman and Kruskal's lambda, J. Am. Stat. Assoc. 49,
     1954), or of the squares (R²). Judged on other rows, a key that repeats nothing scores 0.
@@ -25,8 +25,9 @@ def scores(frame: pl.LazyFrame, features: Mapping[str, str], settings: Mapping[s
         column = pl.col(name)
         if kind in {"integer", "number", "datetime"}:
             # Equal values have equal ranks, so they share a bin.
-            rank = column.to_physical().rank("min")
-            column = ((rank - 1) * BINS / column.count()).floor()
+            rank = column.to_physical().rank("min").cast(pl.Float64)
+            bins = (column.count() / ROWS_A_BIN).clip(1, BINS)
+            column = ((rank - 1) * bins / column.count()).floor()
         elif kind not in {"string", "boolean"}:
             continue
         rows = frame.select(
