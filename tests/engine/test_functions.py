@@ -120,7 +120,9 @@ def test_what_publish_returns_is_in_the_registry_and_a_baseline(
     tumours.replace("ml-pipeline.toml", "{min = 0.85}", "{min = 0.85, max_regression = 0}")
     judged = dagger.call(tumours.path, "validate-gate", f"--baseline={answer.out.strip()}")
     assert judged.code == 0, judged.errors
-    row = re.search(r"`accuracy` \| (0\.9\d+) \| (0\.9\d+) \| ≥ 0\.85, regression ≤ 0 \|", judged.out)
+    row = re.search(
+        r"`accuracy` \| (0\.9\d+) \[.+\] \| (0\.9\d+) \(0\) \| ≥ 0\.85, regression ≤ 0", judged.out
+    )
     assert row
     assert row[1] == row[2]
 
