@@ -23,7 +23,7 @@ from ml_pipeline.stages.dataset.kinds import kind_of
 from ml_pipeline.stages.dataset.load import load
 from ml_pipeline.stages.dataset.reference import compared
 from ml_pipeline.stages.dataset.schema import FIX, Violation, check
-from ml_pipeline.stages.dataset.split import SET_HOLDOUT, require_classes, split_rows, write
+from ml_pipeline.stages.dataset.split import SET_HOLDOUT, holdout_rows, require_classes, taken, write
 from ml_pipeline.stages.dataset.tables import reason
 from ml_pipeline.stages.dataset.target import check_target
 from ml_pipeline.stages.names import nearest
@@ -96,7 +96,6 @@ def split(settings: dict[str, Any], folder: Path, output: Path) -> dict[str, Any
     """Write the files; the holdout may be a file of its own. Raises `StageFailure` on a bad target."""
     table, frame, violations = load(settings, folder, "path")
     _require_target(frame, settings, violations)
-    whole = frame.collect()
     digests = {"data": table.digest}
     if isinstance(settings["holdout"], str):
         held_table, held, violations = load(settings, folder, "holdout")
@@ -104,22 +103,23 @@ def split(settings: dict[str, Any], folder: Path, output: Path) -> dict[str, Any
         lacks = [name for name in table.names if name not in held_table.names]
         if lacks:
             raise StageFailure(f"the holdout lacks column {lacks[0]!r}", SET_HOLDOUT)
-        train, holdout = whole, held.select(table.names).collect()
+        train, holdout = frame, held.select(table.names)
         digests["holdout"] = held_table.digest
     else:
-        train, holdout = split_rows(whole, settings)
-    if settings["task"] == "classification":
-        require_classes(train, holdout, settings)
+        rows = holdout_rows(frame, settings)
+        train, holdout = taken(frame, ~rows), taken(frame, rows)
     output.mkdir(parents=True, exist_ok=True)
-    train = train.drop(settings.get("exclude") or [])
-    write(train, output / "train.parquet")
-    write(holdout, output / "holdout.parquet")
-    kept = {name: record.whole(train.lazy(), name, kind) for name, kind in _kinds(train.lazy()).items()}
-    record.write(
-        train.height, {name: column for name, column in kept.items() if column}, output / "record.json"
-    )
-    print(f"{train.height} rows to train on, {holdout.height} held out")
-    return {"train_rows": train.height, "holdout_rows": holdout.height, "sha256": digests}
+    files = {name: output / f"{name}.parquet" for name in ("train", "holdout")}
+    write(train.drop(settings.get("exclude") or []), files["train"])
+    write(holdout, files["holdout"])
+    train, holdout = (pl.scan_parquet(file) for file in files.values())
+    if settings["task"] == "classification":
+        require_classes(train, holdout, settings["target"])
+    kept = {name: record.whole(train, name, kind) for name, kind in _kinds(train).items()}
+    counts = [part.select(pl.len()).collect().item() for part in (train, holdout)]
+    record.write(counts[0], {name: column for name, column in kept.items() if column}, output / "record.json")
+    print(f"{counts[0]} rows to train on, {counts[1]} held out")
+    return {"train_rows": counts[0], "holdout_rows": counts[1], "sha256": digests}
 
 
 def _kinds(frame: pl.LazyFrame) -> dict[str, str]:

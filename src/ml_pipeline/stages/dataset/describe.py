@@ -1,12 +1,17 @@
 """What a table holds, column by column: the report's first part, and a schema ready to paste."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from ml_pipeline.stages.dataset import sorting
+from ml_pipeline.stages.dataset.drift import MANY_ROWS
 from ml_pipeline.stages.dataset.target import classes
 
 CLASSES_SHOWN = 100
@@ -14,24 +19,31 @@ ALLOWED = 20  # categories up to which a schema lists them
 
 
 def columns(frame: pl.LazyFrame, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Describe each column: kind, missing and distinct values, range or most frequent value, outliers."""
+    """Describe each column: kind, missing and distinct values, range and quartiles or most frequent value."""
     rows = frame.select(pl.len()).collect().item()
-    described = []
-    for name, kind in kinds.items():
-        column = pl.col(name)
-        wanted = {"missing": column.null_count()}
-        if kind != "other":
-            wanted["distinct"] = column.drop_nulls().n_unique()
-        if kind in {"integer", "number", "datetime"}:
-            wanted |= {"min": column.min(), "max": column.max()}
-        if kind in {"integer", "number"}:
-            quartiles = {f"q{share}": column.quantile(share / 100, "linear") for share in (25, 75)}
-            wanted |= {"mean": column.mean(), "median": column.median(), **quartiles}
-        if kind in {"string", "boolean"}:
-            wanted["top"] = column.drop_nulls().mode(maintain_order=True).first()
-        figures = frame.select(value.alias(key) for key, value in wanted.items()).collect().row(0, named=True)
-        described.append({"name": name, "type": kind, "missing_share": figures["missing"] / rows, **figures})
-    return described
+    with ThreadPoolExecutor(1 if rows > MANY_ROWS else os.cpu_count()) as pool:
+        return list(pool.map(lambda name: _column(frame, name, kinds[name], rows), kinds))
+
+
+def _column(frame: pl.LazyFrame, name: str, kind: str, rows: int) -> dict[str, Any]:
+    column = frame.select(name).collect().to_series()
+    missing = column.null_count()
+    found: dict[str, Any] = {"name": name, "type": kind, "missing_share": missing / rows, "missing": missing}
+    column = column.drop_nulls()
+    if kind in {"string", "boolean"}:
+        counts = column.value_counts().sort(["count", name], descending=[True, False])
+        return found | {"distinct": counts.height, "top": counts[name][0] if counts.height else None}
+    if kind == "empty":
+        return found | {"distinct": 0}
+    if kind not in {"integer", "number", "datetime"}:
+        return found
+    values = sorting.ascending(column)
+    found["distinct"] = int((values[1:] != values[:-1]).sum()) + bool(len(values))
+    found |= {"min": column.min(), "max": column.max()}
+    if kind != "datetime":
+        middle = np.quantile(values, (0.25, 0.5, 0.75)).tolist() if len(values) else [None] * 3
+        found |= {"mean": column.mean(), **dict(zip(("q25", "median", "q75"), middle, strict=True))}
+    return found
 
 
 def target(frame: pl.LazyFrame, settings: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:

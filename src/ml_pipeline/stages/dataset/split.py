@@ -4,60 +4,62 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from ml_pipeline.stages.outcome import StageFailure
 
 SET_HOLDOUT = "change holdout under [tool.ml-pipeline.data]"
-_KEY, _TAKEN = "random key", "goes to the holdout"  # no column of a table is named so
+_TAKEN = "goes to this part"  # no column of a table is named so
 
 
-def split_rows(table: pl.DataFrame, settings: dict[str, Any]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(training, holdout): the last rows by `time` where it is set, else drawn by the seed.
+def holdout_rows(frame: pl.LazyFrame, settings: dict[str, Any]) -> Any:
+    """Say of each row whether it is held out: the last by `time` where it is set, else drawn by the seed.
 
     Of each class (classification), the share `holdout` is drawn, rounded half up, and at least one
-    row stays on either side; a class of one row is trained on. Rows keep their order.
+    row stays on either side; a class of one row is trained on. Returns bools [rows].
     """
     fraction = float(settings["holdout"])
     if not 0 < fraction < 1:
         raise StageFailure(f"holdout = {settings['holdout']} is not between 0 and 1", SET_HOLDOUT)
-    if table.height < 2:
-        raise StageFailure(f"{table.height} row can't be split", "add data, or name a holdout file")
+    rows = int(frame.select(pl.len()).collect().item())
+    if rows < 2:
+        raise StageFailure(f"{rows} row can't be split", "add data, or name a holdout file")
+    group: Any = np.zeros(rows, np.uint32)
     if settings.get("time"):
-        ordered = _by_time(table, settings["time"])
-        taken = _share(table.height, fraction)
-        return ordered.head(table.height - taken), ordered.tail(taken)
-    # Python promises the sequence of `random()` for a seed; no library's own shuffle does.
-    draw = random.Random(settings["seed"])  # noqa: S311 - no secret is drawn
-    keyed = table.with_columns(pl.Series(_KEY, [draw.random() for _ in range(table.height)], pl.Float64))
-    rank, size = pl.col(_KEY).rank("ordinal"), pl.len()
-    if settings["task"] == "classification":
-        rank, size = rank.over(settings["target"]), size.over(settings["target"])
-    quota = (size * fraction + 0.5).floor().clip(1, None)
-    quota = pl.min_horizontal(quota, size.cast(pl.Int64) - 1)
-    marked = keyed.with_columns((rank <= quota).alias(_TAKEN)).drop(_KEY)
-    return marked.filter(~pl.col(_TAKEN)).drop(_TAKEN), marked.filter(_TAKEN).drop(_TAKEN)
+        rank_by = _times(frame, settings["time"])
+    else:
+        # Python promises the sequence of `random()` for a seed; no library's own shuffle does.
+        draw = random.Random(settings["seed"])  # noqa: S311 - no secret is drawn
+        # The greatest keys are taken, as the latest times are.
+        rank_by = np.fromiter((-draw.random() for _ in range(rows)), np.float64, rows)
+        if settings["task"] == "classification":
+            target = frame.select(settings["target"]).collect().to_series()
+            group = target.rank("dense").cast(pl.UInt32).to_numpy() - 1
+    sizes = np.bincount(group)
+    quota = np.clip(np.floor(sizes * fraction + 0.5), 1, None)
+    quota = np.minimum(quota, sizes - 1).astype(np.int64)
+    order = np.lexsort((rank_by, group))
+    from_end = np.repeat(np.cumsum(sizes), sizes) - 1 - np.arange(rows)
+    held: Any = np.empty(rows, bool)
+    held[order] = from_end < np.repeat(quota, sizes)
+    return held
 
 
-def _share(rows: int, fraction: float) -> int:
-    return min(max(int(rows * fraction + 0.5), 1), rows - 1)
-
-
-def _by_time(table: pl.DataFrame, time: str) -> pl.DataFrame:
-    missing = table[time].null_count()
+def _times(frame: pl.LazyFrame, time: str) -> Any:
+    column = frame.select(time).collect().to_series()
+    missing = column.null_count()
     if missing:
         raise StageFailure(
             f"{missing} row{'' if missing == 1 else 's'} lack {time!r}, which orders the rows",
             "drop them, or take time out of [tool.ml-pipeline.data]",
         )
-    return table.sort(time, maintain_order=True)
+    return column.to_physical().to_numpy()
 
 
-def require_classes(train: pl.DataFrame, holdout: pl.DataFrame, settings: dict[str, Any]) -> None:
+def require_classes(train: pl.LazyFrame, holdout: pl.LazyFrame, target: str) -> None:
     """Fail when either part has fewer than two classes, or the holdout one that training never sees."""
-    target = settings["target"]
-    seen = set(train[target].unique())
-    judged = set(holdout[target].unique())
+    seen, judged = (set(part.select(pl.col(target).unique()).collect()[target]) for part in (train, holdout))
     for part, found in (("training", seen), ("holdout", judged)):
         if len(found) < 2:
             only = repr(next(iter(found))) if found else "none"
@@ -67,6 +69,13 @@ def require_classes(train: pl.DataFrame, holdout: pl.DataFrame, settings: dict[s
         raise StageFailure(f"class {unseen[0]} of {target!r} is in the holdout only", SET_HOLDOUT)
 
 
-def write(table: pl.DataFrame, path: Path) -> None:
+def taken(frame: pl.LazyFrame, rows: Any) -> pl.LazyFrame:
+    """Return the rows for which `rows` (bools [rows]) says so, in their order."""
+    marked = pl.concat([frame, pl.DataFrame({_TAKEN: rows}).lazy()], how="horizontal", strict=True)
+    return marked.filter(_TAKEN).drop(_TAKEN)
+
+
+def write(frame: pl.LazyFrame, path: Path) -> None:
     """Write Parquet whose bytes depend on the rows alone."""
-    table.rechunk().write_parquet(path, compression="zstd", compression_level=3, row_group_size=1 << 17)
+    options = {"compression": "zstd", "compression_level": 3, "row_group_size": 1 << 17}
+    frame.sink_parquet(path, maintain_order=True, **options)

@@ -52,8 +52,9 @@ def open_table(folder: Path, path: str, as_text: Iterable[str] = (), hint: str =
     try:
         frame = _scan(files, kinds[first], set(as_text), folder)
         names = tuple(frame.collect_schema().names())
-        # Each column's count and not the rows' alone: a CSV's crooked line shows when all of it is read.
-        if not frame.select(pl.len(), pl.all().count().name.prefix("n ")).collect().item(0, 0):
+        # Of a CSV each column's count too: a crooked line shows when all of it is read.
+        counts = [pl.all().count().name.prefix("n ")] if kinds[first] == "CSV" else []
+        if not frame.select(pl.len(), *counts).collect().item(0, 0):
             raise StageFailure(f"{path!r} has columns but no rows", "check what writes the file")
     except (pl.exceptions.PolarsError, OSError) as error:
         raise StageFailure(
