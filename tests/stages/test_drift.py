@@ -154,7 +154,7 @@ def test_odd_columns_have_a_defined_answer(before: list[Any], now: list[Any], dr
 def test_a_record_of_few_values_says_what_the_rows_say(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     before, now = random.integers(0, 50, 20_000) * 1.0, random.integers(5, 52, 9_000) * 1.0
-    record.write(20_000, {"x": numeric(before)}, tmp_path / "record.json")
+    record.write({"x": record.compact(numeric(before))}, 20_000, tmp_path / "record.json")
     rows, columns = record.read(tmp_path / "record.json")
     from_rows = differences.compare(numeric(before), numeric(now))
     from_record = differences.compare(columns["x"], numeric(now))
@@ -166,7 +166,7 @@ def test_a_record_of_few_values_says_what_the_rows_say(tmp_path: Path) -> None:
 def test_a_record_of_many_values_is_as_near_as_it_says(tmp_path: Path) -> None:
     random = np.random.default_rng(2)
     before, now = random.lognormal(size=50_000), random.lognormal(0.1, 1, 40_000)
-    record.write(50_000, {"x": numeric(before)}, tmp_path / "record.json")
+    record.write({"x": record.compact(numeric(before))}, 50_000, tmp_path / "record.json")
     recorded = record.read(tmp_path / "record.json")[1]["x"]
     from_rows = differences.compare(numeric(before), numeric(now))
     from_record = differences.compare(recorded, numeric(now))
@@ -181,7 +181,7 @@ def test_a_record_of_many_values_is_as_near_as_it_says(tmp_path: Path) -> None:
 
 def test_a_record_names_no_category_of_a_few_rows(tmp_path: Path) -> None:
     values: list[str | None] = ["clerk"] * 50 + ["smith"] * 40 + ["the only one"] + [None] * 9
-    record.write(100, {"job": text(values)}, tmp_path / "record.json")
+    record.write({"job": record.compact(text(values))}, 100, tmp_path / "record.json")
     said = (tmp_path / "record.json").read_text()
     assert "the only one" not in said
     column = record.read(tmp_path / "record.json")[1]["job"]
@@ -189,7 +189,9 @@ def test_a_record_names_no_category_of_a_few_rows(tmp_path: Path) -> None:
 
 
 def test_a_record_keeps_infinity_in_plain_json(tmp_path: Path) -> None:
-    record.write(4, {"x": numeric([-math.inf, 1.0, math.inf, math.inf])}, tmp_path / "record.json")
+    record.write(
+        {"x": record.compact(numeric([-math.inf, 1.0, math.inf, math.inf]))}, 4, tmp_path / "record.json"
+    )
     assert "Infinity" not in (tmp_path / "record.json").read_text()
     column = record.read(tmp_path / "record.json")[1]["x"]
     assert isinstance(column, record.Numbers)

@@ -115,9 +115,8 @@ def split(settings: dict[str, Any], folder: Path, output: Path) -> dict[str, Any
     train, holdout = (pl.scan_parquet(file) for file in files.values())
     if settings["task"] == "classification":
         require_classes(train, holdout, settings["target"])
-    kept = {name: record.whole(train, name, kind) for name, kind in _kinds(train).items()}
     counts = [part.select(pl.len()).collect().item() for part in (train, holdout)]
-    record.write(counts[0], {name: column for name, column in kept.items() if column}, output / "record.json")
+    record.write(record.of(train, _kinds(train)), counts[0], output / "record.json")
     print(f"{counts[0]} rows to train on, {counts[1]} held out")
     return {"train_rows": counts[0], "holdout_rows": counts[1], "sha256": digests}
 

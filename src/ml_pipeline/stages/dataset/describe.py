@@ -1,27 +1,26 @@
 """What a table holds, column by column: the report's first part, and a schema ready to paste."""
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from ml_pipeline.stages.dataset import sorting
-from ml_pipeline.stages.dataset.drift import MANY_ROWS
+from ml_pipeline.stages.dataset.cores import columns_at_once
 from ml_pipeline.stages.dataset.target import classes
 
 CLASSES_SHOWN = 100
+QUARTILES = {"q25": 0.25, "median": 0.5, "q75": 0.75}
 ALLOWED = 20  # categories up to which a schema lists them
 
 
 def columns(frame: pl.LazyFrame, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
     """Describe each column: kind, missing and distinct values, range and quartiles or most frequent value."""
     rows = frame.select(pl.len()).collect().item()
-    with ThreadPoolExecutor(1 if rows > MANY_ROWS else os.cpu_count()) as pool:
+    with ThreadPoolExecutor(columns_at_once(rows)) as pool:
         return list(pool.map(lambda name: _column(frame, name, kinds[name], rows), kinds))
 
 
@@ -29,7 +28,7 @@ def _column(frame: pl.LazyFrame, name: str, kind: str, rows: int) -> dict[str, A
     column = frame.select(name).collect().to_series()
     missing = column.null_count()
     found: dict[str, Any] = {"name": name, "type": kind, "missing_share": missing / rows, "missing": missing}
-    column = column.drop_nulls()
+    column = column.drop_nulls() if missing else column
     if kind in {"string", "boolean"}:
         counts = column.value_counts().sort(["count", name], descending=[True, False])
         return found | {"distinct": counts.height, "top": counts[name][0] if counts.height else None}
@@ -37,13 +36,23 @@ def _column(frame: pl.LazyFrame, name: str, kind: str, rows: int) -> dict[str, A
         return found | {"distinct": 0}
     if kind not in {"integer", "number", "datetime"}:
         return found
+    found |= {"min": column.min(), "max": column.max(), "mean": column.mean()}
     values = sorting.ascending(column)
     found["distinct"] = int((values[1:] != values[:-1]).sum()) + bool(len(values))
-    found |= {"min": column.min(), "max": column.max()}
-    if kind != "datetime":
-        middle = np.quantile(values, (0.25, 0.5, 0.75)).tolist() if len(values) else [None] * 3
-        found |= {"mean": column.mean(), **dict(zip(("q25", "median", "q75"), middle, strict=True))}
-    return found
+    if kind == "datetime":
+        del found["mean"]
+        return found
+    return found | {key: _quantile(values, share) for key, share in QUARTILES.items()}
+
+
+def _quantile(values: Any, share: float) -> float | None:
+    """Interpolate between two of the sorted values, as numpy.quantile does."""
+    if not len(values):
+        return None
+    at = share * (len(values) - 1)
+    low = int(at)
+    first, second = float(values[low]), float(values[min(low + 1, len(values) - 1)])
+    return first if at == low else first + (second - first) * (at - low)
 
 
 def target(frame: pl.LazyFrame, settings: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:

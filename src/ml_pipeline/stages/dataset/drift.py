@@ -6,13 +6,13 @@ at least the threshold.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from ml_pipeline.stages.dataset.cores import columns_at_once
 from ml_pipeline.stages.dataset.differences import Difference, compare
 from ml_pipeline.stages.dataset.record import Column
 from ml_pipeline.stages.dataset.schema import Violation
@@ -23,7 +23,6 @@ _SIZES = {
     "psi": "population stability index {:.3g}",
     "jensen_shannon": "Jensen-Shannon distance {:.3g}",
 }
-MANY_ROWS = 20_000_000  # above, one column at a time fills memory enough
 
 Read = Callable[[str], Column | None]
 
@@ -35,7 +34,7 @@ def differences(names: Iterable[str], reference: Read, current: Read, rows: int)
         before, now = reference(name), current(name)
         return name, compare(before, now) if before and now else None
 
-    with ThreadPoolExecutor(1 if rows > MANY_ROWS else os.cpu_count()) as pool:
+    with ThreadPoolExecutor(columns_at_once(rows)) as pool:
         found = dict(pool.map(one, names))
     return {name: difference for name, difference in found.items() if difference}
 

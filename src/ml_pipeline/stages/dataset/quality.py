@@ -52,7 +52,8 @@ def duplicated_keys(frame: pl.LazyFrame, key: Sequence[str]) -> list[Violation]:
 
 def _duplicates(frame: pl.LazyFrame, rows: int) -> Iterator[Violation]:
     hashes = frame.select(row_hash(frame.collect_schema().names())).collect().to_series()
-    count = rows - hashes.n_unique()
+    ordered = hashes.sort().to_numpy()  # which takes a fifth of the memory of a set
+    count = int((ordered[1:] == ordered[:-1]).sum())
     if count:
         message = f"{count:,} of {rows:,} rows repeat another row in full"
         yield Violation("", "duplicate_rows", message, count, count / rows)
@@ -82,7 +83,7 @@ def _outliers(frame: pl.LazyFrame, described: Sequence[Mapping[str, Any]], rows:
         (pl.col(name) < low) | (pl.col(name) > high)
         for name, (low, high) in fences.items()
     }  # fmt: skip
-    yield from (found for found in broken(frame, masks) if found.share >= MANY_OUTLIERS)
+    yield from broken(frame, masks, MANY_OUTLIERS)
 
 
 def _mixed(frame: pl.LazyFrame, described: Sequence[Mapping[str, Any]]) -> Iterator[Violation]:

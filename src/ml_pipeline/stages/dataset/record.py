@@ -126,22 +126,34 @@ def compact(column: Column) -> Column:
         most = dict(sorted(named.items(), key=lambda item: (-item[1], item[0]))[:CATEGORIES])
         return Categories(column.kind, most, column.missing, column.rows - sum(most.values()))
     values: Any = column.values
-    firsts = np.flatnonzero(np.concatenate([[True] * bool(len(values)), values[1:] != values[:-1]]))
-    if len(firsts) > POINTS:
+    new: Any = np.concatenate([[True] * bool(len(values)), values[1:] != values[:-1]])
+    if np.count_nonzero(new) > POINTS:
         ranks = np.linspace(0, len(values) - 1, POINTS).round().astype(np.int64)
         firsts = np.unique(np.searchsorted(values, values[ranks]))
+    else:
+        firsts = np.flatnonzero(new)
     points = values[firsts]
     upto: Any = np.searchsorted(values, points, "right")
     error = float((firsts[1:] - upto[:-1]).max(initial=0) / len(values)) if len(values) else 0.0
     return Numbers(column.kind, points, column.missing, upto, firsts, column.deviation(), error)
 
 
-def write(rows: int, columns: Mapping[str, Column], path: Path) -> None:
-    """Write the compact record of a table's columns."""
+def of(frame: pl.LazyFrame, kinds: Mapping[str, str]) -> dict[str, Column]:
+    """Record the columns of a table, of which one at a time is in memory."""
+    found = {}
+    for name, kind in kinds.items():
+        column = whole(frame, name, kind)
+        if column:
+            found[name] = compact(column)
+    return found
+
+
+def write(columns: Mapping[str, Column], rows: int, path: Path) -> None:
+    """Write a record, of compact columns."""
     document = {
         "format": FORMAT,
         "rows": rows,
-        "columns": {name: _document(compact(column)) for name, column in columns.items()},
+        "columns": {name: _document(column) for name, column in columns.items()},
     }
     path.write_text(json.dumps(document, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
 

@@ -153,8 +153,10 @@ def _bound(name: str, spec: dict[str, Any], rule: str, kind: str) -> Any:
     raise StageFailure(f"column {name!r} has {rule} = {spec[rule]!r}, but is {kind}", FIX)
 
 
-def broken(frame: pl.LazyFrame, masks: dict[tuple[str, str, str], pl.Expr]) -> list[Violation]:
-    """The (column, rule, words) whose mask is true in some row.
+def broken(
+    frame: pl.LazyFrame, masks: dict[tuple[str, str, str], pl.Expr], least_share: float = 0.0
+) -> list[Violation]:
+    """The (column, rule, words) whose mask is true in some row, and in at least a share of the values.
 
     One pass counts them all; one more for each that is broken fetches its first rows.
     """
@@ -170,12 +172,11 @@ def broken(frame: pl.LazyFrame, masks: dict[tuple[str, str, str], pl.Expr]) -> l
     found = []
     for index, key in enumerate(keys):
         count = figures[f"broken {index}"]
-        if count:
-            name, rule, said = key
-            of = figures["rows"] if rule in {"nullable", "target_missing"} else figures[f"n {name}"]
-            shown = frame.select(
-                (pl.int_range(pl.len()) + 1).alias(_ROW), pl.col(name), masks[key].alias(_BROKEN)
-            )
+        name, rule, said = key
+        of = figures["rows"] if rule in {"nullable", "target_missing"} else figures[f"n {name}"]
+        if count and count >= least_share * of:
+            counted = frame.with_row_index(_ROW, offset=1)
+            shown = counted.select(_ROW, name, masks[key].alias(_BROKEN))
             shown = shown.filter(_BROKEN).head(EXAMPLES).collect()
             rows = shown[_ROW].to_list()
             listed = ", ".join(map(str, rows)) + (", …" if count > len(rows) else "")

@@ -36,7 +36,12 @@ def by_bits(values: Any) -> Any:
 
     Those of negative ones have the opposite order, until all bits but the sign are turned.
     """
-    bits = values.view(np.int64)
-    turned = pl.Series(bits ^ ((bits >> 63) & MAGNITUDE)).sort(multithreaded=False).to_numpy(writable=True)
-    turned ^= (turned >> 63) & MAGNITUDE
-    return turned.view(np.float64)
+    turned = pl.Series(_turned(values.view(np.int64))).sort(multithreaded=False).to_numpy()
+    return _turned(turned).view(np.float64)
+
+
+def _turned(bits: Any) -> Any:
+    found = bits >> 63
+    found &= MAGNITUDE
+    found ^= bits
+    return found

@@ -39,11 +39,24 @@ def holdout_rows(frame: pl.LazyFrame, settings: dict[str, Any]) -> Any:
     sizes = np.bincount(group)
     quota = np.clip(np.floor(sizes * fraction + 0.5), 1, None)
     quota = np.minimum(quota, sizes - 1).astype(np.int64)
-    order = np.lexsort((rank_by, group))
-    from_end = np.repeat(np.cumsum(sizes), sizes) - 1 - np.arange(rows)
-    held: Any = np.empty(rows, bool)
-    held[order] = from_end < np.repeat(quota, sizes)
+    held: Any = np.zeros(rows, bool)
+    ends = np.cumsum(sizes)
+    order = np.argsort(group, kind="stable")
+    for end, size, count in zip(ends, sizes, quota, strict=True):
+        members = order[end - size : end]
+        held[members] = _greatest(rank_by[members], int(count))
     return held
+
+
+def _greatest(values: Any, count: int) -> Any:
+    """Mark the `count` greatest values; of equal ones the last."""
+    if not count:
+        return np.zeros(len(values), bool)
+    least = np.partition(values, len(values) - count)[len(values) - count]
+    marked = values > least
+    equal = np.flatnonzero(values == least)
+    marked[equal[len(equal) - (count - int(marked.sum())) :]] = True
+    return marked
 
 
 def _times(frame: pl.LazyFrame, time: str) -> Any:

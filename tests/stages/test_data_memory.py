@@ -1,0 +1,45 @@
+"""A table larger than what its check may take: the kernel refuses the process more."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.stages.people import settings
+from tests.stages.programs import SOURCE
+
+PARTS, ROWS, COLUMNS = 8, 1_000_000, 30
+SHARE = 0.9  # of the table, at most
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of Parquet files of 1.9 GB in memory."""
+    made = tmp_path_factory.mktemp("large")
+    random = np.random.default_rng(0)
+    part = pl.DataFrame({f"x{i}": random.normal(size=ROWS).astype(np.float32) for i in range(COLUMNS - 2)})
+    (made / "data").mkdir()
+    for i in range(PARTS):
+        answer = pl.Series(random.integers(0, 2, ROWS))
+        whole = part.cast(pl.Float64).with_columns(id=pl.int_range(i * ROWS, (i + 1) * ROWS), answer=answer)
+        whole.write_parquet(made / "data" / f"{i}.parquet", compression="uncompressed")
+    return made
+
+
+@pytest.mark.parametrize("command", ["validate", "split"])
+def test_a_check_takes_less_memory_than_the_table(folder: Path, command: str) -> None:
+    (folder / "settings.json").write_text(json.dumps(settings(path="data", positive=1)))
+    limit = int(SHARE * PARTS * ROWS * COLUMNS * 8)
+    arguments = ["--config", folder / "settings.json", "--data", folder, "--output", folder / command]
+    program = ["prlimit", f"--data={limit}", sys.executable, "-m", "ml_pipeline.stages.data", command]
+    variables = os.environ | {
+        "PYTHONPATH": str(SOURCE),
+        "POLARS_MAX_THREADS": "2",
+    }  # each has buffers of its own
+    done = subprocess.run([*program, *arguments], env=variables, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
