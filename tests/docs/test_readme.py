@@ -15,10 +15,17 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_settings_to_start_from_are_valid() -> None:
-    (settings,) = blocks("toml")
+    settings, *_ = blocks("toml")
     project = config.parse(None, settings)
     assert project.name == "wine"
     assert len([line for line in settings.splitlines() if line.strip()]) <= 15
+
+
+def test_the_other_settings_are_valid_beside_what_must_be_there() -> None:
+    _, *others = blocks("toml")
+    for settings in others:
+        required = 'name = "x"\ntask = "classification"\n'
+        config.parse(None, required + settings.replace("[data]\n", '[data]\npath = "x.csv"\ntarget = "y"\n'))
 
 
 def test_every_call_names_a_function_and_flags_that_exist() -> None:
