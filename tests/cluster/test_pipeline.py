@@ -120,3 +120,29 @@ def test_a_small_project_with_the_built_in_trainer(dagger: Dagger, project: Call
     assert answer.code == 0, answer.errors
     assert "## ✅ wine: may ship" in answer.out
     assert "no --registry: the image was not published" in answer.out.replace("\\", "")
+
+
+def test_a_predictor_of_the_project_s_own_is_judged_in_its_image(
+    dagger: Dagger, lab: Lab, project: Callable[[str], Project]
+) -> None:
+    answer = dagger.call(project("flowers").path, "full-pipeline", f"--registry={lab.registry}/models")
+    assert answer.code == 0, answer.errors
+    assert fact(answer, "image").startswith(f"{lab.registry}/models/flowers:")
+    accuracy = re.search(r"^\| `accuracy` \| ([0-9.]+) ", answer.out, re.MULTILINE)
+    assert accuracy
+    assert float(accuracy[1]) > 0.9
+
+
+def test_a_study_that_ends_in_figures_is_judged_by_them(
+    dagger: Dagger, lab: Lab, project: Callable[[str], Project]
+) -> None:
+    diabetes = project("diabetes")
+    answer = dagger.call(diabetes.path, "full-pipeline", f"--registry={lab.registry}/models")
+    assert answer.code == 0, answer.errors
+    assert "2 of 2 gates passed" in answer.out
+    assert "serve.runtime = false: no image was built" in answer.out
+    assert "publish" not in stages(answer.out)
+    diabetes.replace("ml-pipeline.toml", "explained = {min = 0.4}", "explained = {min = 0.9}")
+    failed = dagger.call(diabetes.path, "full-pipeline")
+    assert failed.code == 1
+    assert re.match(r"validate-gate: explained 0\.\d+ is below min 0\.9 ", failed.errors[0])

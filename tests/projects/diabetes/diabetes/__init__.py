@@ -1,0 +1,1 @@
+"""How well can the disease's progression be told? A study that ends in figures, with nothing to serve."""

@@ -1,0 +1,1 @@
+"""Which iris is it? A scikit-learn model, served by a predictor of its own."""
