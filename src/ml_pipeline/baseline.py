@@ -21,7 +21,7 @@ class Baseline:
     image: dagger.Container
     version: str | None  # of its model, where its label says
     record: dagger.File | None  # what its training data was like; images of other makers have none
-    given: bool  # by --baseline; otherwise it is what the cluster runs
+    digest: str | None  # sha256:…, of what the cluster runs; None: --baseline gave the image
 
 
 async def find(run: Run, given: dagger.Container | None, cluster: Cluster | None) -> Baseline | None:
@@ -31,16 +31,16 @@ async def find(run: Run, given: dagger.Container | None, cluster: Cluster | None
     """
     notes = run.facts.setdefault("notes", [])
     if given:
-        return await _opened("--baseline", given, given=True)
+        return await _opened("--baseline", given, None)
     reference = await release.running(run, cluster) if cluster else None
     if not reference:
         notes.append("no baseline: the gates compare with thresholds only")
         return None
     notes.append(f"the baseline is what the cluster runs: {reference}")
-    return await _opened(reference, dag.container().from_(reference), given=False)
+    return await _opened(reference, dag.container().from_(reference), reference.rpartition("@")[2])
 
 
-async def _opened(name: str, image: dagger.Container, *, given: bool) -> Baseline:
+async def _opened(name: str, image: dagger.Container, digest: str | None) -> Baseline:
     try:
         version = await image.label(VERSION)
     except dagger.QueryError as error:
@@ -52,4 +52,4 @@ async def _opened(name: str, image: dagger.Container, *, given: bool) -> Baselin
     except dagger.QueryError:
         files = []
     record = image.file(f"{MODEL}/{RECORD}") if RECORD in files else None
-    return Baseline(image, version, record, given)
+    return Baseline(image, version, record, digest)

@@ -4,6 +4,7 @@ import dagger
 from dagger import dag
 
 from ml_pipeline import settings
+from ml_pipeline.baseline import Baseline
 from ml_pipeline.config import Project
 from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.image import PORT, USER
@@ -15,7 +16,7 @@ JUDGE = ("rules.py", "measures.py", "wording.py", "stages/evaluate.py", "stages/
 
 
 async def validate(
-    run: Run, trained: Trained, image: dagger.Container | None, baseline: dagger.Container | None = None
+    run: Run, trained: Trained, image: dagger.Container | None, baseline: Baseline | None = None
 ) -> Finished:
     """Judge the candidate, beside the baseline if there is one; the output folder has verdict.json.
 
@@ -58,9 +59,11 @@ async def validate(
         arguments += ["--predictions", f"{INPUT}/predictions.npz", "--requests", f"{INPUT}/requests.json"]
         arguments += ["--url", f"http://candidate:{PORT}"]
         if baseline:
-            answers = await _answers(run, "baseline", baseline, prepared.file("holdout.npz"))
+            answers = await _answers(run, "baseline", baseline.image, prepared.file("holdout.npz"))
             container = container.with_file(f"{INPUT}/baseline.npz", answers)
             arguments += ["--baseline-predictions", f"{INPUT}/baseline.npz"]
+            if baseline.digest:
+                arguments += ["--baseline-digest", baseline.digest]
     return await run.stage("validate-gate", container, "evaluate", arguments)
 
 

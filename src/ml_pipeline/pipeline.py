@@ -27,10 +27,10 @@ async def judged(run: Run, compared: Baseline | None) -> tuple[Trained, dagger.C
     notes = run.facts.setdefault("notes", [])
     if not served:
         notes.append("serve.runtime = false: no image was built")
-    if compared and not compared.given and compared.version == trained.version:
+    if compared and compared.digest and compared.version == trained.version:
         notes.append("the cluster runs this very model: the gates compare with thresholds only")
         compared = None
-    await gate.validate(run, trained, served, compared.image if compared else None)
+    await gate.validate(run, trained, served, compared)
     return trained, served
 
 
