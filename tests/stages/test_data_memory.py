@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ SHARE = 0.7  # of the table, at most
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of Parquet files of 1.9 GB in memory."""
     made = tmp_path_factory.mktemp("large")
     random = np.random.default_rng(0)
@@ -28,7 +30,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         answer = pl.Series(random.integers(0, 2, ROWS))
         whole = part.cast(pl.Float64).with_columns(id=pl.int_range(i * ROWS, (i + 1) * ROWS), answer=answer)
         whole.write_parquet(made / "data" / f"{i}.parquet", compression="uncompressed")
-    return made
+    yield made
+    shutil.rmtree(made)  # pytest would keep it for a while
 
 
 @pytest.mark.parametrize("command", ["validate", "split"])
