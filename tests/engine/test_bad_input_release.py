@@ -2,6 +2,7 @@
 
 import re
 import threading
+import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_a_cluster_that_does_not_answer(dagger: Dagger, tumours: Project, lab: L
 @pytest.fixture
 def target(lab: Lab, tumours: Project, tmp_path: Path) -> Iterator[Target]:
     """A namespace of its own, to which the project `tumours` is released."""
-    made = Target(tmp_path, lab.kubeconfig, f"bad-{tmp_path.parent.name[-4:]}-{id(tmp_path)}", lab.kubeconfig)
+    made = Target(tmp_path, lab.kubeconfig, f"bad-{uuid.uuid4().hex[:8]}", lab.kubeconfig)
     section = f'\n[deploy]\nnamespace = "{made.namespace}"\nreplicas = 1\ntimeout = 120\n'
     config = (tumours.path / "ml-pipeline.toml").read_text().replace('"tumours"\n', '"toy"\n')
     tumours.write("ml-pipeline.toml", config + section)
