@@ -18,7 +18,7 @@ check: style
 	@$(BIN)/python -m pytest -q tests/unit tests/docs
 
 test: style
-	@$(BIN)/python -m pytest -q --durations=15 -n 2 --dist loadgroup $(addprefix tests/,unit docs stages engine cluster lab)
+	@$(BIN)/python -m pytest -q --durations=15 $(addprefix tests/,unit docs stages engine cluster lab)
 
 style: .venv/installed
 	@$(BIN)/ruff format --check --quiet .

@@ -15,16 +15,6 @@ from tests.calls import Dagger, Project
 SERVICES = {"registry", "engine", "kubelet"}
 
 
-LAB_TESTS = ("engine", "cluster", "lab")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run all tests that need the lab, while another runs those that do not."""
-    for item in items:
-        if item.path.parent.name in LAB_TESTS:
-            item.add_marker(pytest.mark.xdist_group("lab"))
-
-
 @dataclass(frozen=True)
 class Lab:
     """A real engine, registry and cluster, all up."""
