@@ -20,10 +20,8 @@ The last line is one JSON object with the median ratios.
 import argparse
 import json
 import os
-import statistics
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +35,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from evidently import DataDefinition, Dataset, Report
 from evidently.metrics import ValueDrift
+from rounds import alternate, ratio, say
 from scipy.stats import ks_2samp
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,34 +45,6 @@ from ml_pipeline.stages.dataset import drift, record, schema, tables  # noqa: E4
 
 Tables = tuple[pl.DataFrame, pl.DataFrame]
 JOBS = ["clerk", "smith", "baker", "nurse"]
-
-
-def timed(work: Callable[[], Any]) -> float:
-    """Return how many seconds it took."""
-    clock = time.perf_counter()
-    work()
-    return time.perf_counter() - clock
-
-
-def alternate(rounds: int, **sides: Callable[[], Any]) -> dict[str, list[float]]:
-    """Run the sides in turn; each round begins with another one."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(rounds):
-        names = list(sides)[turn % len(sides) :] + list(sides)[: turn % len(sides)]
-        for name in names:
-            seconds[name].append(timed(sides[name]))
-    return seconds
-
-
-def ratio(one: list[float], other: list[float], scale: float = 1.0) -> list[float]:
-    return [a / b * scale for a, b in zip(one, other, strict=True)]
-
-
-def say(what: str, ratios: list[float]) -> float:
-    """Print a median with its spread, and return it."""
-    middle = statistics.median(ratios)
-    print(f"  {what:46} {middle:8.2f}   ({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} rounds)")
-    return round(middle, 3)
 
 
 def numbers(rows: int, columns: int, shifted: Callable[[int], bool]) -> Tables:
@@ -90,7 +61,7 @@ def _read(frame: pl.LazyFrame, name: str) -> record.Column | None:
 def ours(before: pl.DataFrame, now: pl.DataFrame) -> None:
     readers = [partial(_read, frame.lazy()) for frame in (before, now)]
     found = drift.differences(before.columns, *readers, rows=before.height)
-    drift.judge(found, {}, {})
+    drift.judge(found, {"alpha": 0.05, "threshold": 0.1}, {})
 
 
 def by_scipy(before: pl.DataFrame, now: pl.DataFrame) -> None:

@@ -208,6 +208,8 @@ def _data_contradictions(project: Project) -> Iterator[tuple[str, str]]:
     data = project.data
     if isinstance(data.holdout, float | int) and not 0 < data.holdout < 1:
         yield f"data.holdout = {data.holdout} is no fraction", "use a number between 0 and 1, or a path"
+    yield from _limits("data.drift", data.drift)
+    yield from _shares("data.leakage", {"score": data.leakage.score, "shared": data.leakage.shared})
     for key, path in (
         ("data.path", data.path), ("data.holdout", data.holdout), ("data.reference", data.reference)
     ):  # fmt: skip
@@ -219,10 +221,24 @@ def _data_contradictions(project: Project) -> Iterator[tuple[str, str]]:
         yield "data.positive is for classification", 'remove it, or set task = "classification"'
     for name, column in data.columns.items():
         key = f"data.columns.{name}"
+        if column.drift:
+            yield from _limits(f"{key}.drift", column.drift)
         if _crossed(column):
             yield f"{key} has min = {column.min} above max = {column.max}", "swap them"
         if column.pattern is not None and not _compiles(column.pattern):
             yield f"{key}.pattern = {column.pattern!r} is no regular expression", "mend it"
+
+
+def _limits(key: str, drift: Drift | ColumnDrift) -> Iterator[tuple[str, str]]:
+    yield from _shares(key, {"alpha": drift.alpha})
+    if drift.threshold is not None and not drift.threshold >= 0:
+        yield f"{key}.threshold = {drift.threshold}", "use 0 or more; inf where nothing counts as drift"
+
+
+def _shares(key: str, values: Mapping[str, float | None]) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if value is not None and not 0 <= value <= 1:
+            yield f"{key}.{name} = {value}", "use a number between 0 and 1"
 
 
 def _crossed(bounds: Gate | Column) -> bool:

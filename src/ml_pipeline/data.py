@@ -1,8 +1,10 @@
 """The project's data: checked against its schema, and split into training rows and holdout."""
 
 import dagger
+from dagger import dag
 
 from ml_pipeline import settings, sources
+from ml_pipeline.baseline import Baseline
 from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.errors import StageError
 from ml_pipeline.run import OUTPUT, Finished, Run
@@ -11,15 +13,15 @@ DATA, CONFIG, RECORD = "/data", "/settings.json", "/record.json"
 PROGRAM = ("stages/data.py", "stages/dataset/**")
 
 
-async def validate(run: Run, record: dagger.File | None = None) -> Finished:
-    """Schema, quality, leakage, and drift against data.reference or else the baseline's `record`.
+async def validate(run: Run, baseline: Baseline | None = None) -> Finished:
+    """Schema, quality, leakage, and drift against data.reference or else the baseline's record.
 
     The output folder has report.json, metrics.json and schema.toml.
     """
     arguments = ["validate", "--config", CONFIG, "--data", DATA, "--output", OUTPUT]
     container = await _container(run)
-    if record and not run.project.data.reference:
-        container = container.with_file(RECORD, record)
+    if baseline and baseline.record and not run.project.data.reference:
+        container = container.with_file(RECORD, baseline.record)
         arguments += ["--baseline-record", RECORD]
     return await run.stage("validate-data", container, "data", arguments)
 
@@ -45,15 +47,16 @@ async def _container(run: Run) -> dagger.Container:
 
 
 async def schema(run: Run) -> str:
-    """Return `data.columns` as strict as the data is, to be pasted into the project's configuration."""
+    """Return `data.columns` as strict as the data is, to be pasted into the project's configuration.
+
+    Data that breaks the present schema has one too.
+    """
     try:
-        await validate(run)
+        output = (await validate(run)).output
     except StageError:
-        if (
-            "validate-data" not in run.outputs
-            or "schema.toml" not in await run.outputs["validate-data"].entries()
-        ):
+        output = run.outputs.get("validate-data", dag.directory())
+        if "schema.toml" not in await output.entries():
             raise
-    text = await run.outputs["validate-data"].file("schema.toml").contents()
+    text = await output.file("schema.toml").contents()
     own_file = "ml-pipeline.toml" in await run.source.entries()
     return text.replace("[tool.ml-pipeline.", "[") if own_file else text

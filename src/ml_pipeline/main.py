@@ -82,10 +82,9 @@ class MlPipeline:
     ) -> str:
         """Check the data: schema, quality, leakage, drift."""
         run = await self._run(source)
-        found = await compare.find(run, baseline, None)
         if schema:
             return await data.schema(run)
-        return await (await data.validate(run, found.record if found else None)).text()
+        return await (await data.validate(run, await compare.find(run, baseline, None))).text()
 
     @function
     async def train(self, source: Source) -> dagger.Directory:

@@ -11,7 +11,7 @@ from ml_pipeline.baseline import Baseline
 from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.errors import PipelineError, StageError
 from ml_pipeline.release import Cluster, Registry
-from ml_pipeline.run import OUTPUT, Finished, Run, side_by_side
+from ml_pipeline.run import OUTPUT, Run, side_by_side
 from ml_pipeline.training import Trained
 
 INPUT = "/input"
@@ -21,7 +21,7 @@ REPORTER = ("summary.py", "wording.py", "stages/report.py", "stages/reporting/**
 async def judged(run: Run, compared: Baseline | None) -> tuple[Trained, dagger.Container | None]:
     """Train, build and judge; return what passed the gate."""
     if gate.asks_for_drift(run.project) and "validate-data" not in run.outputs:
-        await data.validate(run, compared.record if compared else None)
+        await data.validate(run, compared)
     trained = await training.train(run)
     served = await image.build(run, trained) if run.project.serve.runtime else None
     notes = run.facts.setdefault("notes", [])
@@ -43,7 +43,8 @@ async def full(
     """
     run.facts["revision"] = await sources.revision(run.source)
     try:
-        compared = await check(run, given, cluster)
+        compared = await baseline.find(run, given, cluster)
+        await check(run, compared)
         trained, served = await judged(run, compared)
         if served:
             await _ship(run, trained, served, registry, cluster)
@@ -53,16 +54,11 @@ async def full(
     return markdown(run)
 
 
-async def check(run: Run, given: dagger.Container | None, cluster: Cluster | None) -> Baseline | None:
-    """Lint, test and check the data side by side; raise with every failure. Returns the baseline."""
-    compared: list[Baseline | None] = []
-
-    async def data_against_baseline() -> Finished:
-        compared.append(await baseline.find(run, given, cluster))
-        return await data.validate(run, compared[0].record if compared[0] else None)
-
-    await side_by_side(lambda: quality.lint(run), lambda: quality.test(run), data_against_baseline)
-    return compared[0]
+async def check(run: Run, compared: Baseline | None) -> None:
+    """Lint, test and check the data side by side; raise with every failure."""
+    await side_by_side(
+        lambda: quality.lint(run), lambda: quality.test(run), lambda: data.validate(run, compared)
+    )
 
 
 async def _ship(
@@ -118,15 +114,12 @@ def document(run: Run) -> dict[str, Any]:
 async def report(run: Run, given: dagger.Container | None) -> dagger.Directory:
     """Run everything up to the gate, whatever fails, and return the folder to look at."""
     run.facts["revision"] = await sources.revision(run.source)
-    compared = None
-    try:
-        compared = await check(run, given, None)
-    except PipelineError as failure:
-        print(failure)
-    try:
-        await judged(run, compared)
-    except PipelineError as failure:
-        print(failure)
+    compared = await baseline.find(run, given, None)
+    for part in (check, judged):
+        try:
+            await part(run, compared)
+        except PipelineError as failure:
+            print(failure)
     known = document(run)
     findings = {"data", "model", "verdict"}  # these have files of their own
     pipeline = {key: value for key, value in known.items() if key not in findings}

@@ -126,6 +126,14 @@ def test_what_publish_returns_is_in_the_registry_and_a_baseline(
     assert row
     assert row[1] == row[2]
 
+    tumours.write("tests/lonely.py", "import os\n")
+    report = dagger.call(
+        tumours.path, "report", f"--baseline={answer.out.strip()}", "export", "--path=report"
+    )
+    assert report.code == 0, report.errors
+    verdict = json.loads((tumours.path / "report" / "report.json").read_text())["verdict"]
+    assert verdict["baseline"]["accuracy"] == float(row[2]), "a failed lint does not lose the baseline"
+
 
 def test_serve_answers_on_this_machine(dagger: Dagger, tumours: Project) -> None:
     with socket.create_server(("localhost", 0)) as free:

@@ -1,15 +1,17 @@
 """Model folders and servers that the stages' tests share."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import onnx
 import pytest
 
+from tests.stages.odd_images import Answer, serving
 from tests.stages.people import Project, people
 from tests.stages.programs import PREDICTOR, SOURCE, Server, Start, graph, signature
 
@@ -65,6 +67,13 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@pytest.fixture
+def odd_image() -> Iterator[Callable[[Answer], str]]:
+    """Serve what a wrong image would answer."""
+    with contextlib.ExitStack() as servers:
+        yield lambda answer: servers.enter_context(serving(answer))
 
 
 @pytest.fixture

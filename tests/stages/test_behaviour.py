@@ -1,9 +1,7 @@
 """What an image does with changed requests: a real server, and answers that a test makes up."""
 
-import http.server
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest
 from ml_pipeline.stages.judging import behaviour, probe
 from ml_pipeline.stages.judging.metrics import Answers
 from ml_pipeline.stages.judging.probe import Probe
+from tests.stages.odd_images import Answer
 from tests.stages.programs import COLUMNS, Start
 
 ROWS = [
@@ -43,43 +42,23 @@ def test_a_real_image(onnx_folder: Path, start: Start, monkeypatch: pytest.Monke
     }
 
 
-@pytest.fixture
-def image() -> Iterator[Callable[[Callable[[list[Any]], tuple[int, Any]]], str]]:
-    """Serve what a function makes of the instances: status and document."""
-    servers: list[http.server.ThreadingHTTPServer] = []
-
-    def serve(answer: Callable[[list[Any]], tuple[int, Any]]) -> str:
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status, document = answer(body["instances"])
-                text = json.dumps(document).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_address[1]}"
-
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
 NUMBERS = [
     {"name": "a", "type": "number", "nullable": True},
     {"name": "b", "type": "number", "nullable": True},
 ]
 
 
-def test_an_image_that_breaks(image: Any) -> None:
+def to_instances(answer: Callable[[list[Any]], tuple[int, Any]]) -> Answer:
+    """Answer to the instances of a request."""
+
+    def to_request(_: str, body: bytes) -> tuple[int, str]:
+        status, document = answer(json.loads(body)["instances"])
+        return status, json.dumps(document)
+
+    return to_request
+
+
+def test_an_image_that_breaks(odd_image: Callable[[Answer], str]) -> None:
     def answer(rows: list[Any]) -> tuple[int, Any]:
         if any(row["a"] is None for row in rows):
             return 422, {}
@@ -93,7 +72,9 @@ def test_an_image_that_breaks(image: Any) -> None:
 
     rows = [{"a": 0.0, "b": 1.0}, {"a": 1.0, "b": 2.0}]
     answered = Probe([1.0, 2.0], None, {}, {})
-    found = behaviour.of_changed_requests(image(answer), rows, answered, NUMBERS, [], regression=False)
+    found = behaviour.of_changed_requests(
+        odd_image(to_instances(answer)), rows, answered, NUMBERS, [], regression=False
+    )
     assert found.values == {
         "missing_value_refusals": 0.5,
         "missing_value_flip_rate": 1.0,
@@ -102,13 +83,15 @@ def test_an_image_that_breaks(image: Any) -> None:
     assert found.missing == {"sensitive_flip_rate": "the model reads no sensitive column"}
 
 
-def test_an_image_that_refuses_whatever_is_missing_or_far(image: Any) -> None:
+def test_an_image_that_refuses_whatever_is_missing_or_far(
+    odd_image: Callable[[Answer], str],
+) -> None:
     def answer(rows: list[Any]) -> tuple[int, Any]:
         return 422, {}
 
     rows = [{"a": 0.0, "b": 1.0}]
     found = behaviour.of_changed_requests(
-        image(answer), rows, Probe([1.0], None, {}, {}), NUMBERS, [], regression=False
+        odd_image(to_instances(answer)), rows, Probe([1.0], None, {}, {}), NUMBERS, [], regression=False
     )
     assert found.values == {"missing_value_refusals": 1.0, "out_of_range_errors": 0.0}
     assert found.missing["missing_value_flip_rate"] == "the image refuses every missing value"

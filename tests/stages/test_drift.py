@@ -16,6 +16,7 @@ from scipy.stats import chi2_contingency, false_discovery_control, wasserstein_d
 from ml_pipeline.stages.dataset import differences, drift, effects, record, sorting
 from ml_pipeline.stages.outcome import StageFailure
 
+LIMITS = {"alpha": 0.05, "threshold": 0.1, "effect": None}
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50)
 
 
@@ -31,6 +32,7 @@ def text(values: list[str | None]) -> record.Column:
     return found
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False, width=32), max_size=60))
 def test_both_ways_of_sorting_sort(values: list[float]) -> None:
     found = sorting.by_bits(np.array(values, dtype=np.float64))
@@ -68,6 +70,7 @@ def test_stability_index_by_hand() -> None:
     assert math.isfinite(effects.stability([10, 0], [0, 10]))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_correction_is_benjamini_and_hochbergs(ps: list[float]) -> None:
     assert drift.adjusted(ps) == pytest.approx(false_discovery_control(ps).tolist())
@@ -82,7 +85,8 @@ def judged(before: dict[str, Any], now: dict[str, Any], **own: Any) -> dict[str,
 
     found = drift.differences(list(before), reader(frames[0]), reader(frames[1]), 100)
     return {
-        entry["name"]: entry for entry in drift.judge(found, {}, {n: {"drift": d} for n, d in own.items()})
+        entry["name"]: entry
+        for entry in drift.judge(found, LIMITS, {n: {"drift": d} for n, d in own.items()})
     }
 
 
@@ -113,6 +117,12 @@ def test_a_column_has_limits_of_its_own() -> None:
     moved = {"a": x + 0.1, "b": x + 0.1}
     found = judged({"a": x, "b": x}, moved, b={"threshold": 0.5}, a={"effect": "psi", "threshold": 0.05})
     assert (found["a"]["effect"], found["a"]["drifted"], found["b"]["drifted"]) == ("psi", True, False)
+
+
+def test_an_effect_that_a_column_can_not_have_is_named() -> None:
+    words = {"x": ["a", "b"] * 50}
+    with pytest.raises(StageFailure, match=r"column 'x' has drift\.effect = 'wasserstein', which is for num"):
+        judged(words, words, x={"effect": "wasserstein"})
 
 
 def test_more_missing_values_are_drift() -> None:
@@ -146,7 +156,7 @@ def test_odd_columns_have_a_defined_answer(before: list[Any], now: list[Any], dr
     found = drift.differences(
         ["x"], *(lambda name, f=f: record.whole(f, name, "number") for f in frames), rows=1
     )  # fmt: skip
-    (entry,) = drift.judge(found, {}, {})
+    (entry,) = drift.judge(found, LIMITS, {})
     assert entry["drifted"] is drifted
     json.dumps(entry, allow_nan=False)
 

@@ -1,12 +1,10 @@
 """The gate on real images' programs: `prepare`, their batch command, their server, `judge`."""
 
 import contextlib
-import http.server
 import io
 import json
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +18,7 @@ import pytest
 from ml_pipeline.stages import evaluate
 from ml_pipeline.stages.judging import probe
 from ml_pipeline.stages.outcome import StageFailure
+from tests.stages.odd_images import Answer
 from tests.stages.programs import Start, run
 
 ROWS = 400
@@ -357,42 +356,6 @@ def test_requests_that_the_image_refuses(gate: Gate, tmp_path: Path) -> None:
     assert "expected an integer" in line
 
 
-Answer = Callable[[str], tuple[int, str]]
-
-
-@pytest.fixture
-def odd_image() -> Iterator[Callable[[Answer], str]]:
-    """Serve what a wrong image would answer: path → status and body."""
-    servers: list[http.server.ThreadingHTTPServer] = []
-
-    def serve(answer: Answer) -> str:
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                status, body = answer(self.path)
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body.encode())))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            do_POST = do_GET  # noqa: N815 - http.server's names
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_address[1]}"
-
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -404,12 +367,12 @@ def odd_image() -> Iterator[Callable[[Answer], str]]:
 )
 def test_images_that_answer_nonsense(odd_image: Callable[[Answer], str], body: str, message: str) -> None:
     with pytest.raises(StageFailure, match=message):
-        probe.measure(odd_image(lambda _: (200, body)), [{"a": 1}])
+        probe.measure(odd_image(lambda *_: (200, body)), [{"a": 1}])
 
 
 def test_an_image_without_metrics_has_no_memory(odd_image: Callable[[Answer], str]) -> None:
     answers = {"/ready": (200, ""), "/predict": (200, '{"predictions": [1]}')}
-    found = probe.measure(odd_image(lambda path: answers.get(path, (404, ""))), [{"a": 1}])
+    found = probe.measure(odd_image(lambda path, _: answers.get(path, (404, ""))), [{"a": 1}])
     assert "memory_mb" not in found.values
     assert found.missing["memory_mb"].startswith("the image's /metrics names none of process_peak")
     assert (found.predictions, found.probabilities) == ([1], None)
@@ -420,6 +383,6 @@ def test_an_image_that_never_gets_ready(
 ) -> None:
     monkeypatch.setattr(probe, "READY_TIMEOUT", 0.3)
     with pytest.raises(StageFailure, match=r"not ready within 0.3 s \(status 503\)"):
-        probe.measure(odd_image(lambda _: (503, "")), [{"a": 1}])
+        probe.measure(odd_image(lambda *_: (503, "")), [{"a": 1}])
     with pytest.raises(StageFailure, match="not ready within"):
         probe.measure("http://127.0.0.1:1", [{"a": 1}])

@@ -138,6 +138,19 @@ def test_every_section_is_read() -> None:
             "use a path inside the project's folder",
         ),
         (
+            "drift = {alpha = 5}",
+            "config: ml-pipeline.toml: data.drift.alpha = 5; use a number between 0 and 1",
+        ),
+        (
+            "leakage = {score = -1}",
+            "config: ml-pipeline.toml: data.leakage.score = -1; use a number between 0 and 1",
+        ),
+        (
+            "[data.columns.age]\ndrift = {threshold = -0.1}",
+            "config: ml-pipeline.toml: data.columns.age.drift.threshold = -0.1; "
+            "use 0 or more; inf where nothing counts as drift",
+        ),
+        (
             "exclude = ['cultivar']",
             "config: ml-pipeline.toml: data.exclude names the target 'cultivar'; take it out of the list",
         ),

@@ -16,8 +16,8 @@ from ml_pipeline.stages.dataset.cores import columns_at_once
 from ml_pipeline.stages.dataset.differences import Difference, compare
 from ml_pipeline.stages.dataset.record import Column
 from ml_pipeline.stages.dataset.schema import Violation
+from ml_pipeline.stages.outcome import StageFailure
 
-DEFAULTS = {"alpha": 0.05, "threshold": 0.1}
 _SIZES = {
     "wasserstein": "moved by {:.3g} standard deviations",
     "psi": "population stability index {:.3g}",
@@ -56,7 +56,8 @@ def judge(
 ) -> list[dict[str, Any]]:
     """Decide which columns have drifted; return an entry a column, the furthest moved first.
 
-    `settings` has alpha, threshold and perhaps an effect for all; a column's own `drift` goes before.
+    `settings` has alpha, threshold and perhaps an effect for all columns that it fits; a column's own
+    `drift` goes before. Raises StageFailure where a column's own effect is none of its kind.
     """
     tests = [(name, key) for name, found in differences.items() for key in ("values", "missing")
              if key == "missing" or found.p is not None]  # fmt: skip
@@ -64,10 +65,9 @@ def judge(
     corrected = dict(zip(tests, adjusted(p for p in ps if p is not None), strict=True))
     entries = []
     for name, found in differences.items():
-        own = DEFAULTS | _set(settings) | _set((columns.get(name) or {}).get("drift") or {})
-        default = "wasserstein" if found.test == "ks" else "jensen_shannon"
-        effect = own.get("effect") or default
-        effect = effect if effect in found.effects or found.p is None else default
+        asked = _set((columns.get(name) or {}).get("drift") or {})
+        own = {**settings, **asked}
+        effect = _effect(name, found, asked.get("effect"), settings.get("effect"))
         by_values = _drifted(corrected.get((name, "values")), found.effects.get(effect, 0.0), own)
         by_missing = _drifted(corrected[name, "missing"], found.effects["missing"], own)
         entries.append({
@@ -90,6 +90,15 @@ def judge(
             "shown": found.shown,
         })  # fmt: skip
     return sorted(entries, key=_prominence)
+
+
+def _effect(name: str, found: Difference, asked: str | None, usual: str | None) -> str:
+    """Choose by what is measured: a column of categories has no Wasserstein distance."""
+    default = "wasserstein" if found.test == "ks" else "jensen_shannon"
+    if asked and found.p is not None and asked not in found.effects:
+        cause = f"column {name!r} has drift.effect = {asked!r}, which is for numbers"
+        raise StageFailure(cause, "use jensen_shannon or psi under [tool.ml-pipeline.data.columns]")
+    return asked or (usual if usual in found.effects else None) or default
 
 
 def _set(settings: Mapping[str, Any]) -> dict[str, Any]:
