@@ -1,148 +1,13 @@
-"""`[tool.ml-pipeline]` as frozen objects; pure: text in, objects or ConfigError out.
-
-The classes below are the schema: a field's name is its key, its annotation the type
-that TOML must have, its default what an absent key means.
-"""
+"""`[tool.ml-pipeline]`, read and checked; pure: text in, a Project or ConfigError out."""
 
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
 
 from ml_pipeline.errors import ConfigError
 from ml_pipeline.measures import MEASURES, Measure
+from ml_pipeline.project import Column, ColumnDrift, Drift, Gate, Project, Train
 from ml_pipeline.typed_toml import Reader
-
-Scalar = str | int | float | bool
-
-
-Effect = Literal["wasserstein", "psi", "jensen_shannon"]
-
-
-@dataclass(frozen=True)
-class Drift:
-    """When a column counts as drifted: significant at `alpha` and moved by `threshold` of its effect.
-
-    The effect of numbers is the Wasserstein distance in standard deviations, of categories the
-    Jensen-Shannon distance, unless one is named.
-    """
-
-    alpha: float = 0.05
-    threshold: float = 0.1
-    effect: Effect | None = None
-    action: Literal["warn", "stop"] = "warn"
-
-
-@dataclass(frozen=True)
-class ColumnDrift:
-    """One column's own idea of drift; what is None is as for all."""
-
-    alpha: float | None = None
-    threshold: float | None = None
-    effect: Effect | None = None
-
-
-@dataclass(frozen=True)
-class Leakage:
-    """When the data gives its answers away.
-
-    `score`: a column alone tells that share of the target. `shared`: that share of a holdout file's
-    rows are training rows too.
-    """
-
-    score: float = 0.95
-    shared: float = 0.05
-    action: Literal["warn", "stop"] = "warn"
-
-
-@dataclass(frozen=True)
-class Column:
-    """What values of one column are allowed; rules that are None are not checked."""
-
-    type: Literal["integer", "number", "string", "boolean", "datetime"] | None = None
-    min: float | None = None
-    max: float | None = None
-    nullable: bool = True
-    allowed: tuple[Scalar, ...] | None = None
-    pattern: str | None = None
-    unique: bool = False
-    max_missing: float | None = None
-    drift: ColumnDrift | None = None
-
-
-@dataclass(frozen=True)
-class Data:
-    """Where the rows are, what is predicted, and how rows are kept back."""
-
-    path: str
-    target: str
-    positive: Scalar | None = None
-    holdout: float | str = 0.2
-    time: str | None = None
-    reference: str | None = None
-    key: tuple[str, ...] = ()
-    drift: Drift = Drift()
-    leakage: Leakage = Leakage()
-    sensitive: tuple[str, ...] = ()
-    slices: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    columns: Mapping[str, Column] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Train:
-    """The user's command, or none for the built-in tabular trainer."""
-
-    command: str | None = None
-    seed: int = 0
-    config: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A bound on one metric; `max_regression` is how much worse than the baseline is allowed.
-
-    `confidence`, such as 0.95: not the point but its interval must keep the bound. `insufficient`: whether
-    an interval on both sides of it blocks (the default; of the worst of many slices it must be asked for).
-    """
-
-    min: float | None = None
-    max: float | None = None
-    max_regression: float | None = None
-    required: bool = True
-    confidence: float | None = None
-    insufficient: Literal["block", "allow"] | None = None
-
-
-@dataclass(frozen=True)
-class Serve:
-    """What runs in the image; False: the model is not served."""
-
-    runtime: Literal["onnx", "python", False] = "onnx"
-
-
-@dataclass(frozen=True)
-class Deploy:
-    """Where a release goes and how."""
-
-    namespace: str = "default"
-    replicas: int = 2
-    strategy: Literal["rolling", "blue-green", "canary"] = "rolling"
-    timeout: int = 300
-
-
-@dataclass(frozen=True)
-class Project:
-    """One project's whole configuration."""
-
-    name: str
-    task: Literal["classification", "regression"]
-    data: Data
-    train: Train = Train()
-    gates: Mapping[str, Gate] = field(default_factory=dict)
-    serve: Serve = Serve()
-    deploy: Deploy = Deploy()
 
 
 def parse(pyproject: str | None, ml_pipeline: str | None) -> Project:
@@ -184,6 +49,7 @@ def _contradictions(project: Project) -> Iterator[tuple[str, str]]:
             hint = "use at most 53 lower-case letters, digits and inner hyphens"
             yield f"{key} = {label!r} is no DNS label", hint
     yield from _data_contradictions(project)
+    yield from _train_contradictions(project.train)
     for name, gate in project.gates.items():
         yield from _gate_contradictions(f"gates.{name}", gate, MEASURES.get(name))
     if project.deploy.replicas < 1:
@@ -227,6 +93,25 @@ def _data_contradictions(project: Project) -> Iterator[tuple[str, str]]:
             yield f"{key} has min = {column.min} above max = {column.max}", "swap them"
         if column.pattern is not None and not _compiles(column.pattern):
             yield f"{key}.pattern = {column.pattern!r} is no regular expression", "mend it"
+
+
+def _train_contradictions(train: Train) -> Iterator[tuple[str, str]]:
+    if train.timeout is not None and train.timeout < 1:
+        yield f"train.timeout = {train.timeout}", "use 1 second or more, or remove it"
+    if train.timeout is not None and not train.command:
+        yield (
+            "train.timeout is for a train.command",
+            "remove it; train.config.epochs bounds the built-in trainer",
+        )
+    if not train.search:
+        return
+    if not train.search.parameters:
+        yield "train.search.parameters is empty", "name at least one, such as learning_rate = [0.003, 0.01]"
+    for name, values in train.search.parameters.items():
+        if not values:
+            yield f"train.search.parameters.{name} is empty", "give it values to try, or remove it"
+    if train.search.trials is not None and train.search.trials < 1:
+        yield f"train.search.trials = {train.search.trials}", "use 1 or more, or remove it to try all"
 
 
 def _limits(key: str, drift: Drift | ColumnDrift) -> Iterator[tuple[str, str]]:

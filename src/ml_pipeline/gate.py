@@ -5,9 +5,9 @@ from dagger import dag
 
 from ml_pipeline import settings
 from ml_pipeline.baseline import Baseline
-from ml_pipeline.config import Project
 from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.image import PORT, USER
+from ml_pipeline.project import Project
 from ml_pipeline.run import OUTPUT, Finished, Run
 from ml_pipeline.training import Trained
 

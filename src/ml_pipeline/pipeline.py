@@ -94,6 +94,7 @@ def markdown(run: Run) -> str:
 # What a stage found out, by the name that the summary knows it under.
 FINDINGS = {
     "validate-data": "data",
+    "train": "training",
     "inspect-model": "model",
     "validate-gate": "verdict",
     "test": "tests",

@@ -16,9 +16,9 @@ import anyio
 import dagger
 from dagger import ReturnType
 
-from ml_pipeline.config import Project
 from ml_pipeline.environments import PYTHON, Environments
 from ml_pipeline.errors import StageError, StagesError
+from ml_pipeline.project import Project
 
 T = TypeVar("T")
 
@@ -65,11 +65,13 @@ class Run:
         prepared = container.with_env_variable("ML_OUTCOME", OUTCOME)
         ran = prepared.with_exec(command, expect=ReturnType.ANY)
         outcome = await self._outcome(name, ran)
-        if outcome["status"] == "failed" and self._is_cached(outcome):
+        if outcome["status"] != "passed" and self._is_cached(outcome):
             # A failure is never taken from the cache: its cause may have been outside (memory, a flaky test).
             again = prepared.with_env_variable("ML_RETRY", str(self.started))
             ran = again.with_exec(command, expect=ReturnType.ANY)
             outcome = await self._outcome(name, ran)
+        if outcome["status"] == "unfinished":
+            raise await self._crashed(name, ran)
         kept = {key: outcome[key] for key in ("status", "seconds", "message", "hint", "details")}
         self._record(name).update(kept, cached=self._is_cached(outcome))
         self.outputs[name] = ran.directory(OUTPUT)
@@ -107,13 +109,18 @@ class Run:
         try:
             outcome: dict[str, Any] = json.loads(await ran.file(OUTCOME).contents())
         except dagger.QueryError as error:
-            cause, hint = await self._crash(ran, error)
-            self._record(name).update(status="failed", message=cause, hint=hint)
-            raise StageError(name, cause, hint) from None
+            raise await self._crashed(name, ran, error) from None
         return outcome
 
-    async def _crash(self, ran: dagger.Container, error: dagger.QueryError) -> tuple[str, str]:
-        """Say what ended a stage that left no outcome: cause and hint."""
+    async def _crashed(
+        self, name: str, ran: dagger.Container, error: dagger.QueryError | None = None
+    ) -> StageError:
+        cause, hint = await self._crash(ran, error)
+        self._record(name).update(status="failed", message=cause, hint=hint)
+        return StageError(name, cause, hint)
+
+    async def _crash(self, ran: dagger.Container, error: dagger.QueryError | None) -> tuple[str, str]:
+        """Say what ended a stage that came to no outcome: cause and hint."""
         hint = "read the stage's log above"
         try:
             code = await ran.exit_code()
@@ -122,8 +129,8 @@ class Run:
             if killed.exit_code == 137:
                 return "ran out of memory or was killed (exit 137)", "give the engine more memory"
             return f"could not be prepared: {last_line(killed.stderr)} (exit {killed.exit_code})", hint
-        except dagger.QueryError:
-            cause = last_line(str(error))
+        except dagger.QueryError as unknown:
+            cause = last_line(str(error or unknown))
             if "GPU support is not enabled" in cause:
                 cause = "a GPU was asked for (--gpu=on), but the engine has no GPU support"
                 return cause, "run the engine with it on a machine that has a GPU, or pass --gpu=off"

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from typing import Any
 
-from ml_pipeline.config import Project
+from ml_pipeline.project import Project
 
 
 def data(project: Project) -> str:
@@ -21,9 +21,10 @@ _DATA_KEYS = ("path", "target", "positive", "holdout", "time", "reference", "key
 
 
 def train(project: Project, device: str) -> str:
-    return _json(
-        _task(project) | {"seed": project.train.seed, "config": project.train.config, "device": device}
-    )
+    section = project.train
+    search = dataclasses.asdict(section.search) if section.search else None
+    told = {key: getattr(section, key) for key in ("seed", "timeout", "config")}
+    return _json(_task(project) | told | {"search": search, "device": device})
 
 
 def evaluate(project: Project) -> str:

@@ -3,7 +3,7 @@
 import dagger
 from dagger import dag
 
-from ml_pipeline.config import Project
+from ml_pipeline.project import Project
 
 DOCUMENTS = ["**/*.md", "**/*.rst", "docs/**", "LICENSE*"]
 UNTRAINED = [*DOCUMENTS, ".github/**", ".gitlab-ci.yml", "Makefile"]

@@ -11,7 +11,7 @@ from ml_pipeline.environments import with_pins, with_programs, with_torch
 from ml_pipeline.run import OUTPUT, Run
 
 SOURCE, ROWS, CONFIG, CHECKPOINTS = "/source", "/rows", "/settings.json", "/checkpoints"
-TRAINER = ("stages/train.py", "stages/tabular/**")
+TRAINER = ("stages/train.py", "stages/training/**", "stages/tabular/**")
 INSPECTOR = ("stages/inspect_model.py", "stages/inspecting/**", "stages/serving/**")
 
 

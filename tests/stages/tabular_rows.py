@@ -32,3 +32,16 @@ def rows(seed: int = 0) -> pl.DataFrame:
             "empty": pl.Series([None] * N, dtype=pl.Float64),
         }
     )
+
+
+def labelled(seed: int = 0) -> pl.DataFrame:
+    """The rows with a target y that follows from three of the columns, nearly."""
+    frame = rows(seed)
+    noise = pl.Series(np.random.default_rng(seed).normal(0, 5, N))
+    points = (
+        pl.col("age")
+        + 20 * (pl.col("job").fill_null("") == "smith")
+        + 10 * pl.col("member").fill_null(strategy="zero")
+        + noise
+    )
+    return frame.with_columns(y=pl.when(points > 60).then(pl.lit("yes")).otherwise(pl.lit("no")))

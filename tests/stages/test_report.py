@@ -261,6 +261,23 @@ def test_intervals_slices_and_open_gates_are_shown(tmp_path: Path) -> None:
     assert case.find("skipped") is not None
 
 
+def test_the_trials_of_a_search_are_shown_best_first(tmp_path: Path) -> None:
+    def trial(number: int, value: float | None, message: str = "") -> dict[str, Any]:
+        status = "failed" if message else "passed"
+        settings = {"number": number, "parameters": {"width": 2**number, "optimizer": "<adam>"}}
+        return settings | {"status": status, "value": value, "seconds": 3.2, "message": message}
+
+    trials = [trial(1, 0.5), trial(2, None, "no memory"), trial(3, 0.25)]
+    search = {"metric": "validation_loss", "mode": "min", "best": 3, "trials": trials}
+    made = make(tmp_path, pipeline=pipeline(training={"trainer": "built-in", "search": search}))
+    assert made.returncode == 0, made.stderr
+    text = Page(tmp_path / "out" / "report.html").text
+    _, found, table = " ".join(text.split()).partition("Search 3 trials, by the least validation_loss")
+    assert found
+    rows = "3 ✓ 8 <adam> 0.253.2 s 1 2 <adam> 0.53.2 s 2 4 <adam> failed3.2 s no memory"
+    assert table.startswith(f" trialwidthoptimizervalidation_losstime {rows}")
+
+
 def test_a_run_that_failed_early_has_a_report(tmp_path: Path) -> None:
     crashed = {"stage": "validate-data", "status": "failed", "message": "ran out of memory", "cached": False}
     assert make(tmp_path, pipeline=pipeline(status="failed", stages=[crashed])).returncode == 0

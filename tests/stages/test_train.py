@@ -1,13 +1,15 @@
 """The training stage around a project's own command: the contract, and each way to end badly."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ml_pipeline.stages.outcome import StageFailure
+from ml_pipeline.stages.training import command
 from tests.stages.programs import run
 
 SETTINGS = {"task": "classification", "target": "y", "positive": None, "seed": 7, "config": {"epochs": 3}}
@@ -28,8 +30,8 @@ Train = Callable[..., Ended]
 
 @pytest.fixture
 def train(tmp_path: Path) -> Train:
-    def once(*arguments: str, **variables: str) -> Ended:
-        (tmp_path / "settings.json").write_text(json.dumps(SETTINGS))
+    def once(*arguments: str, settings: Mapping[str, Any] | None = None, **variables: str) -> Ended:
+        (tmp_path / "settings.json").write_text(json.dumps({**SETTINGS, **(settings or {})}))
         (tmp_path / "train.parquet").touch()
         (tmp_path / "project").mkdir(exist_ok=True)
         paths = {"ML_DATA": tmp_path / "train.parquet", "ML_OUTPUT": tmp_path / "out"}
@@ -115,6 +117,28 @@ def test_a_line_that_never_ends_is_cut(train: Train) -> None:
     ended = train("--command", "head -c 100000 /dev/zero | tr '\\0' x >&2; exit 2")
     assert len(ended.outcome["message"]) < 400
     assert ended.stderr.startswith("x" * 100_000)  # passed on whole
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_a_command_that_hangs_is_ended_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listens: bool
+) -> None:
+    monkeypatch.setattr(command, "GRACE", 0.5)
+    reaction = "echo stopping >&2; exit 0" if listens else ""
+    hangs = f"echo waiting >&2; trap '{reaction}' TERM; sleep 4321 & wait; sleep 4322"
+    with pytest.raises(StageFailure) as failed:
+        command.run_command(hangs, tmp_path, {}, 1)
+    said = "stopping" if listens else "waiting"
+    assert failed.value.cause == f"the training command was ended after 1 s; it ended with: {said}"
+    assert failed.value.hint == "raise train.timeout, or find what it waits for"
+    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not [line for line in lines if b"432" in line and b"sleep" in line]
+
+
+def test_a_timeout_from_the_settings(train: Train) -> None:
+    ended = train("--command", "sleep 4323", settings={"timeout": 1})
+    assert ended.code == 1
+    assert ended.outcome["message"].startswith("the training command was ended after 1 s; it wrote nothing")
 
 
 @pytest.mark.parametrize("name", ["ML_DATA", "ML_OUTPUT"])

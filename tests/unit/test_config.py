@@ -4,6 +4,7 @@ import pytest
 
 from ml_pipeline import config
 from ml_pipeline.errors import ConfigError
+from ml_pipeline.project import Deploy, Gate
 
 MINIMAL = """
 name = "wine"
@@ -19,7 +20,7 @@ def test_defaults_of_a_minimal_project() -> None:
     assert project.data.holdout == 0.2
     assert project.train.command is None
     assert project.serve.runtime == "onnx"
-    assert project.deploy == config.Deploy(namespace="default", replicas=2, strategy="rolling")
+    assert project.deploy == Deploy(namespace="default", replicas=2, strategy="rolling")
     assert dict(project.gates) == {}
 
 
@@ -58,7 +59,7 @@ def test_every_section_is_read() -> None:
         type="integer", min=17, nullable=False, allowed=(1, 2)
     )
     assert project.train.config == {"epochs": 20, "layers": [8, 8]}
-    assert project.gates["accuracy"] == config.Gate(min=0.9, max_regression=0.01)
+    assert project.gates["accuracy"] == Gate(min=0.9, max_regression=0.01)
     assert project.serve.runtime is False
     assert project.deploy.replicas == 3
 
@@ -136,6 +137,29 @@ def test_every_section_is_read() -> None:
             "holdout = '../secret.csv'",
             "config: ml-pipeline.toml: data.holdout = '../secret.csv' leaves the source; "
             "use a path inside the project's folder",
+        ),
+        (
+            "[train]\ntimeout = 60",
+            "config: ml-pipeline.toml: train.timeout is for a train.command; "
+            "remove it; train.config.epochs bounds the built-in trainer",
+        ),
+        (
+            "[train]\ncommand = 'make'\ntimeout = 0",
+            "config: ml-pipeline.toml: train.timeout = 0; use 1 second or more, or remove it",
+        ),
+        (
+            "[train.search]\nparameters = {}",
+            "config: ml-pipeline.toml: train.search.parameters is empty; "
+            "name at least one, such as learning_rate = [0.003, 0.01]",
+        ),
+        (
+            "[train.search.parameters]\nwidth = []",
+            "config: ml-pipeline.toml: train.search.parameters.width is empty; "
+            "give it values to try, or remove it",
+        ),
+        (
+            "[train.search]\ntrials = 0\nparameters = {width = [1]}",
+            "config: ml-pipeline.toml: train.search.trials = 0; use 1 or more, or remove it to try all",
         ),
         (
             "drift = {alpha = 5}",

@@ -32,6 +32,8 @@ def test_the_trainer_does_not_see_gates_or_schema() -> None:
         "positive": None,
         "seed": 7,
         "config": {"epochs": 5},
+        "timeout": None,
+        "search": None,
         "device": "cpu",
     }
 

@@ -35,16 +35,21 @@ def run_stage(stage: str, body: Callable[[], dict[str, Any]]) -> None:
     `body` returns the outcome's details. Text for people belongs on stdout.
     """
     started, clock = time.time(), time.monotonic()
-    outcome: dict[str, Any] = {"stage": stage, "status": "passed", "message": "", "hint": ""}
+    outcome: dict[str, Any] = {"stage": stage, "status": "unfinished", "message": "", "hint": ""}
+    outcome["started"] = started
+    _write(outcome)  # what is left of a crash: when it was, and that it was one
     try:
         details = body()
+        outcome["status"] = "passed"
     except StageFailure as failure:
         outcome |= {"status": "failed", "message": failure.cause, "hint": failure.hint}
         details = failure.details
         print(f"{stage}: {failure.cause}; {failure.hint}", file=sys.stderr)
-    outcome |= {"started": started, "seconds": time.monotonic() - clock, "details": details}
-    path = os.environ.get(OUTCOME_VARIABLE)
-    if path:
+    _write(outcome | {"seconds": time.monotonic() - clock, "details": details})
+    sys.exit(0 if outcome["status"] == "passed" else 1)
+
+
+def _write(outcome: dict[str, Any]) -> None:
+    if path := os.environ.get(OUTCOME_VARIABLE):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(json.dumps(outcome, indent=1))
-    sys.exit(0 if outcome["status"] == "passed" else 1)

@@ -76,6 +76,7 @@ def page(run: Mapping[str, Any], curves: Mapping[str, Panel]) -> str:
         longest=max([0.001, *(stage.get("seconds") or 0 for stage in stages)]),
         notes=run.get("notes") or [],
         data=run.get("data") or {},
+        search=(run.get("training") or {}).get("search"),
         tests=run.get("tests") or {},
         verdict=verdict,
     )

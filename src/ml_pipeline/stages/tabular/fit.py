@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,80 +18,128 @@ import torch
 from ml_pipeline.stages.names import nearest
 from ml_pipeline.stages.outcome import StageFailure
 from ml_pipeline.stages.tabular import columns as fitted
-from ml_pipeline.stages.tabular import export, loop, options, target
+from ml_pipeline.stages.tabular import export, loop, options
+from ml_pipeline.stages.tabular.checkpoints import Checkpoints
 from ml_pipeline.stages.tabular.network import Network
+from ml_pipeline.stages.tabular.prepare import Prepared, prepare, run_key
 
 TOLERANCE = 1e-5  # of probabilities, or of the target's standard deviation
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a run trains, from which seed, and where its checkpoint lies."""
+
+    seed: int
+    device: str  # cpu or cuda
+    checkpoints: Path
+
+
 def fit(
-    frame: Any, name: str, task: str, config: dict[str, Any], output: Path, seed: int, device: str
+    frame: Any, name: str, task: str, config: dict[str, Any], output: Path, place: Place
 ) -> dict[str, Any]:
     """Train on `frame`, whose target is the column `name`; write the model to `output`.
 
     Writes model.onnx, weights.safetensors, metrics.json and history.csv. The same
-    rows, seed and processor give the same weights. Returns what came of it.
+    rows, seed and processor give the same weights, also of a run that was interrupted
+    and went on from its checkpoint. Returns what came of it.
     """
     chosen = options.read(config)
     started = time.monotonic()
-    learned = target.read(frame[name], task)
-    rows = frame.drop(name)
-    columns = fitted.fit(rows, chosen.bins)
-    for unused in columns.unused:
+    prepared = prepare(frame, name, task, chosen, place.seed, place.device)
+    for unused in prepared.columns.unused:
         print(f"column {unused!r} is not used: it has one value only, or no value often enough", flush=True)
-    held = target.validation_rows(learned.values, chosen.validation, seed)
-    _seed(seed, device)
-    network = Network(columns, len(learned.classes or [0]), chosen).to(device)
-    encoded = fitted.encode(columns, rows)
-    training, validation = (_rows(encoded, learned.values, mask, device) for mask in (~held, held))
-    batch, epochs = options.sizes(int((~held).sum()), chosen)
-    print(f"{(~held).sum()} rows train and {held.sum()} validate, {batch} at a time, on {device}", flush=True)
-    metric = "r2" if learned.classes is None else "accuracy"
-
-    def progress(epoch: loop.Epoch) -> None:
-        print(
-            f"epoch {epoch.epoch} of {epochs}: train loss {epoch.train_loss:.4f}, validation loss"
-            f" {epoch.validation_loss:.4f}, {metric} {epoch.validation_score:.4f},"
-            f" {epoch.samples_per_second:,.0f} rows/s",
-            flush=True,
-        )
-
-    history = loop.train(network, training, validation, chosen, progress)
-    best = min(history, key=lambda epoch: epoch.validation_loss)
-    train_loss, train_score = loop.score(network, training)
-    metrics = {
-        "validation_loss": best.validation_loss,
-        f"validation_{metric}": best.validation_score,
-        "train_loss": train_loss,
-        f"train_{metric}": train_score,
-        "training_rows": training.target.shape[0],
-        "validation_rows": validation.target.shape[0],
-        "epochs": len(history),
-        "best_epoch": best.epoch,
-        "samples_per_second": len(history) / sum(1 / epoch.samples_per_second for epoch in history),
-    }
+    checkpoints = Checkpoints(place.checkpoints)
+    network, history = _trained(prepared, chosen, place, checkpoints)
+    metrics = _metrics(prepared, network, history)
     network.cpu()
     weights = {key: value.numpy() for key, value in network.state_dict().items()}
-    model = export.build(columns, weights, learned.classes, (learned.mean, learned.deviation))
+    learned = prepared.learned
+    model = export.build(prepared.columns, weights, learned.classes, (learned.mean, learned.deviation))
     (output / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
-    difference = _difference(network, columns, learned, rows.filter(held), output / "model.onnx", seed)
+    rows = frame.drop(name).filter(prepared.held)
+    difference = _difference(network, prepared, rows, output / "model.onnx", place.seed)
     metrics |= {"training_seconds": time.monotonic() - started}
     packed = safetensors.numpy.save(weights)
     (output / "weights.safetensors").write_bytes(packed)
     (output / "metrics.json").write_text(json.dumps(metrics, indent=1))
     _write_history(history, output / "history.csv")
+    checkpoints.clear()
     digest = hashlib.sha256(packed).hexdigest()
-    print(f"best epoch {best.epoch}, weights sha256:{digest}, ONNX within {difference:.1e} of PyTorch")
+    best = metrics["best_epoch"]
+    print(f"best epoch {best}, weights sha256:{digest}, ONNX within {difference:.1e} of PyTorch")
     return {
         "metrics": metrics,
         "weights": digest,
         "onnx_difference": difference,
-        "unused": list(columns.unused),
+        "unused": list(prepared.columns.unused),
     }
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether that is what an error says; torch has no class of its own for it on the CPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in str(error)
+
+
+def _trained(
+    prepared: Prepared, chosen: options.Options, place: Place, checkpoints: Checkpoints
+) -> tuple[Network, list[loop.Epoch]]:
+    """Train; where memory is too small for the batch, once more with a quarter of it."""
+    try:
+        return _train(prepared, chosen, place, checkpoints)
+    except (MemoryError, RuntimeError) as error:
+        batch = options.sizes(prepared.training.target.shape[0], chosen)[0] // 4
+        if not out_of_memory(error) or batch < 1:
+            raise
+    print(f"out of memory on {place.device}: training anew, {batch} rows at a time", flush=True)
+    if place.device == "cuda":
+        torch.cuda.empty_cache()
+    return _train(prepared, replace(chosen, batch_size=batch), place, checkpoints)
+
+
+def _train(
+    prepared: Prepared, chosen: options.Options, place: Place, checkpoints: Checkpoints
+) -> tuple[Network, list[loop.Epoch]]:
+    _seed(place.seed, place.device)
+    network = Network(prepared.columns, prepared.outputs, chosen).to(place.device)
+    run = loop.Loop(network, prepared.training, chosen, prepared.class_weights)
+    train, held = (rows.target.shape[0] for rows in (prepared.training, prepared.validation))
+    print(f"{train} rows train and {held} validate, {run.batch} at a time, on {place.device}", flush=True)
+
+    def progress(epoch: loop.Epoch, left: float) -> None:
+        print(
+            f"epoch {epoch.epoch} of {run.epochs}: train loss {epoch.train_loss:.4f}, validation loss"
+            f" {epoch.validation_loss:.4f}, {_metric(prepared)} {epoch.validation_score:.4f},"
+            f" {epoch.samples_per_second:,.0f} rows/s, at most {left:.0f} s left",
+            flush=True,
+        )
+
+    checkpoints.key = run_key(prepared, chosen, place.seed, place.device)
+    return network, run.run(prepared.validation, checkpoints, progress)
+
+
+def _metrics(prepared: Prepared, network: Network, history: list[loop.Epoch]) -> dict[str, Any]:
+    best = min(history, key=lambda epoch: epoch.validation_loss)
+    train_loss, train_score = loop.score(network, prepared.training, prepared.class_weights)
+    return {
+        "validation_loss": best.validation_loss,
+        f"validation_{_metric(prepared)}": best.validation_score,
+        "train_loss": train_loss,
+        f"train_{_metric(prepared)}": train_score,
+        "training_rows": prepared.training.target.shape[0],
+        "validation_rows": prepared.validation.target.shape[0],
+        "epochs": len(history),
+        "best_epoch": best.epoch,
+        "samples_per_second": len(history) / sum(1 / epoch.samples_per_second for epoch in history),
+    }
+
+
+def _metric(prepared: Prepared) -> str:
+    return "r2" if prepared.learned.classes is None else "accuracy"
+
+
 def train_file(
-    data: Path, settings: dict[str, Any], config: dict[str, Any], output: Path, seed: int, device: str
+    data: Path, settings: dict[str, Any], config: dict[str, Any], output: Path, place: Place
 ) -> dict[str, Any]:
     """`fit` on a Parquet file, as the train stage's settings say. Raises StageFailure."""
     try:
@@ -103,7 +151,7 @@ def train_file(
     if name not in frame.columns:
         hint = f"check data.target: {nearest(name, frame.columns)}"
         raise StageFailure(f"the training rows have no column {name!r}", hint)
-    return fit(frame, name, settings["task"], config, output, seed, device)
+    return fit(frame, name, settings["task"], config, output, place)
 
 
 def _seed(seed: int, device: str) -> None:
@@ -114,30 +162,21 @@ def _seed(seed: int, device: str) -> None:
     torch.use_deterministic_algorithms(True, warn_only=device == "cuda")
 
 
-def _rows(encoded: fitted.Encoded, values: Any, mask: Any, device: str) -> loop.Rows:
-    numeric, missing, codes, wanted = (
-        torch.from_numpy(part[mask]).to(device)
-        for part in (encoded.numeric, encoded.missing, encoded.codes, values)
-    )
-    return loop.Rows((numeric, missing, codes), wanted)
-
-
-def _difference(
-    network: Network, columns: fitted.Columns, learned: target.Target, rows: Any, model: Path, seed: int
-) -> float:
+def _difference(network: Network, prepared: Prepared, rows: Any, model: Path, seed: int) -> float:
     """The greatest difference between the graph's and PyTorch's answers over `rows`.
 
     They are asked twice: as they are, and with a third of all values missing.
     """
+    columns, learned = prepared.columns, prepared.learned
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     generator = np.random.default_rng(seed)
     gaps = {name: pl.Series(generator.random(rows.height) < 1 / 3) for name in columns.types}
     holes = rows.with_columns(pl.when(~gap).then(pl.col(name)).alias(name) for name, gap in gaps.items())
     worst = 0.0
     for frame in (rows, holes):
-        everything = np.ones(frame.height, bool)
-        inputs = _rows(fitted.encode(columns, frame), everything, everything, "cpu").inputs
-        wanted = loop.predict(network, inputs).numpy()
+        encoded = fitted.encode(columns, frame)
+        inputs = (torch.from_numpy(part) for part in (encoded.numeric, encoded.missing, encoded.codes))
+        wanted = loop.predict(network, tuple(inputs)).numpy()
         feeds = {name: fitted.raw(frame[name]) for name in columns.types}
         prediction, *probabilities = session.run(None, feeds)
         if learned.classes is None:

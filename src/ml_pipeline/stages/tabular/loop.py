@@ -4,12 +4,13 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from ml_pipeline.stages.outcome import StageFailure
+from ml_pipeline.stages.tabular.checkpoints import Checkpoints, State
 from ml_pipeline.stages.tabular.network import Network
 from ml_pipeline.stages.tabular.options import Options, sizes
 
@@ -36,58 +37,124 @@ class Epoch:
     samples_per_second: float
 
 
-def train(
-    network: Network, training: Rows, validation: Rows, options: Options, progress: Callable[[Epoch], None]
-) -> list[Epoch]:
-    """Train in place; end with the weights of the best validation loss.
+class Loop:
+    """One run over the epochs: what it holds between two of them is what a checkpoint keeps."""
 
-    Raises StageFailure when a loss stops being finite.
-    """
-    rows, device = training.target.shape[0], training.target.device
-    batch, epochs = sizes(rows, options)
-    optimizer = torch.optim.AdamW(
-        network.parameter_groups(options.weight_decay), lr=options.learning_rate, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        options.learning_rate,
-        total_steps=epochs * math.ceil(rows / batch),
-        pct_start=0.1,
-        cycle_momentum=False,
-    )
-    history: list[Epoch] = []
-    best, weights = 0, copy.deepcopy(network.state_dict())
-    for epoch in range(1, epochs + 1):
+    def __init__(
+        self, network: Network, training: Rows, options: Options, weights: Tensor | None = None
+    ) -> None:
+        """`weights`, float32 [C], is each class's part in the loss; None for the same."""
+        self.network = network
+        self.history: list[Epoch] = []
+        self._training = training
+        self._options = options
+        self._class_weights = weights
+        self._best = 0
+        self._best_state = copy.deepcopy(network.state_dict())
+        self._optimizer = torch.optim.AdamW(
+            network.parameter_groups(options.weight_decay), lr=options.learning_rate, fused=True
+        )
+        self.batch, self.epochs = sizes(training.target.shape[0], options)
+
+    def run(
+        self, validation: Rows, checkpoints: Checkpoints, progress: Callable[[Epoch, float], None]
+    ) -> list[Epoch]:
+        """Train in place; end with the weights of the best validation loss.
+
+        Goes on from the checkpoint if there is one. `progress` is told each epoch, and the seconds
+        that the rest will take at most. Raises StageFailure when a loss stops being finite; the
+        checkpoint is then of the last good epoch.
+        """
+        if saved := checkpoints.load():
+            self._resume(saved)
+            print(f"going on after epoch {len(self.history)}, from the checkpoint", flush=True)
+        while len(self.history) < self.epochs and len(self.history) - 1 - self._best < self._options.patience:
+            clock = time.monotonic()
+            self._epoch(validation)
+            done = len(self.history)
+            last = self.history[-1]
+            if not math.isfinite(last.train_loss) or not math.isfinite(last.validation_loss):
+                raise StageFailure(
+                    f"the loss is not finite in epoch {done}",
+                    "lower train.config.learning_rate, or check the data",
+                )
+            progress(last, (self.epochs - done) * (time.monotonic() - clock))
+            if done == 1 or last.validation_loss < self.history[self._best].validation_loss:
+                self._best, self._best_state = done - 1, copy.deepcopy(self.network.state_dict())
+            checkpoints.save(self._state())
+        self.network.load_state_dict(self._best_state)
+        return self.history
+
+    def _epoch(self, validation: Rows) -> None:
         clock = time.monotonic()
-        rate = schedule.get_last_lr()[0]
-        network.train()
+        training, batch = self._training, self.batch
+        rows, device = training.target.shape[0], training.target.device
+        each = math.ceil(rows / batch)
+        step = len(self.history) * each
+        self.network.train()
         order = torch.randperm(rows, device=device)
         total = torch.zeros((), device=device)
         for start in range(0, rows, batch):
+            rate = learning_rate(step, self.epochs * each, self._options.learning_rate)
+            for group in self._optimizer.param_groups:
+                group["lr"] = rate
             chosen = order[start : start + batch]
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                outputs = network(*[part[chosen] for part in training.inputs])
-            loss = _loss(outputs.float(), training.target[chosen])
-            optimizer.zero_grad()
+                outputs = self.network(*[part[chosen] for part in training.inputs])
+            loss = _loss(outputs.float(), training.target[chosen], self._class_weights)
+            self._optimizer.zero_grad()
             loss.backward()
-            optimizer.step()
-            schedule.step()
+            self._optimizer.step()
             total += loss.detach() * chosen.shape[0]
+            step += 1
         train_loss = total.item() / rows  # waits for the device, so the clock below is right
         speed = rows / (time.monotonic() - clock)
-        history.append(Epoch(epoch, train_loss, *score(network, validation), rate, speed))
-        progress(history[-1])
-        if not math.isfinite(train_loss) or not math.isfinite(history[-1].validation_loss):
-            raise StageFailure(
-                f"the loss is not finite in epoch {epoch}",
-                "lower train.config.learning_rate, or check the data",
-            )
-        if history[-1].validation_loss < history[best].validation_loss or epoch == 1:
-            best, weights = epoch - 1, copy.deepcopy(network.state_dict())
-        elif epoch - 1 - best >= options.patience:
-            break
-    network.load_state_dict(weights)
-    return history
+        found = score(self.network, validation, self._class_weights)
+        self.history.append(Epoch(len(self.history) + 1, train_loss, *found, rate, speed))
+
+    def _state(self) -> State:
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self._best_state.items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self._training.target.is_cuda:
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        for index, values in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in values.items()}
+        return State(tensors, {"history": [asdict(epoch) for epoch in self.history], "best": self._best})
+
+    def _resume(self, saved: State) -> None:
+        def under(prefix: str) -> dict[str, Tensor]:
+            return {
+                name.removeprefix(prefix): value
+                for name, value in saved.tensors.items()
+                if name.startswith(prefix)
+            }
+
+        self.history = [Epoch(**epoch) for epoch in saved.facts["history"]]
+        self._best = saved.facts["best"]
+        self.network.load_state_dict(under("network."))
+        self._best_state = under("best.")
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in under("optimizer.").items():
+            index, _, key = name.partition(".")
+            state.setdefault(int(index), {})[key] = value
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
+        torch.set_rng_state(saved.tensors["random.cpu"])
+        if self._training.target.is_cuda:
+            torch.cuda.set_rng_state(saved.tensors["random.cuda"])
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """One cycle: by cosines from a 25th of the peak to it in a tenth of the steps, then to almost nothing.
+
+    Smith, Topin, "Super-Convergence" (arXiv:1708.07120).
+    """
+    rise = 0.1 * steps - 1
+    if step <= rise:
+        low, place = peak / 25, step / rise if rise else 1.0
+    else:
+        low, place = peak / 250_000, 1 - (step - rise) / max(steps - 1 - rise, 1)
+    return low + (peak - low) * (1 - math.cos(math.pi * place)) / 2
 
 
 def predict(network: Network, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -101,19 +168,21 @@ def predict(network: Network, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     return torch.cat(parts)
 
 
-def score(network: Network, rows: Rows) -> tuple[float, float]:
-    """Log loss and accuracy, or mean squared error and R² (of the scaled target)."""
+def score(network: Network, rows: Rows, weights: Tensor | None) -> tuple[float, float]:
+    """Log loss and accuracy, both by the classes' weights, or mean squared error and R² (scaled target)."""
     answers = predict(network, rows.inputs)
     if rows.target.dtype == torch.int64:
         chances = answers.gather(1, rows.target.unsqueeze(1)).clamp_min(1e-12)
-        return -chances.log().mean().item(), (answers.argmax(1) == rows.target).float().mean().item()
+        each = torch.ones_like(chances) if weights is None else weights[rows.target].unsqueeze(1)
+        right = (answers.argmax(1) == rows.target).float().unsqueeze(1)
+        return tuple((value * each).sum().item() / each.sum().item() for value in (-chances.log(), right))
     error = torch.nn.functional.mse_loss(answers.squeeze(1), rows.target).item()
     return error, 1.0 - error
 
 
-def _loss(outputs: Tensor, target: Tensor) -> Tensor:
+def _loss(outputs: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
     """The mean of the members' own losses: each must be right by itself."""
     members = outputs.shape[0]
     if target.dtype == torch.int64:
-        return torch.nn.functional.cross_entropy(outputs.flatten(0, 1), target.repeat(members))
+        return torch.nn.functional.cross_entropy(outputs.flatten(0, 1), target.repeat(members), weights)
     return torch.nn.functional.mse_loss(outputs.squeeze(2), target.expand(members, -1))

@@ -22,6 +22,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "embedding": (1, 256),
     "validation": (0.01, 0.5),
 }
+CHOICES = {"class_weight": ("none", "balanced")}
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Options:
     bins: int = 48  # of a numeric column, at most
     embedding: int = 12  # numbers that stand for one column's value
     validation: float = 0.15  # the share of the training rows that early stopping watches
+    class_weight: str = "none"  # balanced: rare classes count as much as frequent ones
 
 
 def read(config: Any) -> Options:
@@ -50,6 +52,11 @@ def read(config: Any) -> Options:
     for key, value in config.items():
         if key not in kinds:
             raise StageFailure(f"train.config has no option {key!r}", nearest(key, kinds))
+        if key in CHOICES:
+            if value not in CHOICES[key]:
+                cause = f"train.config.{key} is {value!r}"
+                raise StageFailure(cause, f"give one of {', '.join(CHOICES[key])}")
+            continue
         low, high = LIMITS[key]
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -58,7 +65,9 @@ def read(config: Any) -> Options:
             raise StageFailure(
                 f"train.config.{key} is {value!r}", f"give {noun} between {low:g} and {high:g}"
             )
-    values: dict[str, Any] = {key: kinds[key](value) for key, value in config.items()}
+    values: dict[str, Any] = {
+        key: value if key in CHOICES else kinds[key](value) for key, value in config.items()
+    }
     return Options(**values)
 
 

@@ -69,6 +69,17 @@ def _regression(series: Any, kind: str) -> Target:
     return Target(((values - mean) / deviation).astype(np.float32), None, mean, deviation)
 
 
+def balanced(codes: Array, classes: int) -> Array:
+    """Weights float32 [C] that give each class the same part in the loss: N / (C * its rows).
+
+    As scikit-learn's class_weight="balanced"; a class without rows, all of them kept for validation,
+    has 0.
+    """
+    counts = np.bincount(codes, minlength=classes)
+    weights = np.divide(codes.size, classes * counts, out=np.zeros(classes), where=counts > 0)
+    return weights.astype(np.float32)
+
+
 def validation_rows(target: Array, share: float, seed: int) -> Array:
     """A bool mask [N] of about `share` of the rows, spread evenly over the sorted target.
 

@@ -1,0 +1,61 @@
+"""From a table to rows on the device: what trains, what validates, and what names the run."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from ml_pipeline.stages.tabular import columns as fitted
+from ml_pipeline.stages.tabular import target
+from ml_pipeline.stages.tabular.loop import Rows
+from ml_pipeline.stages.tabular.options import Options
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that training starts from."""
+
+    columns: fitted.Columns
+    learned: target.Target
+    held: Any  # bool [N], the rows that early stopping watches
+    training: Rows
+    validation: Rows
+    class_weights: Any  # float32 [C] on the device, or None
+    digest: str  # of the rows as they are trained on
+
+    @property
+    def outputs(self) -> int:
+        return len(self.learned.classes or [0])
+
+
+def prepare(frame: Any, name: str, task: str, options: Options, seed: int, device: str) -> Prepared:
+    """Fit columns and target to `frame`, whose target is the column `name`. Raises StageFailure."""
+    learned = target.read(frame[name], task)
+    rows = frame.drop(name)
+    columns = fitted.fit(rows, options.bins)
+    held = target.validation_rows(learned.values, options.validation, seed)
+    encoded = fitted.encode(columns, rows)
+    parts = (encoded.numeric, encoded.missing, encoded.codes, learned.values)
+    digest = hashlib.sha256()
+    for part in (*parts, held):
+        digest.update(part.tobytes())
+    training, validation = (on_device(parts, mask, device) for mask in (~held, held))
+    weights = None
+    if options.class_weight == "balanced" and learned.classes:
+        weights = torch.from_numpy(target.balanced(learned.values[~held], len(learned.classes))).to(device)
+    return Prepared(columns, learned, held, training, validation, weights, digest.hexdigest())
+
+
+def on_device(parts: Any, mask: Any, device: str) -> Rows:
+    """Put the rows where `mask` is true on the device; `parts` are a network's inputs and the target."""
+    *inputs, wanted = (torch.from_numpy(part[mask]).to(device) for part in parts)
+    return Rows(tuple(inputs), wanted)
+
+
+def run_key(prepared: Prepared, options: Options, seed: int, device: str) -> str:
+    """Name the run: equal where a checkpoint of one can be gone on with by the other."""
+    versions = {"torch": torch.__version__, "device": device}
+    document = {"rows": prepared.digest, "options": asdict(options), "seed": seed, **versions}
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
