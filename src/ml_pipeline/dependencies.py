@@ -1,19 +1,22 @@
 """The packages that a project asks for, read from its own files; nothing of it is built or run."""
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagger
 from dagger import DaggerError, dag
 
-from ml_pipeline.environments import with_uv_cache
+from ml_pipeline.environments import with_torch, with_uv_cache
 from ml_pipeline.errors import StageError
 from ml_pipeline.run import last_line
 
 RUNTIME_FILES = ("requirements.txt", "requirements-model.txt")
 TEST_FILES = ("requirements-test.txt", "requirements-dev.txt")
 TEST_GROUPS = ("test", "tests", "dev")
+TORCH = (Path(__file__).parent / "requirements" / "torch.txt").read_text().strip()
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,12 @@ def testing(entries: list[str], pyproject: str | None) -> Dependencies:
     )
 
 
+def wants_torch(texts: Iterable[str]) -> bool:
+    """Whether one of them pins torch as the built-in trainer does: then its layer of 7 GB is shared."""
+    pins = {line.partition("#")[0].partition(";")[0].strip() for text in texts for line in text.splitlines()}
+    return TORCH in {pin.replace(" ", "") for pin in pins}
+
+
 def _table(pyproject: str | None) -> dict[str, Any]:
     return tomllib.loads(pyproject) if pyproject else {}
 
@@ -77,6 +86,9 @@ async def install(
             folder = folder.with_file(name, source.file(name))
     if wanted.listed:
         folder = folder.with_new_file("requirements-listed.txt", "\n".join(wanted.listed) + "\n")
+    texts = [await source.file(name).contents() for name in wanted.files]
+    if wants_torch([*texts, *wanted.listed]):
+        container = container.with_(with_torch)
     files = [*wanted.files, *(["requirements-listed.txt"] if wanted.listed else [])]
     command = ["uv", "pip", "install", "--quiet", *(word for name in files for word in ("-r", name))]
     installed = (

@@ -133,6 +133,15 @@ def test_a_predictor_of_the_project_s_own_is_judged_in_its_image(
     assert float(accuracy[1]) > 0.9
 
 
+def test_a_plain_pytorch_project(dagger: Dagger, lab: Lab, project: Callable[[str], Project]) -> None:
+    answer = dagger.call(project("digits").path, "full-pipeline", f"--registry={lab.registry}/models")
+    assert answer.code == 0, answer.errors
+    assert fact(answer, "image").startswith(f"{lab.registry}/models/digits:")
+    accuracy = re.search(r"^\| `accuracy` \| ([0-9.]+) ", answer.out, re.MULTILINE)
+    assert accuracy
+    assert float(accuracy[1]) > 0.95
+
+
 def test_a_study_that_ends_in_figures_is_judged_by_them(
     dagger: Dagger, lab: Lab, project: Callable[[str], Project]
 ) -> None:

@@ -30,3 +30,11 @@ def test_testing_adds_test_files_groups_and_extras() -> None:
 
 def test_a_project_without_any_of_them() -> None:
     assert dependencies.testing(["train.py"], None) == Dependencies((), ())
+
+
+def test_torch_is_shared_where_it_is_the_trainer_s_own() -> None:
+    pin = dependencies.TORCH
+    assert pin.startswith("torch==")
+    assert dependencies.wants_torch(["numpy==2.4.6\n" + pin.replace("==", " == ") + "  # pinned\n"])
+    assert dependencies.wants_torch(["numpy==2.4.6", f"{pin}; python_version > '3'"])
+    assert not dependencies.wants_torch(["torch==1.0.0\ntorchvision==0.1\n# " + pin])

@@ -115,11 +115,25 @@ def _train(
         )
 
     checkpoints.key = run_key(prepared, chosen, place.seed, place.device)
-    return network, run.run(prepared.validation, checkpoints, progress)
+    history = run.run(prepared.validation, checkpoints, progress)
+    if train + held <= chosen.refit_rows:
+        network = _refit(prepared, chosen, place, run.batch, _best(history).epoch)
+    return network, history
+
+
+def _refit(prepared: Prepared, chosen: options.Options, place: Place, batch: int, epochs: int) -> Network:
+    """Train anew on all rows, for as many epochs as were best: few rows are too good to be kept back."""
+    rows = prepared.everything
+    print(f"training anew on all {rows.target.shape[0]} rows, for {epochs} epochs", flush=True)
+    _seed(place.seed, place.device)
+    network: Network = Network(prepared.columns, prepared.outputs, chosen).to(place.device)
+    again = replace(chosen, epochs=epochs, batch_size=batch)
+    loop.Loop(network, rows, again, prepared.class_weights).run_blindly()
+    return network
 
 
 def _metrics(prepared: Prepared, network: Network, history: list[loop.Epoch]) -> dict[str, Any]:
-    best = min(history, key=lambda epoch: epoch.validation_loss)
+    best = _best(history)
     train_loss, train_score = loop.score(network, prepared.training, prepared.class_weights)
     return {
         "validation_loss": best.validation_loss,
@@ -132,6 +146,10 @@ def _metrics(prepared: Prepared, network: Network, history: list[loop.Epoch]) ->
         "best_epoch": best.epoch,
         "samples_per_second": len(history) / sum(1 / epoch.samples_per_second for epoch in history),
     }
+
+
+def _best(history: list[loop.Epoch]) -> loop.Epoch:
+    return min(history, key=lambda epoch: epoch.validation_loss)
 
 
 def _metric(prepared: Prepared) -> str:

@@ -14,6 +14,7 @@ from ml_pipeline.stages.tabular.checkpoints import Checkpoints, State
 from ml_pipeline.stages.tabular.network import Network
 from ml_pipeline.stages.tabular.options import Options, sizes
 
+HINT = "lower train.config.learning_rate, or check the data"
 EVALUATION_ROWS = 16_384  # at once, which bounds memory
 
 
@@ -49,6 +50,7 @@ class Loop:
         self._training = training
         self._options = options
         self._class_weights = weights
+        self._rate = 0.0  # of the last step
         self._best = 0
         self._best_state = copy.deepcopy(network.state_dict())
         self._optimizer = torch.optim.AdamW(
@@ -74,10 +76,7 @@ class Loop:
             done = len(self.history)
             last = self.history[-1]
             if not math.isfinite(last.train_loss) or not math.isfinite(last.validation_loss):
-                raise StageFailure(
-                    f"the loss is not finite in epoch {done}",
-                    "lower train.config.learning_rate, or check the data",
-                )
+                raise StageFailure(f"the loss is not finite in epoch {done}", HINT)
             progress(last, (self.epochs - done) * (time.monotonic() - clock))
             if done == 1 or last.validation_loss < self.history[self._best].validation_loss:
                 self._best, self._best_state = done - 1, copy.deepcopy(self.network.state_dict())
@@ -85,32 +84,48 @@ class Loop:
         self.network.load_state_dict(self._best_state)
         return self.history
 
-    def _epoch(self, validation: Rows) -> None:
+    def run_blindly(self) -> None:
+        """Train in place for all epochs, with no rows to validate on."""
+        for epoch in range(1, self.epochs + 1):
+            loss, speed = self.train_epoch()
+            if not math.isfinite(loss):
+                raise StageFailure(f"the loss is not finite in epoch {epoch} of the second training", HINT)
+            self.history.append(Epoch(epoch, loss, math.nan, math.nan, self._rate, speed))
+
+    def train_epoch(self) -> tuple[float, float]:
+        """Go over the training rows once, in a new order; return the mean loss and rows a second."""
         clock = time.monotonic()
-        training, batch = self._training, self.batch
-        rows, device = training.target.shape[0], training.target.device
-        each = math.ceil(rows / batch)
-        step = len(self.history) * each
+        rows, device = self._training.target.shape[0], self._training.target.device
+        each = math.ceil(rows / self.batch)
+        first = len(self.history) * each
         self.network.train()
         order = torch.randperm(rows, device=device)
         total = torch.zeros((), device=device)
-        for start in range(0, rows, batch):
-            rate = learning_rate(step, self.epochs * each, self._options.learning_rate)
-            for group in self._optimizer.param_groups:
-                group["lr"] = rate
-            chosen = order[start : start + batch]
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                outputs = self.network(*[part[chosen] for part in training.inputs])
-            loss = _loss(outputs.float(), training.target[chosen], self._class_weights)
-            self._optimizer.zero_grad()
-            loss.backward()
-            self._optimizer.step()
-            total += loss.detach() * chosen.shape[0]
-            step += 1
-        train_loss = total.item() / rows  # waits for the device, so the clock below is right
-        speed = rows / (time.monotonic() - clock)
+        for index, start in enumerate(range(0, rows, self.batch)):
+            chosen = order[start : start + self.batch]
+            batch = Rows(tuple(part[chosen] for part in self._training.inputs), self._training.target[chosen])
+            self._rate = learning_rate(first + index, self.epochs * each, self._options.learning_rate)
+            total += self.step(batch, self._rate) * chosen.shape[0]
+        mean = total.item() / rows  # waits for the device, so the clock below is right
+        return mean, rows / (time.monotonic() - clock)
+
+    def step(self, batch: Rows, rate: float) -> Tensor:
+        """Take one optimizer's step; return the loss, on the device."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        device = batch.target.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            outputs = self.network(*batch.inputs)
+        loss = _loss(outputs.float(), batch.target, self._class_weights)
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        return loss.detach()
+
+    def _epoch(self, validation: Rows) -> None:
+        train_loss, speed = self.train_epoch()
         found = score(self.network, validation, self._class_weights)
-        self.history.append(Epoch(len(self.history) + 1, train_loss, *found, rate, speed))
+        self.history.append(Epoch(len(self.history) + 1, train_loss, *found, self._rate, speed))
 
     def _state(self) -> State:
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}

@@ -21,6 +21,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "bins": (2, 256),
     "embedding": (1, 256),
     "validation": (0.01, 0.5),
+    "refit_rows": (0, 1_000_000_000),
 }
 CHOICES = {"class_weight": ("none", "balanced")}
 
@@ -35,12 +36,15 @@ class Options:
     learning_rate: float = 6e-3  # the peak of the schedule
     weight_decay: float = 5e-2
     dropout: float = 0.1
-    width: int = 128  # of each hidden layer
-    depth: int = 2  # hidden layers
+    width: int = 256  # of each hidden layer
+    depth: int = 1  # hidden layers
     members: int = 4  # of the ensemble inside the network
-    bins: int = 48  # of a numeric column, at most
+    bins: int = 0  # of a numeric column, at most; 0: by the number of rows
     embedding: int = 12  # numbers that stand for one column's value
     validation: float = 0.15  # the share of the training rows that early stopping watches
+    refit_rows: int = (
+        20_000  # up to so many, a second training sees all rows, for the first one's best epochs
+    )
     class_weight: str = "none"  # balanced: rare classes count as much as frequent ones
 
 
@@ -69,6 +73,11 @@ def read(config: Any) -> Options:
         key: value if key in CHOICES else kinds[key](value) for key, value in config.items()
     }
     return Options(**values)
+
+
+def bins(rows: int, options: Options) -> int:
+    """The greatest number of bins for so many rows: a bin of a hundred rows or more, or 16 bins."""
+    return options.bins or max(16, min(48, rows // 100))
 
 
 def sizes(rows: int, options: Options) -> tuple[int, int]:

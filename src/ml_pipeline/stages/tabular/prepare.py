@@ -10,7 +10,7 @@ import torch
 from ml_pipeline.stages.tabular import columns as fitted
 from ml_pipeline.stages.tabular import target
 from ml_pipeline.stages.tabular.loop import Rows
-from ml_pipeline.stages.tabular.options import Options
+from ml_pipeline.stages.tabular.options import Options, bins
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,12 @@ class Prepared:
     digest: str  # of the rows as they are trained on
 
     @property
+    def everything(self) -> Rows:
+        parts = zip(self.training.inputs, self.validation.inputs, strict=True)
+        target = torch.cat([self.training.target, self.validation.target])
+        return Rows(tuple(torch.cat(both) for both in parts), target)
+
+    @property
     def outputs(self) -> int:
         return len(self.learned.classes or [0])
 
@@ -34,7 +40,7 @@ def prepare(frame: Any, name: str, task: str, options: Options, seed: int, devic
     """Fit columns and target to `frame`, whose target is the column `name`. Raises StageFailure."""
     learned = target.read(frame[name], task)
     rows = frame.drop(name)
-    columns = fitted.fit(rows, options.bins)
+    columns = fitted.fit(rows, bins(rows.height, options))
     held = target.validation_rows(learned.values, options.validation, seed)
     encoded = fitted.encode(columns, rows)
     parts = (encoded.numeric, encoded.missing, encoded.codes, learned.values)

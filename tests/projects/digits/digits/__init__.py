@@ -1,0 +1,1 @@
+"""Which digit was written? A convolutional network in plain PyTorch."""
