@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -63,31 +64,52 @@ class Background:
         return sorted(status for status, _ in self.answers)
 
 
+def busy(server: Server, waiting: int) -> list[Background]:
+    """One request of a second under way, and others of a second waiting for it."""
+    first = Background(server, 1, age=-10)
+    until(lambda: figures(server)["ml_running"] == 1)
+    others = Background(server, waiting, age=-10)
+    until(lambda: figures(server)["ml_queue"] == waiting)
+    return [first, others]
+
+
 def test_overload_is_503_with_retry_after(start: Start, python_folder: Path) -> None:
     served = start(python_folder, ML_QUEUE="2")
-    slow = Background(served, 3, age=-10)  # one second each: one is worked on, two wait
-    until(lambda: figures(served)["ml_queue"] == 2)
+    slow = busy(served, 2)
     status, answer, headers = served.ask("POST", "/predict", {"instances": [{"age": 1}]})
     assert (status, headers["Retry-After"]) == (503, "1")
     assert answer["error"] == "2 requests are waiting already; try again"
     assert served.ask("GET", "/ready")[0] == 200  # a full server is not a broken one
-    assert slow.join() == [200, 200, 200]
+    assert [one.join() for one in slow] == [[200], [200, 200]]
     assert served.predict({"age": 1})[0] == 200
+    found = figures(served)
+    assert (found["ml_batch_rows_count"], found["ml_batch_rows_sum"]) == (3, 4)  # two ran together
+
+
+def test_a_row_that_the_model_fails_on_fails_its_own_request_only(start: Start, python_folder: Path) -> None:
+    served = start(python_folder)
+    first = Background(served, 1, age=-10)
+    until(lambda: figures(served)["ml_running"] == 1)
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda age: served.predict({"age": age, "job": "x"}), [41, 666, 39]))
+    assert [status for status, _ in answers] == [200, 500, 200]
+    assert [answer.get("predictions") for _, answer in answers] == [["yes"], None, ["no"]]
+    assert first.join() == [200]
+    assert figures(served)["ml_batch_rows_count"] == 2
 
 
 def test_sigterm_answers_what_is_under_way_and_new_requests_while_it_drains(
     start: Start, python_folder: Path
 ) -> None:
     served = start(python_folder, ML_DRAIN="1.5")
-    slow = Background(served, 2, age=-12)
-    until(lambda: figures(served)["ml_queue"] == 1)
+    slow = busy(served, 1)
     served.process.send_signal(signal.SIGTERM)
     until(lambda: served.ask("GET", "/ready")[0] == 503)
     assert served.ask("GET", "/v2/health/ready")[0] == 503
     assert served.ask("GET", "/v2/models/club/ready")[0] == 503
     status, _, headers = served.ask("GET", "/health")
     assert (status, headers["Connection"]) == (200, "close")
-    assert slow.join() == [200, 200]
+    assert [one.join() for one in slow] == [[200], [200]]
     assert served.process.wait(10) == 0
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", served.port)):
         pass

@@ -6,44 +6,42 @@ columns, so FastAPI would do nothing here but be imported, for half of the secon
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ml_pipeline.stages.model import Answer, Model
-from ml_pipeline.stages.serving import protocol
+from ml_pipeline.stages.model import Model, Rows
+from ml_pipeline.stages.serving import open_inference, protocol
+from ml_pipeline.stages.serving.batching import Batcher, Outcome, Refused
 from ml_pipeline.stages.serving.columns import BadInput
 from ml_pipeline.stages.serving.figures import CONTENT_TYPE, Figures
+from ml_pipeline.stages.serving.pace import Pace
+from ml_pipeline.stages.serving.protocol import Call, Reply, said
 
 BODY_SECONDS = 30.0  # within which a request's body must have arrived
+LARGE = 1 << 16  # bytes of a body beyond which reading it would hold up the event loop
 RETRY_AFTER = "1"  # seconds
 
-Work = Callable[[Model, bytes], tuple[Answer, bytes]]
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Read = Callable[[Model, bytes], Call]
 
 
 class Application:
-    """One model over HTTP: an ASGI application.
+    """One model over HTTP: an ASGI application."""
 
-    One thread works, and `queue` requests may wait for it; what comes beyond is told to come again.
-    """
-
-    def __init__(self, model: Model, queue: int, max_body: int) -> None:
+    def __init__(self, model: Model, pace: Pace, queue: int, standing: int, max_body: int) -> None:
         self.draining = False
         self._model = model
-        self._queue = queue
         self._max_body = max_body
-        self._waiting = 0
-        self._pool = ThreadPoolExecutor(1, "model")
+        self._batcher = Batcher(model, pace, queue, standing, self._ran)
         signature = model.signature
         self._figures = Figures(signature.name, signature.version, signature.classes)
         self._routes = Starlette(
@@ -65,58 +63,90 @@ class Application:
                     message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
+        # Routing costs as much as the model does, and nearly all requests are these.
+        direct = scope["path"] == "/predict" and scope["method"] == "POST"
         try:
-            await self._routes(scope, receive, counted)
+            if direct:
+                await self._predict(receive, counted)
+            else:
+                await self._routes(scope, receive, counted)
         finally:
             route = scope.get("route")
-            path = _label(route.path) if isinstance(route, Route) else "other"
+            path = "/predict" if direct else _label(route.path) if isinstance(route, Route) else "other"
             self._figures.request(path, code, time.perf_counter() - started)
 
-    async def answer(self, request: Request, work: Work) -> Response:
-        """Let the model's thread do `work` on the request's body."""
+    async def _predict(self, receive: Receive, send: Send) -> None:
+        failure: Exception | None = None
         try:
-            body = await self._body(request)
-        except ClientDisconnect:
-            return Response(status_code=499)  # nobody reads it, but it is counted
-        except TimeoutError:
-            return _json({"error": f"the body did not arrive within {BODY_SECONDS:g} s"}, 408)
-        if body is None:
-            return _json({"error": f"the body is larger than {self._max_body} bytes"}, 413)
-        if self._waiting > self._queue:
-            said = {"error": f"{self._queue} requests are waiting already; try again"}
-            return _json(said, 503, {"Retry-After": RETRY_AFTER})
-        self._waiting += 1
+            reply = await self._answer(receive, protocol.read)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises is answered, and raised again
+            reply, failure = _failed(error), error
+        headers = [(b"content-type", reply.media.encode()), (b"content-length", b"%d" % len(reply.body))]
+        headers += [(name.encode(), value.encode()) for name, value in reply.headers]
+        await send({"type": "http.response.start", "status": reply.code, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+        if failure:
+            raise failure  # uvicorn logs it, with its traceback
+
+    async def _answer(self, receive: Receive, read: Read) -> Reply:
+        """Take a request's body to the model, and the model's answer back."""
         try:
-            loop = asyncio.get_running_loop()
-            answer, said_bytes = await loop.run_in_executor(self._pool, work, self._model, body)
+            self._batcher.admit()  # before its body is read: who is refused shall cost little
+            body = await self._body(receive)
+            if len(body) <= LARGE:
+                call = read(self._model, body)
+                return call.write(await self._batcher.answer(call.rows))
+            loop, pool = asyncio.get_running_loop(), self._batcher.pool
+            call = await loop.run_in_executor(pool, read, self._model, body)
+            answer = await self._batcher.answer(call.rows)
+            return await loop.run_in_executor(pool, call.write, answer)
+        except _Refusal as refusal:
+            return refusal.reply
         except BadInput as error:
-            return _json(error.document(), 422)
-        finally:
-            self._waiting -= 1
-        self._figures.predicted(answer.predictions)
-        return Response(said_bytes, media_type="application/json")
+            return said(error.document(), 422)
+        except Refused as error:
+            return said({"error": str(error)}, 503, **{"Retry-After": RETRY_AFTER})
 
-    async def _body(self, request: Request) -> bytes | None:
-        """The body, or None when it is too large."""
-        if int(request.headers.get("content-length", 0)) > self._max_body:
-            return None
+    async def _body(self, receive: Receive) -> bytes:
+        """The whole body. Raises `_Refusal`."""
         chunks, size = [], 0
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > self._max_body:
-                    return None
-                chunks.append(chunk)
-        return b"".join(chunks)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _Refusal(Reply(b"", 499))  # nobody reads it, but it is counted
+                    chunk = message.get("body", b"")
+                    size += len(chunk)
+                    if size > self._max_body:
+                        cause = f"the body is larger than {self._max_body} bytes"
+                        raise _Refusal(said({"error": cause}, 413))
+                    chunks.append(chunk)
+                    if not message.get("more_body"):
+                        return b"".join(chunks)
+        except TimeoutError:
+            cause = f"the body did not arrive within {BODY_SECONDS:g} s"
+            raise _Refusal(said({"error": cause}, 408)) from None
 
-    async def predict(self, request: Request) -> Response:
-        return await self.answer(request, protocol.predict)
+    def _ran(self, parts: Sequence[Rows], outcomes: Sequence[Outcome]) -> None:
+        self._figures.batch(sum(part.count for part in parts))
+        for outcome in outcomes:
+            if not isinstance(outcome, Exception):
+                self._figures.predicted(outcome.predictions)
+
+    async def predict(self, _request: Request) -> Response:
+        raise HTTPException(405)  # a POST does not come here, but Starlette knows so that there is the page
 
     async def infer(self, request: Request) -> Response:
         self._require_model(request)
-        if "inference-header-content-length" in request.headers:
-            return _json({"error": "tensors in binary form are not taken; send JSON"}, 422)
-        return await self.answer(request, protocol.infer)
+        size = request.headers.get(open_inference.SIZE)
+        if size is not None and not (size.isascii() and size.isdigit() and len(size) < 16):
+            return _response(said({"error": f"{open_inference.SIZE}: expected a number of bytes"}, 422))
+
+        def read(model: Model, body: bytes) -> Call:
+            return open_inference.read(model, body, None if size is None else int(size))
+
+        return _response(await self._answer(request.receive, read))
 
     async def health(self, _request: Request) -> Response:
         return _json({"live": True})
@@ -125,18 +155,24 @@ class Application:
         return _json({"ready": not self.draining}, 503 if self.draining else 200)
 
     async def metrics(self, _request: Request) -> Response:
-        waiting = max(0, self._waiting - 1)  # one is being worked on
-        return Response(self._figures.text(waiting), headers={"Content-Type": CONTENT_TYPE})
+        text = self._figures.text(self._batcher.waiting, self._batcher.running)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
     async def model(self, _request: Request) -> Response:
         return _json(self._model.signature.document)
 
     async def server(self, _request: Request) -> Response:
-        return _json({"name": "ml-pipeline", "version": self._model.signature.version, "extensions": []})
+        return _json(
+            {
+                "name": "ml-pipeline",
+                "version": self._model.signature.version,
+                "extensions": ["binary_tensor_data"],
+            }
+        )
 
     async def model_v2(self, request: Request) -> Response:
         self._require_model(request)
-        return _json(protocol.describe(self._model))
+        return _json(open_inference.describe(self._model))
 
     async def model_ready(self, request: Request) -> Response:
         self._require_model(request)
@@ -175,21 +211,37 @@ def _label(path: str) -> str:
     return path.replace("/versions/{version}", "").replace("{name}", "NAME")
 
 
-def _json(document: Any, code: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(protocol.encode(document), code, headers, "application/json")
+def _json(document: Any, code: int = 200, **headers: str) -> Response:
+    return _response(said(document, code, **headers))
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.body, reply.code, dict(reply.headers), reply.media)
+
+
+class _Refusal(Exception):
+    """A request that is answered before its body was read."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.code)
+        self.reply = reply
+
+
+def _failed(error: Exception) -> Reply:
+    return said({"error": f"the model failed ({type(error).__name__})"}, 500)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    said = error.detail if error.status_code == 404 and error.detail != "Not Found" else None
-    said = said or {
+    told = error.detail if error.status_code == 404 and error.detail != "Not Found" else None
+    told = told or {
         404: f"no page {request.url.path!r} here",
         405: f"{request.method} is not taken here",
     }.get(error.status_code, error.detail)
-    return _json({"error": said}, error.status_code, dict(error.headers or {}))
+    return _json({"error": told}, error.status_code, **(error.headers or {}))
 
 
 async def _server_error(_request: Request, error: Exception) -> Response:
     """Starlette raises the error again afterwards, and uvicorn logs it with its traceback."""
-    return _json({"error": f"the model failed ({type(error).__name__})"}, 500)
+    return _response(_failed(error))

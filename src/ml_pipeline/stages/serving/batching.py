@@ -1,0 +1,167 @@
+"""Requests' rows in, answers out: what waits for the model is run together, and not everything may wait."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from ml_pipeline.stages.model import Answer, Model, Rows, join
+from ml_pipeline.stages.serving.pace import Pace
+
+PATIENCE = 0.1  # seconds for which a burst may fill the queue
+
+Outcome = Answer | Exception
+
+
+class Refused(Exception):
+    """Too many requests are waiting: `waiting` of them."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} requests are waiting already; try again")
+
+
+class _Waiting(NamedTuple):
+    rows: Rows
+    answer: "asyncio.Future[Answer]"
+
+
+class Batcher:
+    """One model, one run at a time. Not to be used from outside the event loop.
+
+    Nobody waits for a batch to fill: a run takes what waits when it begins, at most `pace.rows` rows or
+    one request. With a quick model these are the requests that one turn of the event loop has read.
+
+    Who may wait: in a burst, `queue` requests. When more than `standing` requests have come to each run
+    for 0.1 s, that is no burst but overload; a long queue would then make everybody wait and serve nobody
+    more. From then on only `standing` may wait (and no more than a run takes), until a run comes to which
+    no more than that come. That is CoDel's idea (Nichols and Jacobson, ACM Queue 10(5), 2012): a queue
+    that drains may be long, one that stands may not. Time stands behind the numbers: what waits is
+    answered by the next run, and how long that takes is what `pace.rows` bounds.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        pace: Pace,
+        queue: int,
+        standing: int,
+        ran: Callable[[Sequence[Rows], Sequence[Outcome]], None],
+    ) -> None:
+        """`ran` is told of each run, after its answers are on their way."""
+        self._model, self._pace, self._ran = model, pace, ran
+        self._queue, self._standing = queue, min(queue, standing, pace.rows)
+        self._waiting: deque[_Waiting] = deque()
+        self._busy = False  # a thread runs the model
+        self._turn = False  # a run is due in this turn of the event loop
+        self._came = 0  # requests since the last run, refused ones too
+        self._since: float | None = None  # when those became more than `standing`
+        self._last = 0.0  # when the last run ended
+        self.pool = ThreadPoolExecutor(1, "model")
+
+    @property
+    def waiting(self) -> int:
+        """Requests that no run has taken yet."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> bool:
+        """Whether the model's thread is at work."""
+        return self._busy
+
+    def admit(self) -> None:
+        """Raise `Refused` where a request may not wait now."""
+        waiting = len(self._waiting)
+        if not (waiting or self._busy):
+            return
+        limit = self._standing if self._overloaded() else self._queue
+        if waiting >= limit:
+            self._came += 1
+            raise Refused(waiting)
+
+    async def answer(self, rows: Rows) -> Answer:
+        """Answer rows, together with others'. Raises `Refused`, or what the model raised on these rows."""
+        self.admit()
+        self._came += 1
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append(_Waiting(rows, future))
+        if not (self._turn or self._busy):
+            self._turn = True
+            loop.call_soon(self._run)
+        return await future
+
+    def _run(self) -> None:
+        self._turn = False
+        if not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        self._watch(loop.time())
+        batch = [self._waiting.popleft()]
+        rows = batch[0].rows.count
+        while self._waiting and rows + self._waiting[0].rows.count <= self._pace.rows:
+            batch.append(self._waiting.popleft())
+            rows += batch[-1].rows.count
+        if self._pace.inline and rows <= self._pace.rows:
+            self._deliver(batch, self._answers([one.rows for one in batch]))
+            self._next()
+            return
+        self._busy = True
+        work = loop.run_in_executor(self.pool, self._answers, [one.rows for one in batch])
+        work.add_done_callback(lambda done: self._ended(batch, done))
+
+    def _watch(self, now: float) -> None:
+        """See whether more came than may stand, without a break since when."""
+        if self._came <= self._standing:
+            self._since = None
+        elif self._since is None or now - self._last > PATIENCE:
+            self._since = now
+        self._came = 0
+
+    def _overloaded(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        idle = not self._busy and now - self._last > PATIENCE
+        return self._since is not None and not idle and now - self._since > PATIENCE
+
+    def _ended(self, batch: list[_Waiting], done: "asyncio.Future[list[Outcome]]") -> None:
+        self._busy = False
+        if not done.cancelled():
+            self._deliver(batch, done.result())
+        self._next()
+
+    def _next(self) -> None:
+        self._last = asyncio.get_running_loop().time()
+        if self._waiting:
+            self._turn = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _answers(self, parts: Sequence[Rows]) -> list[Outcome]:
+        """One answer a part. Where the model fails on all together, each is asked alone."""
+        try:
+            together = self._model.answer(join(parts))
+        except Exception as error:  # noqa: BLE001 - a predictor may raise anything; it is raised where it is awaited
+            return [error] if len(parts) == 1 else [self._answers([part])[0] for part in parts]
+        return _split(together, parts)
+
+    def _deliver(self, batch: list[_Waiting], outcomes: list[Outcome]) -> None:
+        for one, outcome in zip(batch, outcomes, strict=True):
+            if one.answer.done():  # its caller is gone
+                continue
+            if isinstance(outcome, Exception):
+                one.answer.set_exception(outcome)
+            else:
+                one.answer.set_result(outcome)
+        asyncio.get_running_loop().call_soon(self._ran, [one.rows for one in batch], outcomes)
+
+
+def _split(answer: Answer, parts: Sequence[Rows]) -> list[Outcome]:
+    if len(parts) == 1:
+        return [answer]
+    found: list[Outcome] = []
+    start = 0
+    for part in parts:
+        end = start + part.count
+        shares: Any = None if answer.probabilities is None else answer.probabilities[start:end]
+        found.append(Answer(answer.predictions[start:end], shares))
+        start = end
+    return found
