@@ -1,6 +1,7 @@
 """How the server starts, counts, is overloaded and ends, and which models it refuses to start with."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -84,6 +85,26 @@ def test_overload_is_503_with_retry_after(start: Start, python_folder: Path) -> 
     assert served.predict({"age": 1})[0] == 200
     found = figures(served)
     assert (found["ml_batch_rows_count"], found["ml_batch_rows_sum"]) == (3, 4)  # two ran together
+
+
+def test_refusals_keep_their_order_and_the_connection(start: Start, python_folder: Path) -> None:
+    """Two requests in one packet while the queue is full, then what follows on the same connection."""
+    served = start(python_folder, ML_QUEUE="1")
+    slow = busy(served, 1)
+    body = b'{"instances": [{"age": 41}]}'
+    post = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+        connection.sendall(post + post + b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        codes: list[bytes] = []
+        text = b""
+        while len(codes) < 3:
+            text += connection.recv(65536)
+            codes = re.findall(rb"HTTP/1.1 (\d+)", text)
+        assert codes == [b"503", b"503", b"200"]
+        assert [one.join() for one in slow] == [[200], [200]]
+        connection.sendall(post)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert figures(served)['ml_requests_total{path="/predict",code="503"}'] == 2
 
 
 def test_a_row_that_the_model_fails_on_fails_its_own_request_only(start: Start, python_folder: Path) -> None:

@@ -5,6 +5,7 @@ columns, so FastAPI would do nothing here but be imported, for half of the secon
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
@@ -21,11 +22,16 @@ from ml_pipeline.stages.serving.batching import Batcher, Outcome, Refused
 from ml_pipeline.stages.serving.columns import BadInput
 from ml_pipeline.stages.serving.figures import CONTENT_TYPE, Figures
 from ml_pipeline.stages.serving.pace import Pace
-from ml_pipeline.stages.serving.protocol import Call, Reply, said
+from ml_pipeline.stages.serving.protocol import Call, Reply, encode, said
 
 BODY_SECONDS = 30.0  # within which a request's body must have arrived
 LARGE = 1 << 16  # bytes of a body beyond which reading it would hold up the event loop
 RETRY_AFTER = "1"  # seconds
+_REFUSAL = (
+    f"HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_AFTER}\r\n"
+    f"Content-Type: {protocol.JSON}\r\nContent-Length: "
+).encode()
+_LOG = logging.getLogger("uvicorn.error")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -41,6 +47,7 @@ class Application:
         self.draining = False
         self._model = model
         self._max_body = max_body
+        self._coming = 0  # let in, and not begun: that is for the event loop's next turn
         self._batcher = Batcher(model, pace, queue, standing, self._ran)
         signature = model.signature
         self._figures = Figures(signature.name, signature.version, signature.classes)
@@ -75,18 +82,30 @@ class Application:
             path = "/predict" if direct else _label(route.path) if isinstance(route, Route) else "other"
             self._figures.request(path, code, time.perf_counter() - started)
 
+    def refusal(self, url: bytes) -> bytes | None:
+        """The whole answer to a prediction that may not wait now, None where it may, or is none."""
+        if url != b"/predict" or self.draining:
+            return None
+        try:
+            self._batcher.admit(self._coming)
+        except Refused as error:
+            self._figures.request("/predict", 503, 0.0)
+            body = encode({"error": str(error)})
+            return b"%s%d\r\n\r\n%s" % (_REFUSAL, len(body), body)
+        self._coming += 1
+        return None
+
     async def _predict(self, receive: Receive, send: Send) -> None:
-        failure: Exception | None = None
+        self._coming = max(0, self._coming - 1)  # the few that were never asked for a refusal don't matter
         try:
             reply = await self._answer(receive, protocol.read)
-        except Exception as error:  # noqa: BLE001 - whatever a model raises is answered, and raised again
-            reply, failure = _failed(error), error
+        except Exception as error:  # noqa: BLE001 - a model may raise anything
+            _LOG.exception("The model failed")
+            reply = _failed(error)
         headers = [(b"content-type", reply.media.encode()), (b"content-length", b"%d" % len(reply.body))]
         headers += [(name.encode(), value.encode()) for name, value in reply.headers]
         await send({"type": "http.response.start", "status": reply.code, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
-        if failure:
-            raise failure  # uvicorn logs it, with its traceback
 
     async def _answer(self, receive: Receive, read: Read) -> Reply:
         """Take a request's body to the model, and the model's answer back."""

@@ -32,12 +32,12 @@ class Batcher:
     Nobody waits for a batch to fill: a run takes what waits when it begins, at most `pace.rows` rows or
     one request. With a quick model these are the requests that one turn of the event loop has read.
 
-    Who may wait: in a burst, `queue` requests. When more than `standing` requests have come to each run
-    for 0.1 s, that is no burst but overload; a long queue would then make everybody wait and serve nobody
-    more. From then on only `standing` may wait (and no more than a run takes), until a run comes to which
-    no more than that come. That is CoDel's idea (Nichols and Jacobson, ACM Queue 10(5), 2012): a queue
-    that drains may be long, one that stands may not. Time stands behind the numbers: what waits is
-    answered by the next run, and how long that takes is what `pace.rows` bounds.
+    Who may wait: in a burst, `queue` requests. When over some 0.1 s more than `standing` requests have come
+    to each run, that is no burst but overload; a long queue would then make everybody wait and serve nobody
+    more. From then on only `standing` may wait (and no more than a run takes), until that was enough for
+    0.1 s. It is CoDel's idea (Nichols and Jacobson, ACM Queue 10(5), 2012): a queue that drains may be
+    long, one that stands may not. Time stands behind the numbers: what waits is answered by the next run,
+    and how long that takes is what `pace.rows` bounds.
     """
 
     def __init__(
@@ -55,8 +55,10 @@ class Batcher:
         self._busy = False  # a thread runs the model
         self._turn = False  # a run is due in this turn of the event loop
         self._came = 0  # requests since the last run, refused ones too
-        self._since: float | None = None  # when those became more than `standing`
-        self._last = 0.0  # when the last run ended
+        self._load = 0.0  # a mean of those over some PATIENCE
+        self._overloaded_until = 0.0
+        self._began = 0.0  # when requests for the next run began to come
+        self._ended = 0.0  # when the last run ended
         self.pool = ThreadPoolExecutor(1, "model")
 
     @property
@@ -69,14 +71,17 @@ class Batcher:
         """Whether the model's thread is at work."""
         return self._busy
 
-    def admit(self) -> None:
-        """Raise `Refused` where a request may not wait now."""
-        waiting = len(self._waiting)
+    def admit(self, coming: int = 0) -> None:
+        """Raise `Refused` where a request may not wait now, behind those that are `coming`."""
+        waiting = len(self._waiting) + coming
         if not (waiting or self._busy):
             return
-        limit = self._standing if self._overloaded() else self._queue
-        if waiting >= limit:
+        now = asyncio.get_running_loop().time()
+        overloaded = now < self._overloaded_until
+        if waiting >= (self._standing if overloaded else self._queue):
             self._came += 1
+            if overloaded:
+                self._overloaded_until = now + PATIENCE
             raise Refused(waiting)
 
     async def answer(self, rows: Rows) -> Answer:
@@ -85,6 +90,10 @@ class Batcher:
         self._came += 1
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
+        if not (self._waiting or self._busy):
+            self._began = loop.time()
+            if self._began - self._ended > PATIENCE:
+                self._load = 0.0
         self._waiting.append(_Waiting(rows, future))
         if not (self._turn or self._busy):
             self._turn = True
@@ -108,29 +117,23 @@ class Batcher:
             return
         self._busy = True
         work = loop.run_in_executor(self.pool, self._answers, [one.rows for one in batch])
-        work.add_done_callback(lambda done: self._ended(batch, done))
+        work.add_done_callback(lambda done: self._finish(batch, done))
 
     def _watch(self, now: float) -> None:
-        """See whether more came than may stand, without a break since when."""
-        if self._came <= self._standing:
-            self._since = None
-        elif self._since is None or now - self._last > PATIENCE:
-            self._since = now
-        self._came = 0
+        """Take the requests that came for this run into the mean, by the time in which they came."""
+        self._load += (self._came - self._load) * min(1.0, (now - self._began) / PATIENCE)
+        self._came, self._began = 0, now
+        if self._load > self._standing:
+            self._overloaded_until = now + PATIENCE
 
-    def _overloaded(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        idle = not self._busy and now - self._last > PATIENCE
-        return self._since is not None and not idle and now - self._since > PATIENCE
-
-    def _ended(self, batch: list[_Waiting], done: "asyncio.Future[list[Outcome]]") -> None:
+    def _finish(self, batch: list[_Waiting], done: "asyncio.Future[list[Outcome]]") -> None:
         self._busy = False
         if not done.cancelled():
             self._deliver(batch, done.result())
         self._next()
 
     def _next(self) -> None:
-        self._last = asyncio.get_running_loop().time()
+        self._ended = asyncio.get_running_loop().time()
         if self._waiting:
             self._turn = True
             asyncio.get_running_loop().call_soon(self._run)
