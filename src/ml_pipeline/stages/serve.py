@@ -21,6 +21,7 @@ from ml_pipeline.stages.model import Model, load, processors
 from ml_pipeline.stages.outcome import StageFailure, run_stage
 from ml_pipeline.stages.serving.application import Application
 from ml_pipeline.stages.serving.connection import Protocol
+from ml_pipeline.stages.serving.drift import monitor
 from ml_pipeline.stages.serving.pace import Pace, measure
 
 KEEP_ALIVE = 75  # seconds; longer than a load balancer's usual 60, so that it is not the server that hangs up
@@ -60,8 +61,10 @@ def serve() -> dict[str, Any]:
     queue, standing = int(_setting("ML_QUEUE", 64, 0)), int(_setting("ML_STANDING", 16, 1))
     max_body = int(_setting("ML_MAX_BODY", 8 << 20, 1))
     drain = _setting("ML_DRAIN", 3, 0)
-    model, pace = _loaded(Path(os.environ.get("ML_MODEL", "/model")), int(_setting("ML_THREADS", 0, 0)))
-    application = Application(model, pace, queue, standing, max_body)
+    folder = Path(os.environ.get("ML_MODEL", "/model"))
+    model, pace = _loaded(folder, int(_setting("ML_THREADS", 0, 0)))
+    inputs = monitor(folder, [column.name for column in model.columns])
+    application = Application(model, pace, queue, standing, max_body, inputs)
     config = uvicorn.Config(
         application,
         log_level="warning",

@@ -20,9 +20,11 @@ from ml_pipeline.stages.model import Model, Rows
 from ml_pipeline.stages.serving import open_inference, protocol
 from ml_pipeline.stages.serving.batching import Batcher, Outcome, Refused
 from ml_pipeline.stages.serving.columns import BadInput
-from ml_pipeline.stages.serving.figures import CONTENT_TYPE, Figures
+from ml_pipeline.stages.serving.drift import Monitor
+from ml_pipeline.stages.serving.figures import Figures
 from ml_pipeline.stages.serving.pace import Pace
 from ml_pipeline.stages.serving.protocol import Call, Reply, encode, said
+from ml_pipeline.stages.serving.text import CONTENT_TYPE
 
 BODY_SECONDS = 30.0  # within which a request's body must have arrived
 LARGE = 1 << 16  # bytes of a body beyond which reading it would hold up the event loop
@@ -43,10 +45,19 @@ Read = Callable[[Model, bytes], Call]
 class Application:
     """One model over HTTP: an ASGI application."""
 
-    def __init__(self, model: Model, pace: Pace, queue: int, standing: int, max_body: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        pace: Pace,
+        queue: int,
+        standing: int,
+        max_body: int,
+        monitor: Monitor | None = None,
+    ) -> None:
         self.draining = False
         self._model = model
         self._max_body = max_body
+        self._monitor = monitor
         self._coming = 0  # let in, and not begun: that is for the event loop's next turn
         self._batcher = Batcher(model, pace, queue, standing, self._ran)
         signature = model.signature
@@ -149,9 +160,11 @@ class Application:
 
     def _ran(self, parts: Sequence[Rows], outcomes: Sequence[Outcome]) -> None:
         self._figures.batch(sum(part.count for part in parts))
-        for outcome in outcomes:
+        for part, outcome in zip(parts, outcomes, strict=True):
             if not isinstance(outcome, Exception):
                 self._figures.predicted(outcome.predictions)
+                if self._monitor:
+                    self._monitor.add(part)
 
     async def predict(self, _request: Request) -> Response:
         raise HTTPException(405)  # a POST does not come here, but Starlette knows so that there is the page
@@ -175,6 +188,7 @@ class Application:
 
     async def metrics(self, _request: Request) -> Response:
         text = self._figures.text(self._batcher.waiting, self._batcher.running)
+        text += "".join(f"{line}\n" for line in self._monitor.lines()) if self._monitor else ""
         return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
     async def model(self, _request: Request) -> Response:

@@ -1,12 +1,13 @@
-"""What the server counts, in the text format that Prometheus reads (version 0.0.4)."""
+"""What the server counts."""
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from ml_pipeline.stages.serving.text import escaped, head, histogram
+
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)  # rows
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 
@@ -15,7 +16,7 @@ class Figures:
     """Counters of one process. Written from the event loop only, so nothing locks."""
 
     def __init__(self, name: str, version: str, classes: Iterable[Any]) -> None:
-        self._model = f'name="{_escaped(name)}",version="{_escaped(version)}"'
+        self._model = f'name="{escaped(name)}",version="{escaped(version)}"'
         self._requests: Counter[tuple[str, int]] = Counter()
         self._buckets = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
@@ -45,44 +46,32 @@ class Figures:
 
     def text(self, waiting: int, running: bool) -> str:
         """All figures, and the process's memory in bytes."""
-        lines = [*_head("ml_model_info", "gauge", "The model served."), f"ml_model_info{{{self._model}}} 1"]
-        lines += _head("ml_requests_total", "counter", "Requests by route and status code.")
+        lines = [*head("ml_model_info", "gauge", "The model served."), f"ml_model_info{{{self._model}}} 1"]
+        lines += head("ml_requests_total", "counter", "Requests by route and status code.")
         for (path, code), count in sorted(self._requests.items()):
             lines.append(f'ml_requests_total{{path="{path}",code="{code}"}} {count}')
-        lines += _histogram(
+        lines += histogram(
             "ml_request_seconds", "From a request to its answer, predictions only.",
             BUCKETS, self._buckets, self._seconds,
         )  # fmt: skip
-        lines += _histogram(
+        lines += histogram(
             "ml_batch_rows",
             "Rows that the model was given at once.",
             BATCHES,
             self._batches,
             self._batch_rows,
         )
-        lines += [*_head("ml_rows_total", "counter", "Rows predicted."), f"ml_rows_total {self._rows}"]
+        lines += [*head("ml_rows_total", "counter", "Rows predicted."), f"ml_rows_total {self._rows}"]
         if self._by_class:
-            lines += _head("ml_predictions_total", "counter", "Predictions by class.")
+            lines += head("ml_predictions_total", "counter", "Predictions by class.")
             for name, count in sorted(self._classes.items()):
-                lines.append(f'ml_predictions_total{{class="{_escaped(name)}"}} {count}')
-        lines += [*_head("ml_queue", "gauge", "Requests waiting for the model."), f"ml_queue {waiting}"]
-        lines += _head("ml_running", "gauge", "1 while the model's thread is at work.")
+                lines.append(f'ml_predictions_total{{class="{escaped(name)}"}} {count}')
+        lines += [*head("ml_queue", "gauge", "Requests waiting for the model."), f"ml_queue {waiting}"]
+        lines += head("ml_running", "gauge", "1 while the model's thread is at work.")
         lines.append(f"ml_running {int(running)}")
         for name, (help_, value) in (_memory()).items():
-            lines += [*_head(name, "gauge", help_), f"{name} {value}"]
+            lines += [*head(name, "gauge", help_), f"{name} {value}"]
         return "\n".join(lines) + "\n"
-
-
-def _head(name: str, kind: str, help_: str) -> list[str]:
-    return [f"# HELP {name} {help_}", f"# TYPE {name} {kind}"]
-
-
-def _histogram(name: str, help_: str, bounds: Sequence[float], counts: list[int], sum_: float) -> list[str]:
-    lines, total = _head(name, "histogram", help_), 0
-    for bound, count in zip((*map(str, bounds), "+Inf"), counts, strict=True):
-        total += count
-        lines.append(f'{name}_bucket{{le="{bound}"}} {total}')
-    return [*lines, f"{name}_sum {sum_:.9g}", f"{name}_count {total}"]
 
 
 def _memory() -> dict[str, tuple[str, str]]:
@@ -95,7 +84,3 @@ def _memory() -> dict[str, tuple[str, str]]:
 
 def _bytes(kilobytes: str) -> int:
     return int(kilobytes.split(maxsplit=1)[0]) * 1024
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
