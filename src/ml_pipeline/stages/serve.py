@@ -2,8 +2,8 @@
 
     ML_MODEL=/model ML_PORT=8000 python -m ml_pipeline.stages.serve
 
-`POST /predict` takes {"instances": [{column: value, …}]}. Also: /health, /ready, /metrics, /model,
-and the Open Inference Protocol v2 under /v2.
+`POST /predict` takes {"instances": [{column: value, …}]}. Also: a page to try it at /, /openapi.json,
+/health, /ready, /metrics, /model, and the Open Inference Protocol v2 under /v2.
 """
 
 import argparse
@@ -23,6 +23,8 @@ from ml_pipeline.stages.serving.application import Application
 from ml_pipeline.stages.serving.connection import Protocol
 from ml_pipeline.stages.serving.drift import monitor
 from ml_pipeline.stages.serving.pace import Pace, measure
+from ml_pipeline.stages.serving.page import page
+from ml_pipeline.stages.serving.service import Limits, Service
 
 KEEP_ALIVE = 75  # seconds; longer than a load balancer's usual 60, so that it is not the server that hangs up
 BACKLOG = 1024
@@ -42,8 +44,8 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         self._until: int | None = None  # in ticks of the loop below, of a tenth of a second
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        if sig == signal.SIGTERM and not self._application.draining:
-            self._application.draining = True
+        if sig == signal.SIGTERM and not self._application.service.draining:
+            self._application.service.draining = True
             self._until = round(self._drain * 10)
         else:
             self.should_exit = True
@@ -58,13 +60,16 @@ class Server(uvicorn.Server):  # type: ignore[misc]
 def serve() -> dict[str, Any]:
     """Load, bind, serve. Raises `StageFailure` before anything is served."""
     port = int(_setting("ML_PORT", 8000, 0))
-    queue, standing = int(_setting("ML_QUEUE", 64, 0)), int(_setting("ML_STANDING", 16, 1))
-    max_body = int(_setting("ML_MAX_BODY", 8 << 20, 1))
+    limits = Limits(
+        queue=int(_setting("ML_QUEUE", 64, 0)),
+        standing=int(_setting("ML_STANDING", 16, 1)),
+        max_body=int(_setting("ML_MAX_BODY", 8 << 20, 1)),
+    )
     drain = _setting("ML_DRAIN", 3, 0)
     folder = Path(os.environ.get("ML_MODEL", "/model"))
     model, pace = _loaded(folder, int(_setting("ML_THREADS", 0, 0)))
     inputs = monitor(folder, [column.name for column in model.columns])
-    application = Application(model, pace, queue, standing, max_body, inputs)
+    application = Application(Service(model, pace, limits, inputs), page(model, folder))
     config = uvicorn.Config(
         application,
         log_level="warning",
