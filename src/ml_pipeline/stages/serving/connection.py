@@ -6,7 +6,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-LATE = 0.02  # seconds
+LATE = 0.05  # seconds
 
 
 class Corked:
