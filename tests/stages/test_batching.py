@@ -49,7 +49,7 @@ def test_each_request_gets_the_answers_to_its_own_rows(inline: bool) -> None:
     runs: list[int] = []
 
     async def body() -> list[Any]:
-        made = batcher(model(lambda _: 0, runs), Pace(5, inline))
+        made = batcher(model(lambda _: 0, runs), Pace(5, inline, 1e-4))
         requests = [
             table("a"),
             table("b", "c"),
@@ -86,7 +86,7 @@ def test_a_burst_may_wait_and_a_standing_queue_may_not() -> None:
     """A run takes 40 ms and 4 rows; 20 requests come meanwhile."""
 
     async def body() -> None:
-        made = batcher(model(lambda _: 0.04), Pace(4, inline=False), queue=12, standing=12)
+        made = batcher(model(lambda _: 0.04), Pace(4, inline=False, seconds=0.04), queue=12, standing=12)
         burst = await asyncio.gather(*[outcome(made.answer(table("a"))) for _ in range(12)])
         assert burst == [["a"]] * 12
         found = await flood(made, 5, 1.0)
@@ -100,9 +100,23 @@ def test_a_burst_may_wait_and_a_standing_queue_may_not() -> None:
     asyncio.run(body())
 
 
+def test_a_slow_model_lets_no_burst_wait_for_long() -> None:
+    """A run takes 0.3 s and one row: one runs, three wait, the others are refused."""
+
+    async def body() -> list[Any]:
+        made = batcher(model(lambda _: 0.3), Pace(1, inline=False, seconds=0.3))
+        first = asyncio.create_task(outcome(made.answer(table("a"))))
+        await asyncio.sleep(0.05)
+        found = await asyncio.gather(*[outcome(made.answer(table("a"))) for _ in range(20)])
+        return [await first, *found]
+
+    found = asyncio.run(body())
+    assert found == [["a"]] * 4 + ["Refused"] * 17
+
+
 def test_with_no_queue_one_at_a_time_is_answered() -> None:
     async def body() -> list[Any]:
-        made = batcher(model(lambda _: 0.01), Pace(4, inline=False), queue=0)
+        made = batcher(model(lambda _: 0.01), Pace(4, inline=False, seconds=0.04), queue=0)
         together = await asyncio.gather(*[outcome(made.answer(table("a"))) for _ in range(3)])
         return [*together, await outcome(made.answer(table("b")))]
 
@@ -110,14 +124,16 @@ def test_with_no_queue_one_at_a_time_is_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "runtime", "pace"),
+    ("seconds", "runtime", "rows", "inline"),
     [
-        (lambda _: 0.0, "onnx", Pace(64, inline=True)),
-        (lambda _: 0.0, "python", Pace(64, inline=False)),
-        (lambda _: 0.01, "onnx", Pace(64, inline=False)),
-        (lambda rows: 0.01 * rows, "onnx", Pace(2, inline=False)),
-        (lambda rows: 0.3 * rows, "onnx", Pace(1, inline=False)),
+        (lambda _: 0.0, "onnx", 64, True),
+        (lambda _: 0.0, "python", 64, False),
+        (lambda _: 0.01, "onnx", 64, False),
+        (lambda rows: 0.01 * rows, "onnx", 2, False),
+        (lambda rows: 0.3 * rows, "onnx", 1, False),
     ],
 )
-def test_the_pace_of_a_model(seconds: Callable[[int], float], runtime: str, pace: Pace) -> None:
-    assert measure(model(seconds, runtime=runtime)) == pace
+def test_the_pace_of_a_model(seconds: Callable[[int], float], runtime: str, rows: int, inline: bool) -> None:
+    pace = measure(model(seconds, runtime=runtime))
+    assert (pace.rows, pace.inline) == (rows, inline)
+    assert seconds(rows) <= pace.seconds < 2 * seconds(rows) + 0.01

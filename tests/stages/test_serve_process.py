@@ -107,6 +107,29 @@ def test_refusals_keep_their_order_and_the_connection(start: Start, python_folde
     assert figures(served)['ml_requests_total{path="/predict",code="503"}'] == 2
 
 
+def test_no_request_is_lost_in_overload(start: Start, onnx_folder: Path) -> None:
+    """Each caller keeps one connection, and is answered its own row or refused."""
+    served = start(onnx_folder, ML_QUEUE="1", ML_STANDING="1")
+
+    def call(age: int) -> list[int]:
+        connection, codes = served.connect(), []
+        for _ in range(20):
+            connection.request("POST", "/predict", json.dumps({"instances": [{"age": age}]}))
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+            codes.append(response.status)
+            assert response.status == 503 or answer["predictions"] == ["yes" if age > 40 else "no"]
+        connection.close()
+        return codes
+
+    with ThreadPoolExecutor(24) as pool:
+        codes = [code for found in pool.map(call, range(17, 65)) for code in found]
+    found = figures(served)
+    assert set(codes) == {200, 503}
+    assert found['ml_requests_total{path="/predict",code="200"}'] == codes.count(200)
+    assert found['ml_requests_total{path="/predict",code="503"}'] == codes.count(503)
+
+
 def test_a_row_that_the_model_fails_on_fails_its_own_request_only(start: Start, python_folder: Path) -> None:
     served = start(python_folder)
     first = Background(served, 1, age=-10)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from ml_pipeline.stages.model import Answer, Model, Rows, join
 from ml_pipeline.stages.serving.pace import Pace
 
-PATIENCE = 0.1  # seconds for which a burst may fill the queue
+PATIENCE = 0.1  # seconds after which a burst is none
+BURST = 1.0  # seconds that a burst may wait
 
 Outcome = Answer | Exception
 
@@ -32,12 +33,12 @@ class Batcher:
     Nobody waits for a batch to fill: a run takes what waits when it begins, at most `pace.rows` rows or
     one request. With a quick model these are the requests that one turn of the event loop has read.
 
-    Who may wait: in a burst, `queue` requests. When over some 0.1 s more than `standing` requests have come
-    to each run, that is no burst but overload; a long queue would then make everybody wait and serve nobody
-    more. From then on only `standing` may wait (and no more than a run takes), until that was enough for
-    0.1 s. It is CoDel's idea (Nichols and Jacobson, ACM Queue 10(5), 2012): a queue that drains may be
-    long, one that stands may not. Time stands behind the numbers: what waits is answered by the next run,
-    and how long that takes is what `pace.rows` bounds.
+    Who may wait: in a burst, `queue` requests, but none that would wait for more than a second. When over
+    some 0.1 s more than `standing` requests have come to each run, that is no burst but overload; a long
+    queue would then make everybody wait and serve nobody more. From then on only `standing` may wait (and
+    no more than a run takes), until that was enough for 0.1 s. It is CoDel's idea (Nichols and Jacobson,
+    ACM Queue 10(5), 2012): a queue that drains may be long, one that stands may not. Time stands behind
+    the numbers: what waits is answered by the next run, and how long that takes is what `pace.rows` bounds.
     """
 
     def __init__(
@@ -50,13 +51,15 @@ class Batcher:
     ) -> None:
         """`ran` is told of each run, after its answers are on their way."""
         self._model, self._pace, self._ran = model, pace, ran
-        self._queue, self._standing = queue, min(queue, standing, pace.rows)
+        self._standing = min(queue, standing, pace.rows)
+        self._queue = max(self._standing, min(queue, int(pace.rows * BURST / pace.seconds)))
         self._waiting: deque[_Waiting] = deque()
         self._busy = False  # a thread runs the model
         self._turn = False  # a run is due in this turn of the event loop
         self._came = 0  # requests since the last run, refused ones too
         self._load = 0.0  # a mean of those over some PATIENCE
-        self._overloaded_until = 0.0
+        self._overloaded = False
+        self._pressed = 0.0  # when more than may stand were last there
         self._began = 0.0  # when requests for the next run began to come
         self._ended = 0.0  # when the last run ended
         self.pool = ThreadPoolExecutor(1, "model")
@@ -76,12 +79,9 @@ class Batcher:
         waiting = len(self._waiting) + coming
         if not (waiting or self._busy):
             return
-        now = asyncio.get_running_loop().time()
-        overloaded = now < self._overloaded_until
-        if waiting >= (self._standing if overloaded else self._queue):
+        if waiting >= (self._standing if self._overloaded else self._queue):
             self._came += 1
-            if overloaded:
-                self._overloaded_until = now + PATIENCE
+            self._pressed = asyncio.get_running_loop().time()
             raise Refused(waiting)
 
     async def answer(self, rows: Rows) -> Answer:
@@ -93,7 +93,7 @@ class Batcher:
         if not (self._waiting or self._busy):
             self._began = loop.time()
             if self._began - self._ended > PATIENCE:
-                self._load = 0.0
+                self._load, self._overloaded = 0.0, False
         self._waiting.append(_Waiting(rows, future))
         if not (self._turn or self._busy):
             self._turn = True
@@ -124,7 +124,9 @@ class Batcher:
         self._load += (self._came - self._load) * min(1.0, (now - self._began) / PATIENCE)
         self._came, self._began = 0, now
         if self._load > self._standing:
-            self._overloaded_until = now + PATIENCE
+            self._overloaded, self._pressed = True, now
+        elif now - self._pressed > PATIENCE:
+            self._overloaded = False
 
     def _finish(self, batch: list[_Waiting], done: "asyncio.Future[list[Outcome]]") -> None:
         self._busy = False

@@ -14,10 +14,11 @@ ENOUGH = 0.2  # seconds for finding out: a start takes one
 
 @dataclass(frozen=True)
 class Pace:
-    """`rows` are run at once; `inline`: so fast that the event loop does it itself."""
+    """`rows` are run at once, in `seconds`; `inline`: so fast that the event loop does it itself."""
 
     rows: int
     inline: bool
+    seconds: float
 
 
 def measure(model: Model) -> Pace:
@@ -29,14 +30,14 @@ def measure(model: Model) -> Pace:
     """
     example = model.read([model.signature.example])
     started = time.perf_counter()
-    one = took = _seconds(model, 1, example)
+    one = seconds = _seconds(model, 1, example)
     rows = 1
     while rows < BATCH and time.perf_counter() - started < ENOUGH:
         took = _seconds(model, rows * 2, example)
         if took > max(UNHURRIED, TWICE * one):
             break
-        rows *= 2
-    return Pace(rows, model.signature.runtime == "onnx" and rows == BATCH and took < QUICK)
+        rows, seconds = rows * 2, took
+    return Pace(rows, model.signature.runtime == "onnx" and rows == BATCH and seconds < QUICK, seconds)
 
 
 def _seconds(model: Model, count: int, example: Rows) -> float:
