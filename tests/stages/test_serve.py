@@ -132,7 +132,7 @@ def tensors(**changes: Any) -> dict[str, Any]:
 
 def test_open_inference_protocol(server: Server) -> None:
     assert server.ask("GET", "/v2/health/live")[0] == server.ask("GET", "/v2/health/ready")[0] == 200
-    assert server.ask("GET", "/v2")[1]["extensions"] == []
+    assert server.ask("GET", "/v2")[1]["extensions"] == ["binary_tensor_data"]
     assert server.ask("GET", "/v2/models/club/ready")[:2] == (200, {"name": "club", "ready": True})
     _, described, _ = server.ask("GET", "/v2/models/club")
     assert described["inputs"] == [
@@ -179,12 +179,6 @@ def test_open_inference_protocol_refuses(
 ) -> None:
     found, answer, _ = server.ask("POST", f"/v2/models/{path}/infer", body)
     assert (found, answer["error"][: len(message)]) == (status, message)
-
-
-def test_binary_tensors_are_refused_in_words(server: Server) -> None:
-    headers = {"Inference-Header-Content-Length": "3"}
-    status, answer, _ = server.ask("POST", "/v2/models/club/infer", b"{}\0", **headers)
-    assert (status, answer) == (422, {"error": "tensors in binary form are not taken; send JSON"})
 
 
 def test_python_runtime(start: Start, python_folder: Path) -> None:

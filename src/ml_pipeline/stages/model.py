@@ -1,11 +1,9 @@
 """Load a model folder: columns in, predictions out, whether ONNX Runtime or `predictor.py` answers."""
 
-import importlib.util
 import math
 import os
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,9 +12,8 @@ import numpy as np
 from ml_pipeline.stages.outcome import StageFailure
 from ml_pipeline.stages.serving.columns import from_rows
 from ml_pipeline.stages.serving.graph import Graph
+from ml_pipeline.stages.serving.predictor import HINT, Predictor
 from ml_pipeline.stages.serving.signature import Column, Signature, read_signature
-
-_PREDICTOR_HINT = "let predict(rows) return one prediction a row, in the rows' order"
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,18 @@ class Answer:
     probabilities: Any | None
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows that were checked: columns [N] or [N, 1] in the types that the runtime takes."""
+
+    count: int
+    columns: Mapping[str, Any]
+
+
 class _Runtime(Protocol):
-    def run(self, arrays: Mapping[str, Any]) -> tuple[list[Any], Any | None]: ...
+    def inputs(self, arrays: Mapping[str, Any]) -> dict[str, Any]: ...
+    def read(self, rows: Any) -> dict[str, Any]: ...
+    def answer(self, inputs: Mapping[str, Any]) -> tuple[list[Any], Any | None]: ...
 
 
 @dataclass(frozen=True)
@@ -39,14 +46,34 @@ class Model:
     columns: tuple[Column, ...]
     _runtime: _Runtime
 
-    def predict(self, arrays: Mapping[str, Any]) -> Answer:
-        """Answer columns of N values each (see `serving.columns`).
+    def rows(self, arrays: Mapping[str, Any]) -> Rows:
+        """Columns of N values each (see `serving.columns`), in the runtime's types.
 
-        Raises `BadInput` for a value that the graph's types can't hold; whatever else escapes is
-        the model's own failure.
+        Raises `BadInput` for a value that these can't hold.
         """
-        predictions, probabilities = self._runtime.run(arrays)
+        count = len(next(iter(arrays.values())))
+        return Rows(count, self._runtime.inputs(arrays))
+
+    def read(self, instances: Any) -> Rows:
+        """JSON's list of objects, checked against the columns. Raises `BadInput`."""
+        return Rows(len(instances) if type(instances) is list else 0, self._runtime.read(instances))
+
+    def answer(self, rows: Rows) -> Answer:
+        """Answer rows. Whatever is raised is the model's own failure."""
+        predictions, probabilities = self._runtime.answer(rows.columns)
         return Answer(predictions, probabilities)
+
+    def predict(self, arrays: Mapping[str, Any]) -> Answer:
+        """Answer columns. Raises `BadInput` as `rows` does."""
+        return self.answer(self.rows(arrays))
+
+
+def join(parts: Sequence[Rows]) -> Rows:
+    """One table of several, in their order. Values stay what they were: their types are the runtime's."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    return Rows(sum(part.count for part in parts), columns)
 
 
 def load(folder: Path, threads: int | None = None) -> Model:
@@ -59,14 +86,10 @@ def load(folder: Path, threads: int | None = None) -> Model:
     columns = signature.columns
     runtime: _Runtime
     if signature.runtime == "onnx":
-        graph = Graph(folder / "model.onnx", signature, threads or processors())
-        columns = tuple(
-            replace(column, nullable=column.nullable and graph.takes_missing(column.name))
-            for column in columns
-        )
-        runtime = graph
+        runtime = graph = Graph(folder / "model.onnx", signature, threads or processors())
+        columns = graph.columns
     else:
-        runtime = _Predictor(folder, signature)
+        runtime = Predictor(folder, signature)
     model = Model(signature, columns, runtime)
     # Three rows: an output that is one row or two columns by accident can't pass for [N].
     try:
@@ -90,67 +113,15 @@ def processors() -> int:
         return count
 
 
-class _Predictor:
-    """The project's own `predictor.py`: `load(folder)` once, then `predict(rows)`."""
-
-    def __init__(self, folder: Path, signature: Signature) -> None:
-        path = folder / "predictor.py"
-        specification = importlib.util.spec_from_file_location("predictor", path)
-        if not path.is_file() or specification is None or specification.loader is None:
-            raise StageFailure(f"{path} is not there", "write it into ML_OUTPUT, or export model.onnx")
-        sys.path.insert(0, str(folder))  # what lies beside it can be imported
-        module = importlib.util.module_from_spec(specification)
-        sys.modules["predictor"] = module
-        try:
-            specification.loader.exec_module(module)
-            for name in ("load", "predict"):
-                if not callable(getattr(module, name, None)):
-                    raise StageFailure(f"predictor.py has no function {name!r}", "see the training contract")
-            module.load(str(folder))
-        except StageFailure:
-            raise
-        except Exception as error:
-            cause = f"predictor.py can't be loaded ({type(error).__name__}: {_line(error)})"
-            raise StageFailure(cause, "mend it, and declare what it imports") from error
-        self._predict = module.predict
-        self._columns = signature.columns
-
-    def run(self, arrays: Mapping[str, Any]) -> tuple[list[Any], Any | None]:
-        """Rows as dicts, None where missing; times are seconds since 1970."""
-        lists = [_values(column, arrays[column.name]) for column in self._columns]
-        names = [column.name for column in self._columns]
-        rows = [dict(zip(names, values, strict=True)) for values in zip(*lists, strict=True)]
-        answer = self._predict(rows)
-        probabilities = None
-        if isinstance(answer, Mapping):
-            probabilities, answer = answer.get("probabilities"), answer["predictions"]
-        predictions = answer.tolist() if hasattr(answer, "tolist") else list(answer)
-        if len(predictions) != len(rows):
-            raise StageFailure(f"predict() answered {len(predictions)} for {len(rows)} rows", _PREDICTOR_HINT)
-        if probabilities is not None:
-            probabilities = np.ascontiguousarray(probabilities, dtype=np.float32)
-        return predictions, probabilities
-
-
-def _values(column: Column, array: Any) -> list[Any]:
-    values: list[Any] = array.tolist()
-    if column.type == "string":
-        return [value or None for value in values]
-    if array.dtype.kind == "f":
-        whole = {"integer": int, "boolean": bool}.get(column.type, float)
-        return [None if math.isnan(value) else whole(value) for value in values]
-    return values
-
-
 def _check(answer: Answer, signature: Signature) -> None:
     if signature.task == "regression":
         if not all(type(value) in {int, float} for value in answer.predictions):
-            raise StageFailure(f"the model predicts {answer.predictions[0]!r}, not a number", _PREDICTOR_HINT)
+            raise StageFailure(f"the model predicts {answer.predictions[0]!r}, not a number", HINT)
         return
     for value in answer.predictions:
         if value not in signature.classes:
             shown = ", ".join(map(repr, signature.classes[:6]))
-            raise StageFailure(f"the model predicts {value!r}, which is no class of {shown}", _PREDICTOR_HINT)
+            raise StageFailure(f"the model predicts {value!r}, which is no class of {shown}", HINT)
     if answer.probabilities is not None:
         _check_probabilities(answer.probabilities, (len(answer.predictions), len(signature.classes)))
 

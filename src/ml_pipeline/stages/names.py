@@ -7,6 +7,7 @@ from collections.abc import Iterable
 def nearest(name: str, names: Iterable[str]) -> str:
     """The end of a sentence on an unknown name: what was probably meant, or what there is."""
     known = list(names)
+    name = name[:100]  # who sends a megabyte for a name is not given minutes of comparisons
     lower = {other.lower(): other for other in reversed(known)}
     close = [lower[match] for match in difflib.get_close_matches(name.lower(), list(lower), 3, 0.6)]
     if close:

@@ -2,8 +2,8 @@
 
     ML_MODEL=/model ML_PORT=8000 python -m ml_pipeline.stages.serve
 
-`POST /predict` takes {"instances": [{column: value, …}]}. Also: /health, /ready, /metrics, /model,
-and the Open Inference Protocol v2 under /v2.
+`POST /predict` takes {"instances": [{column: value, …}]}. Also: a page to try it at /, /openapi.json,
+/health, /ready, /metrics, /model, and the Open Inference Protocol v2 under /v2.
 """
 
 import argparse
@@ -17,9 +17,14 @@ from typing import Any
 
 import uvicorn
 
-from ml_pipeline.stages.model import load
+from ml_pipeline.stages.model import Model, load, processors
 from ml_pipeline.stages.outcome import StageFailure, run_stage
 from ml_pipeline.stages.serving.application import Application
+from ml_pipeline.stages.serving.connection import Protocol
+from ml_pipeline.stages.serving.drift import monitor
+from ml_pipeline.stages.serving.pace import Pace, measure
+from ml_pipeline.stages.serving.page import page
+from ml_pipeline.stages.serving.service import Limits, Service
 
 KEEP_ALIVE = 75  # seconds; longer than a load balancer's usual 60, so that it is not the server that hangs up
 BACKLOG = 1024
@@ -39,8 +44,8 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         self._until: int | None = None  # in ticks of the loop below, of a tenth of a second
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        if sig == signal.SIGTERM and not self._application.draining:
-            self._application.draining = True
+        if sig == signal.SIGTERM and not self._application.service.draining:
+            self._application.service.draining = True
             self._until = round(self._drain * 10)
         else:
             self.should_exit = True
@@ -55,18 +60,24 @@ class Server(uvicorn.Server):  # type: ignore[misc]
 def serve() -> dict[str, Any]:
     """Load, bind, serve. Raises `StageFailure` before anything is served."""
     port = int(_setting("ML_PORT", 8000, 0))
-    queue, max_body = int(_setting("ML_QUEUE", 64, 0)), int(_setting("ML_MAX_BODY", 8 << 20, 1))
+    limits = Limits(
+        queue=int(_setting("ML_QUEUE", 64, 0)),
+        standing=int(_setting("ML_STANDING", 16, 1)),
+        max_body=int(_setting("ML_MAX_BODY", 8 << 20, 1)),
+    )
     drain = _setting("ML_DRAIN", 3, 0)
-    threads = int(_setting("ML_THREADS", 0, 0)) or None
-    model = load(Path(os.environ.get("ML_MODEL", "/model")), threads)
-    application = Application(model, queue, max_body)
+    folder = Path(os.environ.get("ML_MODEL", "/model"))
+    model, pace = _loaded(folder, int(_setting("ML_THREADS", 0, 0)))
+    inputs = monitor(folder, [column.name for column in model.columns])
+    application = Application(Service(model, pace, limits, inputs), page(model, folder))
     config = uvicorn.Config(
         application,
         log_level="warning",
         access_log=False,
         lifespan="off",
         loop="asyncio",
-        http="httptools",
+        http=Protocol,
+        proxy_headers=False,  # nobody asks who the caller is
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
@@ -77,6 +88,16 @@ def serve() -> dict[str, Any]:
     print(f"{signature.name} version {signature.version} on port {port}", flush=True)
     Server(config, application, drain).run(sockets=[listening])
     return {"port": port}
+
+
+def _loaded(folder: Path, threads: int) -> tuple[Model, Pace]:
+    """Load with one thread, and with all only where one is not quick: for a small model they cost time."""
+    model = load(folder, threads or 1)
+    pace = measure(model)
+    if not threads and not pace.inline and model.signature.runtime == "onnx" and processors() > 1:
+        model = load(folder)
+        pace = measure(model)
+    return model, pace
 
 
 def _listen(port: int) -> socket.socket:
@@ -111,8 +132,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m ml_pipeline.stages.serve",
         description="Serve a model over HTTP.",
         epilog="ML_MODEL: the model's folder (/model). ML_PORT (8000; 0 takes a free one). "
-        "ML_QUEUE: requests that may wait (64). ML_MAX_BODY: bytes (8388608). "
-        "ML_DRAIN: seconds between SIGTERM and closing (3). ML_THREADS (all processors).",
+        "ML_QUEUE: requests that may wait in a burst (64). ML_STANDING: and in lasting overload (16). "
+        "ML_MAX_BODY: bytes (8388608). ML_DRAIN: seconds between SIGTERM and closing (3). "
+        "ML_THREADS (1 for a quick model, else all processors).",
     )
     parser.parse_args(arguments)
     run_stage("serve", serve)

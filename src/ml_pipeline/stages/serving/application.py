@@ -1,56 +1,39 @@
-"""The server's routes: what is asked of it, and what it answers. The work is done in `protocol`.
+"""The server's routes: what is asked of it, and what it answers. The work is done in `service`.
 
 Starlette, which FastAPI is made of, and not FastAPI: requests are checked against the model's own
 columns, so FastAPI would do nothing here but be imported, for half of the second that a start may take.
 """
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ml_pipeline.stages.model import Answer, Model
-from ml_pipeline.stages.serving import protocol
-from ml_pipeline.stages.serving.columns import BadInput
-from ml_pipeline.stages.serving.figures import CONTENT_TYPE, Figures
+from ml_pipeline.stages.model import Model
+from ml_pipeline.stages.serving import open_inference, openapi, protocol
+from ml_pipeline.stages.serving.page import Page
+from ml_pipeline.stages.serving.protocol import Call, Reply, said
+from ml_pipeline.stages.serving.service import Message, Receive, Service
+from ml_pipeline.stages.serving.text import CONTENT_TYPE
 
-BODY_SECONDS = 30.0  # within which a request's body must have arrived
-RETRY_AFTER = "1"  # seconds
-
-Work = Callable[[Model, bytes], tuple[Answer, bytes]]
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
 class Application:
-    """One model over HTTP: an ASGI application.
+    """One model over HTTP: an ASGI application."""
 
-    One thread works, and `queue` requests may wait for it; what comes beyond is told to come again.
-    """
+    def __init__(self, service: Service, page: Page) -> None:
+        self.service = service
+        self._model = service.model
+        self._page = page
+        self._routes = Starlette(routes=_routes(self), exception_handlers={HTTPException: _http_error})
 
-    def __init__(self, model: Model, queue: int, max_body: int) -> None:
-        self.draining = False
-        self._model = model
-        self._queue = queue
-        self._max_body = max_body
-        self._waiting = 0
-        self._pool = ThreadPoolExecutor(1, "model")
-        signature = model.signature
-        self._figures = Figures(signature.name, signature.version, signature.classes)
-        self._routes = Starlette(
-            routes=_routes(self), exception_handlers={HTTPException: _http_error, 500: _server_error}
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer, and count the answer."""
         if scope["type"] != "http":
             return
@@ -61,87 +44,81 @@ class Application:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = message["status"]
-                if self.draining:  # so that the caller's next request goes to another replica
+                if self.service.draining:  # so that the caller's next request goes to another replica
                     message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
+        # Routing costs as much as the model does, and nearly all requests are these.
+        direct = scope["path"] == "/predict" and scope["method"] == "POST"
         try:
-            await self._routes(scope, receive, counted)
+            if direct:
+                await self._predict(receive, counted)
+            else:
+                await self._routes(scope, receive, counted)
         finally:
             route = scope.get("route")
-            path = _label(route.path) if isinstance(route, Route) else "other"
-            self._figures.request(path, code, time.perf_counter() - started)
+            path = "/predict" if direct else _label(route.path) if isinstance(route, Route) else "other"
+            self.service.figures.request(path, code, time.perf_counter() - started)
 
-    async def answer(self, request: Request, work: Work) -> Response:
-        """Let the model's thread do `work` on the request's body."""
-        try:
-            body = await self._body(request)
-        except ClientDisconnect:
-            return Response(status_code=499)  # nobody reads it, but it is counted
-        except TimeoutError:
-            return _json({"error": f"the body did not arrive within {BODY_SECONDS:g} s"}, 408)
-        if body is None:
-            return _json({"error": f"the body is larger than {self._max_body} bytes"}, 413)
-        if self._waiting > self._queue:
-            said = {"error": f"{self._queue} requests are waiting already; try again"}
-            return _json(said, 503, {"Retry-After": RETRY_AFTER})
-        self._waiting += 1
-        try:
-            loop = asyncio.get_running_loop()
-            answer, said_bytes = await loop.run_in_executor(self._pool, work, self._model, body)
-        except BadInput as error:
-            return _json(error.document(), 422)
-        finally:
-            self._waiting -= 1
-        self._figures.predicted(answer.predictions)
-        return Response(said_bytes, media_type="application/json")
+    def refusal(self, url: bytes) -> bytes | None:
+        """The whole answer to a prediction that may not wait now, None where it may, or is none."""
+        said = self.service.refusal() if url == b"/predict" else None
+        if said:
+            self.service.figures.request("/predict", 503, 0.0)
+        return said
 
-    async def _body(self, request: Request) -> bytes | None:
-        """The body, or None when it is too large."""
-        if int(request.headers.get("content-length", 0)) > self._max_body:
-            return None
-        chunks, size = [], 0
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > self._max_body:
-                    return None
-                chunks.append(chunk)
-        return b"".join(chunks)
+    async def _predict(self, receive: Receive, send: Send) -> None:
+        self.service.begun()
+        reply = await self.service.answer(receive, protocol.read)
+        headers = [(b"content-type", reply.media.encode()), (b"content-length", b"%d" % len(reply.body))]
+        headers += [(name.encode(), value.encode()) for name, value in reply.headers]
+        await send({"type": "http.response.start", "status": reply.code, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
 
-    async def predict(self, request: Request) -> Response:
-        return await self.answer(request, protocol.predict)
+    async def predict(self, _request: Request) -> Response:
+        raise HTTPException(405)  # a POST does not come here; the route is for all that is none
 
     async def infer(self, request: Request) -> Response:
         self._require_model(request)
-        if "inference-header-content-length" in request.headers:
-            return _json({"error": "tensors in binary form are not taken; send JSON"}, 422)
-        return await self.answer(request, protocol.infer)
+        size = request.headers.get(open_inference.SIZE)
+        if size is not None and not (size.isascii() and size.isdigit() and len(size) < 16):
+            return _response(said({"error": f"{open_inference.SIZE}: expected a number of bytes"}, 422))
+
+        def read(model: Model, body: bytes) -> Call:
+            return open_inference.read(model, body, None if size is None else int(size))
+
+        return _response(await self.service.answer(request.receive, read))
 
     async def health(self, _request: Request) -> Response:
         return _json({"live": True})
 
     async def ready(self, _request: Request) -> Response:
-        return _json({"ready": not self.draining}, 503 if self.draining else 200)
+        return _json({"ready": not self.service.draining}, 503 if self.service.draining else 200)
 
     async def metrics(self, _request: Request) -> Response:
-        waiting = max(0, self._waiting - 1)  # one is being worked on
-        return Response(self._figures.text(waiting), headers={"Content-Type": CONTENT_TYPE})
+        return Response(self.service.metrics(), headers={"Content-Type": CONTENT_TYPE})
 
     async def model(self, _request: Request) -> Response:
         return _json(self._model.signature.document)
 
+    async def openapi(self, _request: Request) -> Response:
+        return _json(openapi.document(self._model))
+
+    async def page(self, _request: Request) -> Response:
+        return Response(self._page.html, headers=self._page.headers, media_type="text/html")
+
     async def server(self, _request: Request) -> Response:
-        return _json({"name": "ml-pipeline", "version": self._model.signature.version, "extensions": []})
+        version = self._model.signature.version
+        return _json({"name": "ml-pipeline", "version": version, "extensions": ["binary_tensor_data"]})
 
     async def model_v2(self, request: Request) -> Response:
         self._require_model(request)
-        return _json(protocol.describe(self._model))
+        return _json(open_inference.describe(self._model))
 
     async def model_ready(self, request: Request) -> Response:
         self._require_model(request)
-        document = {"name": self._model.signature.name, "ready": not self.draining}
-        return _json(document, 503 if self.draining else 200)
+        document = {"name": self._model.signature.name, "ready": not self.service.draining}
+        return _json(document, 503 if self.service.draining else 200)
 
     def _require_model(self, request: Request) -> None:
         signature = self._model.signature
@@ -154,10 +131,12 @@ class Application:
 
 def _routes(app: Application) -> list[Route]:
     plain = {
+        "/": app.page,
         "/health": app.health,
         "/ready": app.ready,
         "/metrics": app.metrics,
         "/model": app.model,
+        "/openapi.json": app.openapi,
         "/v2": app.server,
         "/v2/health/live": app.health,
         "/v2/health/ready": app.ready,
@@ -175,21 +154,20 @@ def _label(path: str) -> str:
     return path.replace("/versions/{version}", "").replace("{name}", "NAME")
 
 
-def _json(document: Any, code: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(protocol.encode(document), code, headers, "application/json")
+def _json(document: Any, code: int = 200, **headers: str) -> Response:
+    return _response(said(document, code, **headers))
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.body, reply.code, dict(reply.headers), reply.media)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    said = error.detail if error.status_code == 404 and error.detail != "Not Found" else None
-    said = said or {
+    told = error.detail if error.status_code == 404 and error.detail != "Not Found" else None
+    told = told or {
         404: f"no page {request.url.path!r} here",
         405: f"{request.method} is not taken here",
     }.get(error.status_code, error.detail)
-    return _json({"error": said}, error.status_code, dict(error.headers or {}))
-
-
-async def _server_error(_request: Request, error: Exception) -> Response:
-    """Starlette raises the error again afterwards, and uvicorn logs it with its traceback."""
-    return _json({"error": f"the model failed ({type(error).__name__})"}, 500)
+    return _json({"error": told}, error.status_code, **(error.headers or {}))

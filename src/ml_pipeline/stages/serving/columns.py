@@ -5,6 +5,7 @@ where missing, or int64; booleans: bool, or float64 with NaN where some are miss
 """
 
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
@@ -29,6 +30,9 @@ _TAKEN: dict[str, frozenset[type]] = {
     "boolean": frozenset({bool, type(None)}),
     "datetime": frozenset({int, float, str, type(None)}),
 }
+_BRIEF = reprlib.Repr()  # repr() itself ends at some depth, with RecursionError
+_BRIEF.maxstring = 80
+_BRIEF.maxdict = _BRIEF.maxlist = 3
 
 
 class BadInput(ValueError):
@@ -51,10 +55,15 @@ class BadInput(ValueError):
 
 def wrong(row: int, column: str, expected: str, got: Any) -> BadInput:
     """A value that is not what its column takes."""
-    shown = "null" if got is None else repr(got)
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    told = shown(got)
     where = f"instances[{row}].{column}" if column else f"instances[{row}]"
-    return BadInput(f"{where}: expected {expected}, got {shown}", row, column or None, expected, shown)
+    return BadInput(f"{where}: expected {expected}, got {told}", row, column or None, expected, told)
+
+
+def shown(value: Any) -> str:
+    """A value from outside for a message: short, whatever its length and depth."""
+    text = "null" if value is None else _BRIEF.repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def from_rows(rows: Any, columns: Sequence[Column]) -> dict[str, Any]:
@@ -68,8 +77,8 @@ def from_rows(rows: Any, columns: Sequence[Column]) -> dict[str, Any]:
     names = {column.name for column in columns}
     if not names.issuperset(chain.from_iterable(rows)):
         row, unknown = next((i, name) for i, row in enumerate(rows) for name in row if name not in names)
-        cause = f"instances[{row}].{unknown}: the model has no such column; {nearest(unknown, names)}"
-        raise BadInput(cause, row, unknown, "a column of the model")
+        cause = f"instances[{row}].{unknown[:60]}: the model has no such column; {nearest(unknown, names)}"
+        raise BadInput(cause, row, unknown[:60], "a column of the model")
     return {column.name: from_values(column, [row.get(column.name) for row in rows]) for column in columns}
 
 

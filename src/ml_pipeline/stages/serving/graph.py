@@ -1,6 +1,7 @@
 """A model as one ONNX graph from raw columns to predictions, run by ONNX Runtime on the CPU."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import onnxruntime
 
 from ml_pipeline.stages.names import nearest
 from ml_pipeline.stages.outcome import StageFailure
-from ml_pipeline.stages.serving.columns import BadInput, missing, wrong
+from ml_pipeline.stages.serving.columns import BadInput, from_rows, missing, wrong
+from ml_pipeline.stages.serving.rows import Reader
 from ml_pipeline.stages.serving.signature import Column, Signature
 
 _ELEMENTS: dict[str, Any] = {
@@ -47,24 +49,42 @@ class Graph:
         self._signature = signature
         self._inputs = {node.name: node for node in self._session.get_inputs()}
         self._check_inputs(path)
-        self._columns = [
-            (column, _ELEMENTS[self._inputs[column.name].type], len(self._inputs[column.name].shape) == 2)
+        # An element type may have no value for "missing"; then the column takes none, whatever is signed.
+        self.columns = tuple(
+            replace(column, nullable=column.nullable and self.takes_missing(column.name))
             for column in signature.columns
+        )
+        self._casts = [
+            (column, _ELEMENTS[self._inputs[column.name].type], len(self._inputs[column.name].shape) == 2)
+            for column in self.columns
         ]
+        self._reader = Reader(self._casts)
         self._label, self._probabilities = self._find_outputs(path)
+        self._outputs = [name for name in (self._label, self._probabilities) if name is not None]
 
     def takes_missing(self, name: str) -> bool:
         """Whether the input's element type has a value for "missing": NaN, or the empty string."""
         return np.dtype(_ELEMENTS[self._inputs[name].type]).kind in "fO"
 
-    def run(self, arrays: Mapping[str, Any]) -> tuple[list[Any], Any | None]:
-        """Predictions [N] and, where the graph gives them, probabilities [N, C] in float32."""
+    def inputs(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """Columns [N] in the graph's element types and shapes. Raises `BadInput`."""
         feeds = {}
-        for column, element, two in self._columns:
+        for column, element, two in self._casts:
             array = _cast(column, arrays[column.name], element)
             feeds[column.name] = array.reshape(-1, 1) if two else array
-        wanted = [name for name in (self._label, self._probabilities) if name is not None]
-        outputs = dict(zip(wanted, self._session.run(wanted, feeds), strict=True))
+        return feeds
+
+    def read(self, rows: Any) -> dict[str, Any]:
+        """JSON's rows. Raises `BadInput`."""
+        return self._reader.read(rows) or self.inputs(from_rows(rows, self.columns))
+
+    def run(self, arrays: Mapping[str, Any]) -> tuple[list[Any], Any | None]:
+        """Answer columns [N]. Raises `BadInput`."""
+        return self.answer(self.inputs(arrays))
+
+    def answer(self, inputs: Mapping[str, Any]) -> tuple[list[Any], Any | None]:
+        """Predictions [N] and, where the graph gives them, probabilities [N, C] in float32."""
+        outputs = dict(zip(self._outputs, self._session.run(self._outputs, inputs), strict=True))
         probabilities = None
         if self._probabilities is not None:
             probabilities = np.ascontiguousarray(outputs[self._probabilities], dtype=np.float32)
