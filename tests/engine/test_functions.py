@@ -137,12 +137,20 @@ def test_what_publish_returns_is_in_the_registry_and_a_baseline(
     assert kept == pytest.approx(float(row[2]), abs=1e-4), "a failed lint does not lose the baseline"
 
 
+# What else an image shows → a part of it.
+PAGES = {"/": "tumours", "/openapi.json": '"/predict"', "/metrics": "ml_input_rows 2"}
+
+
 def test_serve_answers_on_this_machine(dagger: Dagger, tumours: Project) -> None:
     with socket.create_server(("localhost", 0)) as free:
         port = free.getsockname()[1]
     command = dagger.command(tumours.path, "serve", "up", f"--ports={port}:8000")
     with running(command, dagger, tumours.path):
         answer = ask(f"http://localhost:{port}/predict", {"instances": [ROW, ROW]}, patience_s=120)
+        pages = {path: urllib3.request("GET", f"http://localhost:{port}{path}") for path in PAGES}
+    for path, shown in PAGES.items():
+        assert pages[path].status == 200
+        assert shown in pages[path].data.decode()
     assert answer["predictions"] == ["malignant", "malignant"]
     assert answer["model"]["name"] == "tumours"
 

@@ -25,6 +25,7 @@ def test_options_have_defaults_and_take_what_is_given() -> None:
         ({"epochs": 0}, "train.config.epochs is 0", "give a whole number between 1 and 10000"),
         ({"epochs": 2.5}, "train.config.epochs is 2.5", "give a whole number between 1 and 10000"),
         ({"dropout": "much"}, "train.config.dropout is 'much'", "give a number between 0 and 0.9"),
+        ({"class_weight": 1}, "train.config.class_weight is 1", "give one of none, balanced"),
         ({"width": True}, "train.config.width is True", "give a whole number between 1 and 4096"),
     ],
 )
@@ -39,6 +40,12 @@ def test_options_that_are_none(config: dict[str, Any], cause: str, hint: str) ->
 )
 def test_sizes_follow_the_rows(count: int, batch: int, epochs: int) -> None:
     assert options.sizes(count, options.Options()) == (batch, epochs)
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(10, 16), (3_000, 30), (40_000, 48)])
+def test_bins_follow_the_rows(count: int, wanted: int) -> None:
+    assert options.bins(count, options.Options()) == wanted
+    assert options.bins(count, options.Options(bins=7)) == 7
 
 
 # Target

@@ -56,6 +56,16 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
+def test_few_rows_are_trained_on_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = train(tmp_path, labelled())
+    best = whole["metrics"]["best_epoch"]
+    assert f"training anew on all 300 rows, for {best} epochs\n" in capsys.readouterr().out
+    parted = train(tmp_path, labelled(), refit_rows=299)
+    assert "training anew" not in capsys.readouterr().out
+    assert parted["weights"] != whole["weights"]
+    assert parted["metrics"]["validation_loss"] == whole["metrics"]["validation_loss"]
+
+
 def test_balanced_classes_find_more_of_a_rare_one(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     signal = generator.normal(size=4000)

@@ -34,7 +34,7 @@ class Options:
     patience: int = 8  # epochs without a better validation loss before the end
     batch_size: int = 0  # 0: by the number of rows
     learning_rate: float = 6e-3  # the peak of the schedule
-    weight_decay: float = 5e-2
+    weight_decay: float = 0.2
     dropout: float = 0.1
     width: int = 256  # of each hidden layer
     depth: int = 1  # hidden layers

@@ -16,7 +16,9 @@ from digits.model import SIDE, FromColumns, Network
 TARGET = "digit"
 
 
-def fit(frame: pl.DataFrame, config: dict[str, float], device: str) -> tuple[Network, list[float]]:
+def fit(
+    frame: pl.DataFrame, config: dict[str, float], device: str
+) -> tuple[Network, list[float]]:
     """Return a trained network, and the loss of each epoch."""
     pixels = frame.drop(TARGET).to_numpy().astype(np.float32) / 16
     pictures = torch.from_numpy(pixels).reshape(-1, 1, SIDE, SIDE)
@@ -28,7 +30,9 @@ def fit(frame: pl.DataFrame, config: dict[str, float], device: str) -> tuple[Net
     for epoch in range(1, int(config["epochs"]) + 1):
         total = 0.0
         for inputs, wanted in batches:
-            loss = nn.functional.cross_entropy(network(inputs.to(device)), wanted.to(device))
+            loss = nn.functional.cross_entropy(
+                network(inputs.to(device)), wanted.to(device)
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
