@@ -18,8 +18,9 @@ Source = Annotated[
     DefaultPath("/"),
     Ignore(
         [
-            "**/__pycache__", "**/*.pyc", "**/.venv", "**/venv", "**/node_modules",
-            "**/.mypy_cache", "**/.pytest_cache", "**/.ruff_cache", "**/.ipynb_checkpoints", "**/mlruns",
+            "**/__pycache__", "**/*.pyc", "**/.venv*", "**/venv", "**/.tox", "**/.nox", "**/node_modules",
+            "**/.mypy_cache", "**/.pytest_cache", "**/.ruff_cache", "**/.hypothesis", "**/.ipynb_checkpoints",
+            "**/mlruns",
             ".git/*", "!.git/HEAD", "!.git/packed-refs", "!.git/refs",
         ]
     ),
