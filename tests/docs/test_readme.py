@@ -24,8 +24,9 @@ def test_the_settings_to_start_from_are_valid() -> None:
 def test_the_other_settings_are_valid_beside_what_must_be_there() -> None:
     _, *others = blocks("toml")
     for settings in others:
-        required = 'name = "x"\ntask = "classification"\n'
-        config.parse(None, required + settings.replace("[data]\n", '[data]\npath = "x.csv"\ntarget = "y"\n'))
+        required = '[data]\npath = "x.csv"\ntarget = "y"\n'
+        whole = settings.replace("[data]\n", required) if "[data]\n" in settings else required + settings
+        config.parse(None, f'name = "x"\ntask = "classification"\n{whole}')
 
 
 def test_every_call_names_a_function_and_flags_that_exist() -> None:
