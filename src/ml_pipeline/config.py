@@ -103,6 +103,8 @@ def _train_contradictions(train: Train) -> Iterator[tuple[str, str]]:
             "train.timeout is for a train.command",
             "remove it; train.config.epochs bounds the built-in trainer",
         )
+    if train.extras and not train.command:
+        yield "train.extras are for a train.command", "remove them; the built-in trainer has its own packages"
     if not train.search:
         return
     if not train.search.parameters:

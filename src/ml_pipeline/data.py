@@ -10,7 +10,7 @@ from ml_pipeline.errors import StageError
 from ml_pipeline.run import OUTPUT, Finished, Run
 
 DATA, CONFIG, RECORD = "/data", "/settings.json", "/record.json"
-PROGRAM = ("stages/data.py", "stages/dataset/**")
+PROGRAM = ("stages/data.py", "stages/kinds.py", "stages/dataset/**")
 
 
 async def validate(run: Run, baseline: Baseline | None = None) -> Finished:

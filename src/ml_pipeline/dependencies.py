@@ -10,8 +10,9 @@ import dagger
 from dagger import DaggerError, dag
 
 from ml_pipeline.environments import with_torch, with_uv_cache
-from ml_pipeline.errors import StageError
+from ml_pipeline.errors import ConfigError, StageError
 from ml_pipeline.run import last_line
+from ml_pipeline.stages.names import nearest
 
 RUNTIME_FILES = ("requirements.txt", "requirements-model.txt")
 TEST_FILES = ("requirements-test.txt", "requirements-dev.txt")
@@ -27,12 +28,21 @@ class Dependencies:
     listed: tuple[str, ...]
 
 
-def runtime(entries: list[str], pyproject: str | None) -> Dependencies:
-    """Return what the project needs to run: requirements files and [project.dependencies]."""
-    return Dependencies(
-        tuple(name for name in RUNTIME_FILES if name in entries),
-        tuple(_table(pyproject).get("project", {}).get("dependencies", ())),
-    )
+def runtime(entries: list[str], pyproject: str | None, extras: Iterable[str] = ()) -> Dependencies:
+    """Return what the project needs to run: requirements files, [project.dependencies], and `extras` of it.
+
+    Raises ConfigError for an extra that the project has not.
+    """
+    project = _table(pyproject).get("project", {})
+    listed = list(project.get("dependencies", ()))
+    optional: dict[str, list[str]] = project.get("optional-dependencies", {})
+    for extra in extras:
+        if extra not in optional:
+            cause = f"train.extras names {extra!r}, which [project.optional-dependencies] has not"
+            raise ConfigError(cause, nearest(extra, optional))
+        listed += optional[extra]
+    files = tuple(name for name in RUNTIME_FILES if name in entries)
+    return Dependencies(files, tuple(dict.fromkeys(listed)))
 
 
 def testing(entries: list[str], pyproject: str | None) -> Dependencies:

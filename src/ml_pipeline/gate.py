@@ -58,6 +58,10 @@ async def validate(
         )
         arguments += ["--predictions", f"{INPUT}/predictions.npz", "--requests", f"{INPUT}/requests.json"]
         arguments += ["--url", f"http://candidate:{PORT}"]
+        base = dag.container().from_(run.environments.python_image)
+        for name, weighed in {"image": image, "base": base}.items():
+            container = container.with_mounted_directory(f"/{name}", weighed.rootfs())
+            arguments += [f"--{name}-root", f"/{name}"]
         if baseline:
             answers = await _answers(run, "baseline", baseline.image, prepared.file("holdout.npz"))
             container = container.with_file(f"{INPUT}/baseline.npz", answers)

@@ -115,9 +115,9 @@ class MlPipeline:
         baseline: Baseline = None,
     ) -> str:
         """Train, build and judge the image, and push it where it passed; return its reference by digest."""
+        target = Registry(registry, registry_username, registry_password)
         run = await self._run(source)
         trained, served = await pipeline.judged(run, await compare.find(run, baseline, None))
-        target = Registry(registry, registry_username, registry_password)
         return await release.publish(run, pipeline.servable(served), target, trained.version)
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
@@ -161,8 +161,8 @@ class MlPipeline:
         baseline: Baseline = None,
     ) -> str:
         """Lint, test, check data, train, build, judge, publish and deploy; return a Markdown summary."""
-        run = await self._run(source)
         target = Registry(registry, registry_username, registry_password) if registry else None
+        run = await self._run(source)
         cluster = Cluster(kubeconfig, kube_api) if kubeconfig else None
         return await pipeline.full(run, target, cluster, baseline)
 

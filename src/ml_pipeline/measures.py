@@ -6,6 +6,7 @@ from typing import Literal
 
 # quality: resampled from the holdout's rows; fairness: from the groups of sensitive columns; slice: from
 # many slices at once; behaviour and running: seen on the image, without an interval; elsewhere: other stages.
+# A batch (batch_latency, throughput) is all sampled requests in one; an image's size is that of its files.
 Kind = Literal["quality", "fairness", "slice", "behaviour", "running", "elsewhere"]
 
 
@@ -47,7 +48,12 @@ MEASURES: Mapping[str, Measure] = {
         "largest_class_share sensitive_flip_rate missing_value_flip_rate missing_value_refusals "
         "out_of_range_errors train_holdout_gap",
     ),
-    **_measures("running", "throughput_rows_per_s", "latency_p50_ms latency_p95_ms latency_p99_ms memory_mb"),
+    **_measures(
+        "running",
+        "throughput_rows_per_s",
+        "latency_p50_ms latency_p95_ms latency_p99_ms batch_latency_p50_ms batch_latency_p95_ms "
+        "batch_latency_p99_ms memory_mb image_mb image_above_base_mb",
+    ),
     **_measures("elsewhere", lower="drift_share"),
 }
 

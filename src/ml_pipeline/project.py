@@ -99,9 +99,14 @@ class Search:
 
 @dataclass(frozen=True)
 class Train:
-    """The user's command, or none for the built-in tabular trainer; `timeout` in seconds is the command's."""
+    """The user's command, or none for the built-in tabular trainer.
+
+    `extras` of the project's [project.optional-dependencies] are installed for the command, and `timeout`
+    seconds end it.
+    """
 
     command: str | None = None
+    extras: tuple[str, ...] = ()
     seed: int = 0
     timeout: int | None = None
     config: Mapping[str, Any] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import dagger
 
 from ml_pipeline import settings
 from ml_pipeline.environments import with_pins, with_programs
-from ml_pipeline.errors import StageError
+from ml_pipeline.errors import ConfigError, StageError
 from ml_pipeline.run import Finished, Run, last_line
 
 CONFIG, KUBECONFIG, API_ALIAS = "/settings.json", "/kubeconfig", "kube-api"
@@ -24,11 +24,19 @@ DEPLOYER = (
 
 @dataclass(frozen=True)
 class Registry:
-    """Where images go, as HOST[:PORT][/PATH], and who pushes them."""
+    """Where images go, as HOST[:PORT][/PATH], and who pushes them.
+
+    Raises ConfigError for a name without a password, or a password without a name.
+    """
 
     address: str
     username: str | None = None
     password: dagger.Secret | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.username) != bool(self.password):
+            cause = "--registry-username and --registry-password go together"
+            raise ConfigError(cause, "give both, or neither")
 
 
 @dataclass(frozen=True)

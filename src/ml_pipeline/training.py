@@ -11,8 +11,8 @@ from ml_pipeline.environments import with_pins, with_programs, with_torch
 from ml_pipeline.run import OUTPUT, Run
 
 SOURCE, ROWS, CONFIG, CHECKPOINTS = "/source", "/rows", "/settings.json", "/checkpoints"
-TRAINER = ("stages/train.py", "stages/training/**", "stages/tabular/**")
-INSPECTOR = ("stages/inspect_model.py", "stages/inspecting/**", "stages/serving/**")
+TRAINER = ("stages/train.py", "stages/kinds.py", "stages/training/**", "stages/tabular/**")
+INSPECTOR = ("stages/inspect_model.py", "stages/kinds.py", "stages/inspecting/**", "stages/serving/**")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ async def _environment(run: Run) -> dagger.Container:
     if not run.project.train.command:
         return container.with_(with_torch).with_(with_pins("model", "data", "training"))
     pyproject = await sources.text(run.source, "pyproject.toml")
-    wanted = dependencies.runtime(await run.source.entries(), pyproject)
+    wanted = dependencies.runtime(await run.source.entries(), pyproject, run.project.train.extras)
     container = await dependencies.install("train", container, run.source, wanted)
     view = sources.trained(run.source, run.project)
     return container.with_(run.environments.with_source(view, SOURCE))
@@ -96,6 +96,9 @@ async def _checkpoints(run: Run, rows: dagger.Directory, device: str) -> dagger.
     if run.project.train.command:
         key.update(run.project.train.command.encode())
         key.update((await sources.trained(run.source, run.project).digest()).encode())
+    else:
+        trainer = dag.current_module().source().directory("src/ml_pipeline/stages/tabular")
+        key.update((await trainer.digest()).encode())
     return dag.cache_volume(f"ml-pipeline-checkpoints-{key.hexdigest()[:24]}")
 
 

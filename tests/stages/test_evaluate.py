@@ -132,6 +132,8 @@ def test_a_model_that_may_ship(gate: Gate) -> None:
     assert verdict["metrics"]["accuracy"] == pytest.approx(0.9, abs=0.03)
     assert set(verdict["metrics"]) >= {"roc_auc", "brier", "throughput_rows_per_s", "latency_p50_ms"}
     assert 10 < verdict["metrics"]["memory_mb"] < 4000
+    batch = [verdict["metrics"][f"batch_latency_p{p}_ms"] for p in (50, 95, 99)]
+    assert 0 < batch[0] <= batch[1] <= batch[2]
     assert 0 < verdict["metrics"]["latency_p50_ms"] <= verdict["metrics"]["latency_p99_ms"]
     assert verdict["skew"]["rows"] == 200
     assert verdict["skew"]["differing"] == 0

@@ -144,6 +144,11 @@ def test_every_section_is_read() -> None:
             "remove it; train.config.epochs bounds the built-in trainer",
         ),
         (
+            "[train]\nextras = ['gpu']",
+            "config: ml-pipeline.toml: train.extras are for a train.command; "
+            "remove them; the built-in trainer has its own packages",
+        ),
+        (
             "[train]\ncommand = 'make'\ntimeout = 0",
             "config: ml-pipeline.toml: train.timeout = 0; use 1 second or more, or remove it",
         ),

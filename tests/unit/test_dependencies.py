@@ -1,7 +1,10 @@
 """Which packages a project's own files ask for."""
 
+import pytest
+
 from ml_pipeline import dependencies
 from ml_pipeline.dependencies import Dependencies
+from ml_pipeline.errors import ConfigError
 
 PYPROJECT = """
 [project]
@@ -20,6 +23,15 @@ def test_runtime_is_requirements_files_and_project_dependencies() -> None:
     assert dependencies.runtime(entries, PYPROJECT) == Dependencies(
         ("requirements-model.txt",), ("numpy==2.4.6",)
     )
+
+
+def test_extras_that_training_asks_for() -> None:
+    found = dependencies.runtime([], PYPROJECT, ["docs", "test"])
+    assert found.listed == ("numpy==2.4.6", "sphinx==8.0", "hypothesis==6.0")
+    with pytest.raises(ConfigError) as failed:
+        dependencies.runtime([], PYPROJECT, ["doc"])
+    cause = "train.extras names 'doc', which [project.optional-dependencies] has not"
+    assert str(failed.value) == f"config: {cause}; did you mean 'docs'?"
 
 
 def test_testing_adds_test_files_groups_and_extras() -> None:

@@ -37,6 +37,8 @@ def imported(file: Path) -> set[Path]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Constant) and str(node.value).startswith("ml_pipeline."):
+            names.add(str(node.value))  # for importlib
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return {path for name in names if name.startswith("ml_pipeline.") and (path := module_file(name))}

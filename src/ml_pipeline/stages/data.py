@@ -19,13 +19,13 @@ from typing import Any
 import polars as pl
 
 from ml_pipeline.stages.dataset import describe, drift, leakage, quality, record
-from ml_pipeline.stages.dataset.kinds import kind_of
 from ml_pipeline.stages.dataset.load import load
 from ml_pipeline.stages.dataset.reference import compared
 from ml_pipeline.stages.dataset.schema import FIX, Violation, check
 from ml_pipeline.stages.dataset.split import SET_HOLDOUT, holdout_rows, require_classes, taken, write
 from ml_pipeline.stages.dataset.tables import reason
 from ml_pipeline.stages.dataset.target import check_target
+from ml_pipeline.stages.kinds import kind_of
 from ml_pipeline.stages.names import nearest
 from ml_pipeline.stages.outcome import StageFailure, run_stage
 

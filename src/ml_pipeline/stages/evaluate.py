@@ -13,7 +13,7 @@ from typing import Any
 from ml_pipeline import rules
 from ml_pipeline.measures import MEASURES
 from ml_pipeline.rules import Decision, Measured
-from ml_pipeline.stages.judging import batches, behaviour, probe, quality, scoring, skew, verdict
+from ml_pipeline.stages.judging import batches, behaviour, probe, quality, scoring, size, skew, verdict
 from ml_pipeline.stages.judging.quality import Quality
 from ml_pipeline.stages.judging.scoring import Holdout
 from ml_pipeline.stages.judging.verdict import Evidence
@@ -105,6 +105,9 @@ def _examine(
     ):
         found.missing |= part.missing
         found.measured |= {name: Measured(value) for name, value in part.values.items()}
+    if arguments.image_root:
+        sizes = size.measure(arguments.image_root, arguments.base_root)
+        found.measured |= {name: Measured(value) for name, value in sizes.items()}
     return Evidence(found, skew.compare(images[0], requests["rows"], probed, task), len(images) > 1)
 
 
@@ -171,6 +174,8 @@ def _parse(given: Sequence[str] | None) -> argparse.Namespace:
     judging.add_argument("--data-metrics", type=Path, help="metrics.json of the data stage: null is unknown")
     judging.add_argument("--requests", type=Path, help="requests.json of `prepare`")
     judging.add_argument("--url", help="the running candidate, http://HOST:PORT")
+    judging.add_argument("--image-root", type=Path, help="the candidate's root filesystem, to be weighed")
+    judging.add_argument("--base-root", type=Path, help="that of its base image")
     for what, default in (
         ("candidate", "none"),
         ("baseline", "none"),
@@ -184,6 +189,8 @@ def _parse(given: Sequence[str] | None) -> argparse.Namespace:
         image = [arguments.predictions, arguments.requests, arguments.url]
         if any(image) and not all(image):
             parser.error("--predictions, --requests and --url go together: they are one image's")
+        if bool(arguments.image_root) != bool(arguments.base_root):
+            parser.error("--image-root and --base-root go together")
     return arguments
 
 

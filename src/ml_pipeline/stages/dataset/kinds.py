@@ -1,13 +1,14 @@
-"""What kind a column is, and how it is brought into that kind's own type.
+"""How a column is brought into its kind's own type.
 
-Kinds: integer, number, string, boolean, datetime; `empty` for a column of nothing but missing
-values, `other` for what no model takes (lists, structs, bytes). NaN and "" are missing values:
-a served model is given exactly those for them, so nothing else may be made of them in training.
+NaN and "" are missing values: a served model is given exactly those for them, so nothing else may be
+made of them in training.
 """
 
 from typing import Any
 
 import polars as pl
+
+from ml_pipeline.stages.kinds import kind_of
 
 DTYPES: dict[str, Any] = {
     "integer": pl.Int64,
@@ -16,19 +17,6 @@ DTYPES: dict[str, Any] = {
     "boolean": pl.Boolean,
     "datetime": pl.Datetime("us"),
 }
-
-
-def kind_of(dtype: Any) -> str:
-    """What kind a polars type is."""
-    if dtype.is_integer():
-        return "integer"
-    if dtype.is_float() or dtype.is_decimal():
-        return "number"
-    if isinstance(dtype, (pl.String, pl.Categorical, pl.Enum)):
-        return "string"
-    if isinstance(dtype, (pl.Datetime, pl.Date)):
-        return "datetime"
-    return "boolean" if dtype == pl.Boolean else "empty" if dtype == pl.Null else "other"
 
 
 def parsed(column: pl.Expr, kind: str) -> pl.Expr:

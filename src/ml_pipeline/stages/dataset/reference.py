@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 
 from ml_pipeline.stages.dataset import drift, record
-from ml_pipeline.stages.dataset.kinds import kind_of
 from ml_pipeline.stages.dataset.load import SET_REFERENCE, load
+from ml_pipeline.stages.kinds import kind_of
 from ml_pipeline.stages.outcome import StageFailure
 
 

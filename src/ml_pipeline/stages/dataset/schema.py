@@ -5,8 +5,9 @@ from typing import Any
 
 import polars as pl
 
-from ml_pipeline.stages.dataset.kinds import DTYPES, kind_of, parsed, plain
+from ml_pipeline.stages.dataset.kinds import DTYPES, parsed, plain
 from ml_pipeline.stages.dataset.tables import Table
+from ml_pipeline.stages.kinds import kind_of
 from ml_pipeline.stages.names import nearest
 from ml_pipeline.stages.outcome import StageFailure
 

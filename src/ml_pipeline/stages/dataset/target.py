@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from ml_pipeline.stages.dataset.kinds import kind_of
 from ml_pipeline.stages.dataset.schema import Violation, broken
+from ml_pipeline.stages.kinds import kind_of
 from ml_pipeline.stages.names import nearest
 from ml_pipeline.stages.outcome import StageFailure
 

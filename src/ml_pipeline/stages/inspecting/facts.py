@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from ml_pipeline.stages.kinds import UNTAKEN, kind_of
 from ml_pipeline.stages.names import nearest
 from ml_pipeline.stages.outcome import StageFailure
 from ml_pipeline.stages.serving.signature import Column
@@ -34,8 +35,10 @@ def read_rows(data: Path, target: str) -> Any:
 
 def columns(rows: Any, target: str) -> list[Column]:
     """The features as a signature has them; nullable where a value is missing in the rows."""
-    kinds = {name: _kind(dtype) for name, dtype in rows.schema.items() if name != target}
-    return [Column(name, kind, rows[name].null_count() > 0) for name, kind in kinds.items() if kind]
+    kinds = {name: kind_of(dtype) for name, dtype in rows.schema.items() if name != target}
+    return [
+        Column(name, kind, rows[name].null_count() > 0) for name, kind in kinds.items() if kind not in UNTAKEN
+    ]
 
 
 def classes(target: Any, task: str) -> list[Any] | None:
@@ -92,16 +95,3 @@ def version(folder: Path) -> str:
 def line(error: Exception) -> str:
     """An error's text as one line of bounded length."""
     return " ".join(str(error).split())[:300]
-
-
-def _kind(dtype: Any) -> str | None:
-    """The signature's name for a Parquet column's type; None for one that no model is given."""
-    if dtype.is_integer():
-        return "integer"
-    if dtype.is_numeric():
-        return "number"
-    if isinstance(dtype, pl.Date | pl.Datetime):
-        return "datetime"
-    return {pl.Boolean: "boolean", pl.String: "string", pl.Categorical: "string", pl.Enum: "string"}.get(
-        dtype
-    )

@@ -22,7 +22,7 @@ LATENCY_SECONDS = 10.0
 THROUGHPUT_SECONDS = 1.0
 MEGABYTE = 1e6
 MEMORY = ("process_peak_memory_bytes", "process_resident_memory_bytes")
-MEASURES = ("latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "throughput_rows_per_s", "memory_mb")
+PERCENTILES = (50, 95, 99)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def measure(url: str, instances: Sequence[Any]) -> Probe:
     with contextlib.closing(service.connection):
         service.wait()
         answers, values = _one_by_one(service, instances)
-        values["throughput_rows_per_s"] = _throughput(service, instances)
+        values |= _batches(service, instances)
         memory = _memory(service)
     missing = {}
     if memory is None:
@@ -123,16 +123,22 @@ def _one_by_one(service: Service, instances: Sequence[Any]) -> tuple[list[dict[s
         seconds.append(took)
         if index < len(instances):
             answers.append(answer)
-    p50, p95, p99 = (float(q) for q in np.quantile(np.asarray(seconds) * 1000, (0.5, 0.95, 0.99)))
-    return answers, {"latency_p50_ms": p50, "latency_p95_ms": p95, "latency_p99_ms": p99}
+    return answers, _percentiles("latency", seconds)
 
 
-def _throughput(service: Service, instances: Sequence[Any]) -> float:
-    rows, spent = 0, 0.0
-    while spent < THROUGHPUT_SECONDS:
+def _batches(service: Service, instances: Sequence[Any]) -> dict[str, float]:
+    """Ask for all instances at once, over and over; return the latencies of that, and rows a second."""
+    seconds: list[float] = []
+    while sum(seconds) < THROUGHPUT_SECONDS:
         _, took = service.predict(instances)
-        rows, spent = rows + len(instances), spent + took
-    return rows / spent
+        seconds.append(took)
+    rate = len(instances) * len(seconds) / sum(seconds)
+    return {"throughput_rows_per_s": rate, **_percentiles("batch_latency", seconds)}
+
+
+def _percentiles(name: str, seconds: Sequence[float]) -> dict[str, float]:
+    found = np.percentile(np.asarray(seconds) * 1000, PERCENTILES)
+    return {f"{name}_p{p}_ms": float(value) for p, value in zip(PERCENTILES, found, strict=True)}
 
 
 def _memory(service: Service) -> float | None:

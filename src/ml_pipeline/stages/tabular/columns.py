@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ml_pipeline.stages.kinds import UNTAKEN, kind_of
 from ml_pipeline.stages.outcome import StageFailure
 
 DAY = 86_400.0
@@ -98,16 +99,9 @@ class Columns:
 
 def column_type(name: str, dtype: Any) -> str:
     """The schema's name for a Parquet column's type; StageFailure for one that has none."""
-    if dtype == pl.Boolean:
-        return "boolean"
-    if dtype.is_integer():
-        return "integer"
-    if dtype.is_numeric():
-        return "number"
-    if isinstance(dtype, pl.Date | pl.Datetime):
-        return "datetime"
-    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
-        return "string"
+    kind = kind_of(dtype)
+    if kind not in UNTAKEN:
+        return kind
     raise StageFailure(
         f"column {name!r} is of type {dtype}, which the trainer can't use",
         "convert it to a number, string, boolean or datetime, or name it in data.exclude",

@@ -1,0 +1,30 @@
+"""How large an image is on a node's disk, and how much of that its base image had already."""
+
+import os
+from pathlib import Path
+
+MEGABYTE = 1e6
+
+
+def unpacked(root: Path) -> float:
+    """Return the MB of a root filesystem's files; one that has several names counts once."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    folders = [root]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    found = entry.stat(follow_symlinks=False)
+                    if (found.st_dev, found.st_ino) not in seen:
+                        seen.add((found.st_dev, found.st_ino))
+                        total += found.st_size
+    return total / MEGABYTE
+
+
+def measure(image: Path, base: Path) -> dict[str, float]:
+    """Return image_mb, all of it, and image_above_base_mb, what it adds to its base."""
+    whole = unpacked(image)
+    return {"image_mb": whole, "image_above_base_mb": whole - unpacked(base)}
