@@ -14,6 +14,7 @@ UV = "uv==0.9.9"
 VENV = "/opt/venv"
 PYTHON = f"{VENV}/bin/python"
 PROGRAMS = "/app"
+EXTRA_INDEX = "UV_INDEX"  # uv looks there first, and takes nothing elsewhere that it finds there
 COMMON = ("__init__.py", "stages/__init__.py", "stages/outcome.py", "stages/names.py")  # what any stage uses
 
 Step = Callable[[dagger.Container], dagger.Container]
@@ -27,6 +28,7 @@ class Environments:
     training_image: str
     gpu: str
     package_index: str | None
+    extra_index: dagger.Secret | None
 
     def python(self, image: str | None = None) -> dagger.Container:
         """Return a slim Python with uv and an empty virtual environment."""
@@ -80,7 +82,13 @@ class Environments:
         )
         if self.package_index:
             container = container.with_env_variable("UV_DEFAULT_INDEX", self.package_index)
+        if self.extra_index:
+            container = container.with_secret_variable(EXTRA_INDEX, self.extra_index)
         return container
+
+    def ready(self, container: dagger.Container) -> dagger.Container:
+        """Take away what only installing needed: what runs afterwards is the project's own code."""
+        return container.without_secret_variable(EXTRA_INDEX) if self.extra_index else container
 
     def _uv(self) -> dagger.File:
         pip = ["python3", "-m", "pip", "install", "--quiet", "--no-cache-dir", "--root-user-action=ignore"]

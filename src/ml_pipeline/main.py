@@ -52,6 +52,12 @@ class MlPipeline:
         "pytorch/pytorch:2.9.0-cuda12.8-cudnn9-runtime"
     )
     package_index: Annotated[str | None, Doc("Package index in the place of PyPI")] = None
+    extra_index: Annotated[
+        dagger.Secret | None,
+        Doc(
+            "An index that is asked first, such as one of CPU wheels: its URL, credentials included, as env://"
+        ),
+    ] = None
 
     @function
     @check
@@ -172,5 +178,7 @@ class MlPipeline:
         project = config.parse(
             await sources.text(source, "pyproject.toml"), await sources.text(source, "ml-pipeline.toml")
         )
-        environments = Environments(self.python_image, self.training_image, self.gpu, self.package_index)
+        environments = Environments(
+            self.python_image, self.training_image, self.gpu, self.package_index, self.extra_index
+        )
         return Run(source, project, environments)

@@ -62,7 +62,7 @@ class Run:
         Raises StageError: the program's own one line, or what is known of its crash.
         """
         command = [PYTHON, "-m", f"ml_pipeline.stages.{program}", *arguments]
-        prepared = container.with_env_variable("ML_OUTCOME", OUTCOME)
+        prepared = container.with_(self.environments.ready).with_env_variable("ML_OUTCOME", OUTCOME)
         ran = prepared.with_exec(command, expect=ReturnType.ANY)
         outcome = await self._outcome(name, ran)
         if outcome["status"] != "passed" and self._is_cached(outcome):
