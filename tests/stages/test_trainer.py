@@ -118,6 +118,20 @@ def test_a_batch_that_is_too_large_for_the_device(
         train(tmp_path, labelled(), batch_size=100_000)
 
 
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_what_is_said_of_too_little_memory(error: Exception, wanted: bool) -> None:
+    assert fit.out_of_memory(error) is wanted
+
+
 def test_the_rate_is_one_cycle() -> None:
     rates = [loop.learning_rate(step, 200, 0.01) for step in range(200)]
     assert rates[0] == pytest.approx(0.01 / 25)
