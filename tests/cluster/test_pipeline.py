@@ -110,7 +110,8 @@ def test_the_bundled_example_is_released_and_answers_the_readme_s_row(dagger: Da
     again = dagger.call(ROOT, "full-pipeline", *flags)
     assert again.code == 0, again.errors
     assert "unchanged" in fact(again, "release")
-    assert ran(again) <= {"validate-data"}
+    # Where the lab's cluster ran another model before, the first call compared with that one.
+    assert ran(again) <= {"validate-data", "validate-gate"}
 
 
 @pytest.mark.timeout(900)
