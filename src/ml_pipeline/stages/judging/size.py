@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 MEGABYTE = 1e6
+MEASURES = ("image_mb", "image_above_base_mb")
 
 
 def unpacked(root: Path) -> float:
