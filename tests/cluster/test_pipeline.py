@@ -134,6 +134,7 @@ def test_a_predictor_of_the_project_s_own_is_judged_in_its_image(
     assert float(accuracy[1]) > 0.9
 
 
+@pytest.mark.timeout(900)
 def test_a_plain_pytorch_project(dagger: Dagger, lab: Lab, project: Callable[[str], Project]) -> None:
     answer = dagger.call(project("digits").path, "full-pipeline", f"--registry={lab.registry}/models")
     assert answer.code == 0, answer.errors
