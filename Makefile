@@ -17,8 +17,9 @@ pipeline:
 check: style
 	@$(BIN)/python -m pytest -q tests/unit tests/docs
 
+# Two at once: tests in the lab mostly wait for it (see tests/conftest.py).
 test: style
-	@$(BIN)/python -m pytest -q --durations=15 $(addprefix tests/,unit docs stages engine cluster lab)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --durations=15 $(addprefix tests/,unit docs stages engine cluster lab)
 
 style: .venv/installed
 	@$(BIN)/ruff format --check --quiet .

@@ -13,6 +13,15 @@ from tests import calls
 from tests.calls import Dagger, Project
 
 SERVICES = {"registry", "engine", "kubelet"}
+IN_THE_LAB = tuple(str(Path(__file__).parent / folder) for folder in ("engine", "cluster", "lab"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let one worker have all that needs the lab, of which a machine has one, while others run the rest."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            if str(item.path).startswith(IN_THE_LAB):
+                item.add_marker(pytest.mark.xdist_group("lab"))
 
 
 @dataclass(frozen=True)

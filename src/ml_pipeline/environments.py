@@ -86,7 +86,7 @@ class Environments:
             container = container.with_secret_variable(EXTRA_INDEX, self.extra_index)
         return container
 
-    def ready(self, container: dagger.Container) -> dagger.Container:
+    def without_index(self, container: dagger.Container) -> dagger.Container:
         """Take away what only installing needed: what runs afterwards is the project's own code."""
         return container.without_secret_variable(EXTRA_INDEX) if self.extra_index else container
 

@@ -1,7 +1,8 @@
 """The whole way from source to release, and the report of how far a run came."""
 
 import json
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 import dagger
 from dagger import dag
@@ -13,6 +14,8 @@ from ml_pipeline.errors import PipelineError, StageError
 from ml_pipeline.release import Cluster, Registry
 from ml_pipeline.run import OUTPUT, Run, side_by_side
 from ml_pipeline.training import Trained
+
+T = TypeVar("T")
 
 INPUT = "/input"
 REPORTER = ("summary.py", "wording.py", "stages/report.py", "stages/reporting/**")
@@ -48,7 +51,8 @@ async def full(
         trained, served = await judged(run, compared)
         if served:
             await _ship(run, trained, served, registry, cluster)
-    except PipelineError:
+    except PipelineError as failure:
+        run.note(failure)
         print(markdown(run))
         raise
     return markdown(run)
@@ -112,15 +116,22 @@ def document(run: Run) -> dict[str, Any]:
     return {"name": run.project.name, "status": status, "stages": stages, **run.facts, **findings}
 
 
+async def _or_noted(run: Run, work: Awaitable[T]) -> T | None:
+    """Let a failure be in the report only; without a result the parts after it do what they can."""
+    try:
+        return await work
+    except PipelineError as failure:
+        run.note(failure)
+        print(failure)
+        return None
+
+
 async def report(run: Run, given: dagger.Container | None) -> dagger.Directory:
     """Run everything up to the gate, whatever fails, and return the folder to look at."""
     run.facts["revision"] = await sources.revision(run.source)
-    compared = await baseline.find(run, given, None)
-    for part in (check, judged):
-        try:
-            await part(run, compared)
-        except PipelineError as failure:
-            print(failure)
+    compared = await _or_noted(run, baseline.find(run, given, None))
+    await _or_noted(run, check(run, compared))
+    await _or_noted(run, judged(run, compared))
     known = document(run)
     findings = {"data", "model", "verdict"}  # these have files of their own
     pipeline = {key: value for key, value in known.items() if key not in findings}

@@ -17,7 +17,7 @@ import dagger
 from dagger import ReturnType
 
 from ml_pipeline.environments import PYTHON, Environments
-from ml_pipeline.errors import StageError, StagesError
+from ml_pipeline.errors import PipelineError, StageError, StagesError
 from ml_pipeline.project import Project
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class Run:
         Raises StageError: the program's own one line, or what is known of its crash.
         """
         command = [PYTHON, "-m", f"ml_pipeline.stages.{program}", *arguments]
-        prepared = container.with_(self.environments.ready).with_env_variable("ML_OUTCOME", OUTCOME)
+        prepared = container.with_(self.environments.without_index).with_env_variable("ML_OUTCOME", OUTCOME)
         ran = prepared.with_exec(command, expect=ReturnType.ANY)
         outcome = await self._outcome(name, ran)
         if outcome["status"] != "passed" and self._is_cached(outcome):
@@ -91,6 +91,14 @@ class Run:
             raise StageError(name, cause, record["hint"]) from None
         finally:
             record["seconds"] = time.monotonic() - clock
+
+    def note(self, failure: PipelineError) -> None:
+        """Record a failure that no stage's own record tells of, so that the summary names it too."""
+        known = {record["stage"] for record in self.records if record["status"] != "passed"}
+        failures = failure.failures if isinstance(failure, StagesError) else (failure,)
+        for one in failures:
+            if isinstance(one, StageError) and one.stage not in known:
+                self._record(one.stage).update(status="failed", message=one.cause, hint=one.hint)
 
     def _record(self, stage: str) -> dict[str, Any]:
         """Add a stage's record, to be filled in; `cached` is None where the engine does not tell."""

@@ -123,25 +123,24 @@ def test_a_small_project_with_the_built_in_trainer(dagger: Dagger, project: Call
     assert "no --registry: the image was not published" in answer.out.replace("\\", "")
 
 
-def test_a_predictor_of_the_project_s_own_is_judged_in_its_image(
-    dagger: Dagger, lab: Lab, project: Callable[[str], Project]
-) -> None:
-    answer = dagger.call(project("flowers").path, "full-pipeline", f"--registry={lab.registry}/models")
-    assert answer.code == 0, answer.errors
-    assert fact(answer, "image").startswith(f"{lab.registry}/models/flowers:")
-    accuracy = re.search(r"^\| `accuracy` \| ([0-9.]+) ", answer.out, re.MULTILINE)
-    assert accuracy
-    assert float(accuracy[1]) > 0.9
-
-
 @pytest.mark.timeout(900)
-def test_a_plain_pytorch_project(dagger: Dagger, lab: Lab, project: Callable[[str], Project]) -> None:
-    answer = dagger.call(project("digits").path, "full-pipeline", f"--registry={lab.registry}/models")
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("flowers", 0.9),  # scikit-learn, served by a predictor of its own
+        ("digits", 0.95),  # a plain PyTorch loop; a new engine fetches torch for it
+    ],
+)
+def test_projects_with_training_of_their_own(
+    lab: Lab, dagger: Dagger, project: Callable[[str], Project], name: str, least: float
+) -> None:
+    patient = Dagger(dagger.environment, timeout=900)
+    answer = patient.call(project(name).path, "full-pipeline", f"--registry={lab.registry}/models")
     assert answer.code == 0, answer.errors
-    assert fact(answer, "image").startswith(f"{lab.registry}/models/digits:")
+    assert fact(answer, "image").startswith(f"{lab.registry}/models/{name}:")
     accuracy = re.search(r"^\| `accuracy` \| ([0-9.]+) ", answer.out, re.MULTILINE)
     assert accuracy
-    assert float(accuracy[1]) > 0.95
+    assert float(accuracy[1]) > least
 
 
 def test_a_study_that_ends_in_figures_is_judged_by_them(

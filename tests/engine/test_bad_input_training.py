@@ -1,6 +1,7 @@
 """Training that fails, a model that is none, a gate that is not passed: each told in one line."""
 
 import re
+import uuid
 
 import pytest
 
@@ -50,6 +51,19 @@ def test_training_that_fails(dagger: Dagger, tumours: Project, case: str) -> Non
     tumours.replace(CONFIG, COMMAND, f"command = '{command}'")
     answer = dagger.call(tumours.path, "train")
     assert (answer.code, answer.errors) == (1, [message])
+
+
+def test_a_crash_is_not_answered_from_the_cache(dagger: Dagger, tumours: Project) -> None:
+    # A file that can be opened and not read crashes the stage itself. The folder that survives a run says
+    # which call this is; the engine can't see that anything has changed.
+    crash = "touch $ML_CHECKPOINTS/again; ln -s /proc/self/mem $ML_OUTPUT/metrics.json"
+    command = f"test -e $ML_CHECKPOINTS/again || {{ {crash}; exit 0; }}; python -m tumours.train"
+    tumours.replace(CONFIG, COMMAND, f"command = '{command}  # {uuid.uuid4()}'")
+    first = dagger.call(tumours.path, "train")
+    assert first.code == 1
+    assert first.errors[0].startswith("train: crashed with exit 1: OSError: ")
+    second = dagger.call(tumours.path, "train")
+    assert second.code == 0, second.errors
 
 
 def test_a_gate_that_is_not_passed_ships_nothing(dagger: Dagger, lab: Lab, tumours: Project) -> None:

@@ -72,6 +72,7 @@ def index(dagger: Dagger) -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.timeout(600)
 def test_a_package_of_an_index_with_a_password(dagger: Dagger, tumours: Project, index: str) -> None:
     requirements = (tumours.path / "requirements.txt").read_text()
     tumours.write("requirements.txt", f"{requirements}hidden-gem==1.0\n")

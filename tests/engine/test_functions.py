@@ -178,6 +178,15 @@ def test_report_is_a_folder_to_look_at(dagger: Dagger, tumours: Project) -> None
     assert "tumours: may ship" in (folder / "report.html").read_text()
 
 
+def test_report_tells_of_a_baseline_that_is_not_there(dagger: Dagger, tumours: Project) -> None:
+    flags = ("--baseline=localhost:5000/models/none:none", "export", "--path=report")
+    answer = dagger.call(tumours.path, "report", *flags)
+    assert answer.code == 0, answer.errors
+    text = (tumours.path / "report" / "summary.md").read_text()
+    assert "baseline: --baseline can't be pulled" in text
+    assert "`accuracy`" in text, "the candidate was judged all the same"
+
+
 def test_report_tells_of_a_run_that_failed(dagger: Dagger, tumours: Project) -> None:
     tumours.replace("ml-pipeline.toml", "min = 0.85", "min = 0.99")
     tumours.write("tests/lonely.py", "import os\n")

@@ -66,6 +66,7 @@ def weights(dagger: Dagger, project: Project) -> tuple[str, str]:
     return hashlib.sha256(content).hexdigest(), answer.log
 
 
+@pytest.mark.timeout(600)
 def test_a_run_that_is_killed_twice_ends_in_the_same_weights(dagger: Dagger, slow: Project) -> None:
     slow.replace(CONFIG, "[gates]", "[train.config]\nepochs = 8\n\n[gates]")
     for epoch in (3, 5):

@@ -91,6 +91,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Training, str]:
     return training, details["weights"]
 
 
+@pytest.mark.timeout(600)
 def test_a_run_that_is_killed_three_times(whole: tuple[Training, str], tmp_path: Path) -> None:
     killed = Training(tmp_path / "run")
     for epoch in (1, 3, 5):
@@ -109,9 +110,9 @@ STATE = State({"weight": torch.arange(6.0), "step": torch.tensor(3)}, {"best": 2
 
 @pytest.mark.parametrize("spoil", ["torn", "changed", "empty"])
 def test_a_checkpoint_that_is_torn(tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: str) -> None:
-    checkpoints = Checkpoints(tmp_path / "checkpoints", "this run")
-    checkpoints.save(STATE)
-    kept = checkpoints.load()
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save("this run", STATE)
+    kept = checkpoints.load("this run")
     assert kept is not None
     assert kept.facts == STATE.facts
     assert torch.equal(kept.tensors["weight"], STATE.tensors["weight"])
@@ -119,15 +120,15 @@ def test_a_checkpoint_that_is_torn(tmp_path: Path, capsys: pytest.CaptureFixture
     content = path.read_bytes()
     changed = content[:-1] + bytes([content[-1] ^ 1])
     path.write_bytes({"torn": content[:-10], "changed": changed, "empty": b""}[spoil])
-    assert checkpoints.load() is None
+    assert checkpoints.load("this run") is None
     assert capsys.readouterr().out == "the checkpoint is torn, so training starts anew\n"
 
 
 def test_a_checkpoint_of_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Checkpoints(tmp_path, "that run").save(STATE)
-    checkpoints = Checkpoints(tmp_path, "this run")
-    assert checkpoints.load() is None
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save("that run", STATE)
+    assert checkpoints.load("this run") is None
     assert capsys.readouterr().out == "the checkpoint is of another run, so training starts anew\n"
     checkpoints.clear()
-    assert checkpoints.load() is None
+    assert checkpoints.load("this run") is None
     assert capsys.readouterr().out == ""

@@ -62,10 +62,10 @@ class Application:
 
     def refusal(self, url: bytes) -> bytes | None:
         """The whole answer to a prediction that may not wait now, None where it may, or is none."""
-        said = self.service.refusal() if url == b"/predict" else None
-        if said:
+        refused = self.service.refusal() if url == b"/predict" else None
+        if refused:
             self.service.figures.request("/predict", 503, 0.0)
-        return said
+        return refused
 
     async def _predict(self, receive: Receive, send: Send) -> None:
         self.service.begun()

@@ -28,19 +28,18 @@ class State:
 
 
 class Checkpoints:
-    """The one checkpoint in a folder, and the run that `key` names, which alone can go on from it."""
+    """The one checkpoint in a folder; the run that `key` names alone can go on from it."""
 
-    def __init__(self, folder: Path, key: str = "") -> None:
-        self.key = key
+    def __init__(self, folder: Path) -> None:
         self._path = folder / "checkpoint.safetensors"
         self._saved = float("-inf")
 
-    def save(self, state: State) -> None:
+    def save(self, key: str, state: State) -> None:
         """Keep the state, unless the last one was kept a moment ago."""
         if time.monotonic() - self._saved < INTERVAL:
             return
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
-        packed = safetensors.torch.save(tensors, {"key": self.key, "facts": json.dumps(state.facts)})
+        packed = safetensors.torch.save(tensors, {"key": key, "facts": json.dumps(state.facts)})
         self._path.parent.mkdir(parents=True, exist_ok=True)
         beside = self._path.with_suffix(".part")
         with beside.open("wb") as file:
@@ -56,7 +55,7 @@ class Checkpoints:
             os.close(folder)
         self._saved = time.monotonic()
 
-    def load(self) -> State | None:
+    def load(self, key: str) -> State | None:
         """Return the kept state, on the CPU; None, and a line that says why, where it is of no use."""
         try:
             content = self._path.read_bytes()
@@ -69,7 +68,7 @@ class Checkpoints:
         # The format: eight bytes that give the header's length, and the header, JSON.
         header = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])
         kept = header["__metadata__"]
-        if kept["key"] != self.key:
+        if kept["key"] != key:
             print("the checkpoint is of another run, so training starts anew", flush=True)
             return None
         return State(safetensors.torch.load(packed), json.loads(kept["facts"]))

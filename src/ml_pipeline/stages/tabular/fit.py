@@ -119,8 +119,8 @@ def _train(
             flush=True,
         )
 
-    checkpoints.key = run_key(prepared, chosen, place.seed, place.device)
-    history = run.run(prepared.validation, checkpoints, progress)
+    key = run_key(prepared, chosen, place.seed, place.device)
+    history = run.run(prepared.validation, checkpoints, key, progress)
     if train + held <= chosen.refit_rows:
         network = _refit(prepared, chosen, place, run.batch, _best(history).epoch)
     return network, history
@@ -133,7 +133,7 @@ def _refit(prepared: Prepared, chosen: options.Options, place: Place, batch: int
     _seed(place.seed, place.device)
     network: Network = Network(prepared.columns, prepared.outputs, chosen).to(place.device)
     again = replace(chosen, epochs=epochs, batch_size=batch)
-    loop.Loop(network, rows, again, prepared.class_weights).run_blindly()
+    loop.Loop(network, rows, again, prepared.class_weights).run_without_validation()
     return network
 
 

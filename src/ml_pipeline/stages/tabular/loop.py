@@ -59,15 +59,15 @@ class Loop:
         self.batch, self.epochs = sizes(training.target.shape[0], options)
 
     def run(
-        self, validation: Rows, checkpoints: Checkpoints, progress: Callable[[Epoch, float], None]
+        self, validation: Rows, checkpoints: Checkpoints, key: str, progress: Callable[[Epoch, float], None]
     ) -> list[Epoch]:
         """Train in place; end with the weights of the best validation loss.
 
-        Goes on from the checkpoint if there is one. `progress` is told each epoch, and the seconds
-        that the rest will take at most. Raises StageFailure when a loss stops being finite; the
-        checkpoint is then of the last good epoch.
+        Goes on from the checkpoint if there is one of the run that `key` names. `progress` is told each
+        epoch, and the seconds that the rest will take at most. Raises StageFailure when a loss stops being
+        finite; the checkpoint is then of the last good epoch.
         """
-        if saved := checkpoints.load():
+        if saved := checkpoints.load(key):
             self._resume(saved)
             print(f"going on after epoch {len(self.history)}, from the checkpoint", flush=True)
         while len(self.history) < self.epochs and len(self.history) - 1 - self._best < self._options.patience:
@@ -80,11 +80,11 @@ class Loop:
             progress(last, (self.epochs - done) * (time.monotonic() - clock))
             if done == 1 or last.validation_loss < self.history[self._best].validation_loss:
                 self._best, self._best_state = done - 1, copy.deepcopy(self.network.state_dict())
-            checkpoints.save(self._state())
+            checkpoints.save(key, self._state())
         self.network.load_state_dict(self._best_state)
         return self.history
 
-    def run_blindly(self) -> None:
+    def run_without_validation(self) -> None:
         """Train in place for all epochs, with no rows to validate on."""
         for epoch in range(1, self.epochs + 1):
             loss, speed = self.train_epoch()
