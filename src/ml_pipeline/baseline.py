@@ -11,7 +11,7 @@ from ml_pipeline.release import Cluster
 from ml_pipeline.run import Run, last_line
 
 VERSION = "org.opencontainers.image.version"
-MODEL, RECORD = "/model", "record.json"
+MODEL, SIGNATURE, RECORD = "/model", "model.json", "record.json"
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Baseline:
     image: dagger.Container
     version: str | None  # of its model, where its label says
     record: dagger.File | None  # what its training data was like; images of other makers have none
+    ours: bool  # it has this project's programs; others are asked over the Open Inference Protocol
     digest: str | None  # sha256:…, of what the cluster runs; None: --baseline gave the image
 
 
@@ -52,4 +53,4 @@ async def _opened(name: str, image: dagger.Container, digest: str | None) -> Bas
     except dagger.QueryError:
         files = []
     record = image.file(f"{MODEL}/{RECORD}") if RECORD in files else None
-    return Baseline(image, version, record, digest)
+    return Baseline(image, version, record, SIGNATURE in files, digest)

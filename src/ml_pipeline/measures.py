@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 # quality: resampled from the holdout's rows; fairness: from the groups of sensitive columns; slice: from
-# many slices at once; behaviour and running: seen on the image, without an interval; elsewhere: other stages.
+# many slices at once; behaviour: counted over rows that the image was asked; running: seen on the image,
+# without an interval; elsewhere: other stages.
 # A batch (batch_latency, throughput) is all sampled requests in one; an image's size is that of its files.
 Kind = Literal["quality", "fairness", "slice", "behaviour", "running", "elsewhere"]
 
@@ -20,7 +21,7 @@ class Measure:
     @property
     def has_interval(self) -> bool:
         """Say whether a gate on it can have a `confidence`."""
-        return self.kind in {"quality", "fairness", "slice"}
+        return self.kind in {"quality", "fairness", "slice", "behaviour"}
 
 
 def _measures(kind: Kind, higher: str = "", lower: str = "") -> dict[str, Measure]:
@@ -45,14 +46,14 @@ MEASURES: Mapping[str, Measure] = {
     **_measures(
         "behaviour",
         "baseline_agreement",
-        "largest_class_share sensitive_flip_rate missing_value_flip_rate missing_value_refusals "
-        "out_of_range_errors train_holdout_gap",
+        "largest_class_share sensitive_flip_rate missing_value_flip_rate train_holdout_gap",
     ),
     **_measures(
         "running",
         "throughput_rows_per_s",
+        "missing_value_refusals out_of_range_errors "
         "latency_p50_ms latency_p95_ms latency_p99_ms batch_latency_p50_ms batch_latency_p95_ms "
-        "batch_latency_p99_ms memory_mb image_mb image_above_base_mb",
+        "batch_latency_p99_ms memory_mb cold_start_ms image_mb image_above_base_mb",
     ),
     **_measures("elsewhere", lower="drift_share"),
 }

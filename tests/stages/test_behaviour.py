@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from ml_pipeline.stages.judging import behaviour, probe
+from ml_pipeline.rules import Measured
+from ml_pipeline.stages.judging import behaviour, intervals, probe
 from ml_pipeline.stages.judging.metrics import Answers
 from ml_pipeline.stages.judging.probe import Probe
 from tests.stages.odd_images import Answer
@@ -25,12 +27,15 @@ def test_a_real_image(onnx_folder: Path, start: Start, monkeypatch: pytest.Monke
     for name, value in {"WARM_UP": 1, "REQUESTS": 1, "THROUGHPUT_SECONDS": 0.01}.items():
         monkeypatch.setattr(probe, name, value)
     url = f"http://127.0.0.1:{start(onnx_folder).port}"
-    answered = probe.measure(url, ROWS)
+    answered, _ = probe.measure(url, ROWS)
     found = behaviour.of_changed_requests(url, ROWS, answered, COLUMNS, ["job"], regression=False)
     # A job is worth a point of the score or takes one away, ten years of age are worth one.
     score = {row["age"]: (row["age"] - 40) / 10 + 0.5 + 1 for row in ROWS}
     flips = np.mean([(score[age] + 1 > 0) != (score[age] - 1 > 0) for age in score])
     assert found.values["sensitive_flip_rate"] == pytest.approx(flips)
+    low, high = found.intervals["sensitive_flip_rate"](0.95) or (1, 0)
+    assert low < flips < high
+    assert set(found.intervals) == {"sensitive_flip_rate", "missing_value_flip_rate"}
     assert found.values["missing_value_refusals"] == 0
     assert 0 < found.values["missing_value_flip_rate"] < 0.5
     assert found.values["out_of_range_errors"] == 0
@@ -106,16 +111,32 @@ def test_answers_of_one_class_and_agreement() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reported", "scores", "regression", "wanted"),
+    ("reported", "scores", "regression", "wanted", "ends"),
     [
-        ({"train_accuracy": 0.95}, {"accuracy": 0.85}, False, {"train_holdout_gap": 0.1}),
-        ({"train_rmse": 2.0}, {"rmse": 3.0}, True, {"train_holdout_gap": 1.0}),
-        ({}, {"accuracy": 0.85}, False, {}),
+        ({"train_accuracy": 0.95}, {"accuracy": 0.85}, False, 0.1, (0.05, 0.15)),
+        ({"train_rmse": 2.0}, {"rmse": 3.0}, True, 1.0, (0.95, 1.05)),
+        ({}, {"accuracy": 0.85}, False, None, None),
     ],
 )
 def test_the_gap_between_training_and_holdout(
-    reported: dict[str, float], scores: dict[str, float], regression: bool, wanted: dict[str, float]
+    reported: dict[str, float],
+    scores: dict[str, float],
+    regression: bool,
+    wanted: float | None,
+    ends: tuple[float, float] | None,
 ) -> None:
-    found = behaviour.train_gap(reported, scores, regression=regression)
-    assert found.values == pytest.approx(wanted)
+    held = {
+        name: Measured(value, interval=lambda _, at=value: (at - 0.05, at + 0.05))  # type: ignore[misc]
+        for name, value in scores.items()
+    }
+    found = behaviour.train_gap(reported, held, regression=regression)
+    assert found.values.get("train_holdout_gap") == (wanted and pytest.approx(wanted))
+    interval = found.intervals.get("train_holdout_gap")
+    assert (interval and interval(0.95)) == (ends and pytest.approx(ends))
     assert bool(found.missing) is not bool(wanted)
+
+
+def test_the_interval_of_a_share_is_wilson_s() -> None:
+    for counted, rows in ((0, 200), (3, 200), (200, 200), (7, 10)):
+        wanted = scipy.stats.binomtest(counted, rows).proportion_ci(0.95, method="wilson")
+        assert intervals.Share(counted / rows, rows)(0.95) == pytest.approx((wanted.low, wanted.high))

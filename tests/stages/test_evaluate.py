@@ -79,7 +79,7 @@ class Gate:
             "model-json": self.model / "model.json",
             "predictions": self.folder / "predictions.npz",
             "requests": self.folder / "requests.json",
-            "url": self.url,
+            "candidate-url": self.url,
             "output": output,
         } | changes
         arguments = [text for name, value in options.items() if value for text in (f"--{name}", value)]
@@ -167,7 +167,7 @@ def test_the_program_as_the_container_runs_it(gate: Gate) -> None:
         gate.folder / "run",
     )
     answers = ("--predictions", gate.folder / "predictions.npz", "--requests", gate.folder / "requests.json")
-    settings = ("--config", gate.folder / "settings.json", "--url", gate.url)
+    settings = ("--config", gate.folder / "settings.json", "--candidate-url", gate.url)
     outcome = gate.folder / "outcome.json"
     result = run("evaluate", "judge", *shared, *answers, *settings, ML_OUTCOME=str(outcome))
     assert result.returncode == 1
@@ -225,6 +225,18 @@ def test_the_baseline_is_judged_on_the_same_rows(gate: Gate, tmp_path: Path) -> 
     code, verdict, line = gate.judge({}, **changes)
     assert (code, verdict) == (1, {})
     assert "the baseline answered 399 of 400 holdout rows" in line
+
+
+def test_a_candidate_that_got_slow_to_start_and_a_baseline_as_quick(gate: Gate, tmp_path: Path) -> None:
+    started = tmp_path / "start-metrics.json"
+    started.write_text('{"cold_start_ms": 700.0}')
+    gates = {"cold_start_ms": {"max": 500}, "latency_p50_ms": {"max_regression": 1000}}
+    found = {"start-metrics": started, "baseline-url": gate.url}
+    code, verdict, line = gate.judge({"gates": gates}, **found)
+    assert (code, line.partition(" (")[0]) == (1, "validate-gate: cold_start_ms 700 is above max 500")
+    assert [entry["status"] for entry in verdict["gates"]] == ["failed", "passed"]
+    slow = verdict["gates"][1]
+    assert slow["difference"]["value"] == pytest.approx(slow["value"] - slow["baseline"])
 
 
 def test_a_candidate_that_lost_on_one_slice_only_is_stopped_and_the_slice_named(
@@ -308,7 +320,7 @@ def test_drift_is_gated_by_what_the_data_stage_found(gate: Gate, tmp_path: Path)
 def test_without_an_image_the_trainings_own_metrics_are_judged(gate: Gate, tmp_path: Path) -> None:
     reported = tmp_path / "metrics.json"
     reported.write_text('{"accuracy": 0.9}')
-    none = {"metrics": reported, "predictions": None, "requests": None, "url": None}
+    none = {"metrics": reported, "predictions": None, "requests": None, "candidate-url": None}
     code, verdict, _ = gate.judge({"gates": {"accuracy": {"min": 0.8}}}, **none)
     assert (code, verdict["metrics"], verdict["skew"]) == (0, {"accuracy": 0.9}, None)
     code, _, line = gate.judge({"gates": {"memory_mb": {"max": 9}}}, **none)
@@ -374,10 +386,34 @@ def test_images_that_answer_nonsense(odd_image: Callable[[Answer], str], body: s
 
 def test_an_image_without_metrics_has_no_memory(odd_image: Callable[[Answer], str]) -> None:
     answers = {"/ready": (200, ""), "/predict": (200, '{"predictions": [1]}')}
-    found = probe.measure(odd_image(lambda path, _: answers.get(path, (404, ""))), [{"a": 1}])
+    url = odd_image(lambda path, _: answers.get(path, (404, "")))
+    found, _ = probe.measure(url, [{"a": 1}])
     assert "memory_mb" not in found.values
     assert found.missing["memory_mb"].startswith("the image's /metrics names none of process_peak")
     assert (found.predictions, found.probabilities) == ([1], None)
+
+
+def test_a_baseline_is_asked_in_turn(odd_image: Callable[[Answer], str]) -> None:
+    asked = []
+
+    def named(name: str, status: int) -> Answer:
+        def answer(path: str, body: bytes) -> tuple[int, str]:
+            if path == "/predict":
+                asked.append(name)
+                rows = len(json.loads(body)["instances"])
+                return status, json.dumps({"predictions": [1] * rows})
+            return (200, "process_resident_memory_bytes 5e6") if path == "/metrics" else (200, "")
+
+        return answer
+
+    candidate, rows = odd_image(named("candidate", 200)), [{"a": 1}, {"a": 2}]
+    _, before = probe.measure(candidate, rows, odd_image(named("baseline", 200)))
+    assert set(before) == {*probe.MEASURES}
+    assert before["memory_mb"] == 5
+    assert re.fullmatch("c+b+(cb)+", "".join(name[0] for name in asked))
+    found, nothing = probe.measure(candidate, rows, odd_image(named("baseline", 422)))
+    assert set(found.values) == {*probe.MEASURES}
+    assert nothing == {}
 
 
 def test_an_image_that_never_gets_ready(

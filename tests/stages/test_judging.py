@@ -11,7 +11,18 @@ import polars as pl
 import pytest
 
 from ml_pipeline.measures import named
-from ml_pipeline.stages.judging import batches, fairness, groups, metrics, probe, scoring, size, skew
+from ml_pipeline.stages import cold_start
+from ml_pipeline.stages.judging import (
+    batches,
+    behaviour,
+    fairness,
+    groups,
+    metrics,
+    probe,
+    scoring,
+    size,
+    skew,
+)
 from ml_pipeline.stages.judging.groups import Grouping
 from ml_pipeline.stages.judging.metrics import Answers, class_indices
 from ml_pipeline.stages.judging.probe import Probe
@@ -98,7 +109,8 @@ def test_every_metric_is_known_to_the_rules() -> None:
     measured = {*metrics.CLASSIFICATION, *metrics.FROM_PROBABILITIES, *metrics.REGRESSION}
     assert measured == set(named("quality"))
     assert set(fairness.MEASURES) == set(named("fairness"))
-    assert {*probe.MEASURES, *size.MEASURES} == set(named("running"))
+    running = {*probe.MEASURES, *size.MEASURES, *behaviour.WITHOUT_INTERVAL, cold_start.MEASURE}
+    assert running == set(named("running"))
 
 
 @pytest.mark.parametrize(

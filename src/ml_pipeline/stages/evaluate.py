@@ -94,20 +94,24 @@ def _examine(
     ]
     found = quality.examine(holdout, images, columns, settings["target"])
     requests = _read_json(arguments.requests)
-    probed = probe.measure(arguments.url, requests["instances"])
-    scores = {name: measured.value for name, measured in found.measured.items()}
-    asked = (arguments.url, requests["instances"], probed, model["columns"], columns["sensitive"])
+    probed, before = probe.measure(arguments.candidate_url, requests["instances"], arguments.baseline_url)
+    asked = (arguments.candidate_url, requests["instances"], probed, model["columns"], columns["sensitive"])
     for part in (
-        probed,
         behaviour.of_answers(images, len(task.classes) if task.classes else None),
-        behaviour.train_gap(reported, scores, regression=task.regression),
+        behaviour.train_gap(reported, found.measured, regression=task.regression),
         behaviour.of_changed_requests(*asked, regression=task.regression),
     ):
         found.missing |= part.missing
-        found.measured |= {name: Measured(value) for name, value in part.values.items()}
-    if arguments.image_root:
-        sizes = size.measure(arguments.image_root, arguments.base_root)
-        found.measured |= {name: Measured(value) for name, value in sizes.items()}
+        found.measured |= {
+            name: Measured(value, interval=part.intervals.get(name)) for name, value in part.values.items()
+        }
+    running = probed.values | (_read_json(arguments.start_metrics) if arguments.start_metrics else {})
+    if arguments.candidate_root:
+        running |= size.measure(arguments.candidate_root, arguments.base_root)
+    if arguments.baseline_root:
+        before["image_mb"] = size.unpacked(arguments.baseline_root)
+    found.missing |= probed.missing
+    found.measured |= {name: Measured(value, before.get(name)) for name, value in running.items()}
     return Evidence(found, skew.compare(images[0], requests["rows"], probed, task), len(images) > 1)
 
 
@@ -173,9 +177,12 @@ def _parse(given: Sequence[str] | None) -> argparse.Namespace:
     judging.add_argument("--metrics", type=Path, help="metrics.json of the training; may be absent")
     judging.add_argument("--data-metrics", type=Path, help="metrics.json of the data stage: null is unknown")
     judging.add_argument("--requests", type=Path, help="requests.json of `prepare`")
-    judging.add_argument("--url", help="the running candidate, http://HOST:PORT")
-    judging.add_argument("--image-root", type=Path, help="the candidate's root filesystem, to be weighed")
+    judging.add_argument("--start-metrics", type=Path, help="metrics.json of the candidate's cold starts")
+    judging.add_argument("--candidate-url", help="the running candidate, http://HOST:PORT")
+    judging.add_argument("--baseline-url", help="the running baseline; absent: it is not measured")
+    judging.add_argument("--candidate-root", type=Path, help="the candidate's root filesystem, to be weighed")
     judging.add_argument("--base-root", type=Path, help="that of its base image")
+    judging.add_argument("--baseline-root", type=Path, help="the baseline's")
     for what, default in (
         ("candidate", "none"),
         ("baseline", "none"),
@@ -186,11 +193,11 @@ def _parse(given: Sequence[str] | None) -> argparse.Namespace:
         judging.add_argument(f"--{what}-digest", help=help_text)
     arguments = parser.parse_args(given)
     if arguments.command == "judge":
-        image = [arguments.predictions, arguments.requests, arguments.url]
+        image = [arguments.predictions, arguments.requests, arguments.candidate_url]
         if any(image) and not all(image):
-            parser.error("--predictions, --requests and --url go together: they are one image's")
-        if bool(arguments.image_root) != bool(arguments.base_root):
-            parser.error("--image-root and --base-root go together")
+            parser.error("--predictions, --requests and --candidate-url go together: they are one image's")
+        if bool(arguments.candidate_root) != bool(arguments.base_root):
+            parser.error("--candidate-root and --base-root go together")
     return arguments
 
 

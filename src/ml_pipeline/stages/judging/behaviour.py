@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from ml_pipeline.rules import Interval, Measured
+from ml_pipeline.stages.judging.intervals import Mirrored, Share
 from ml_pipeline.stages.judging.metrics import Answers
 from ml_pipeline.stages.judging.probe import Probe, Service
 
 MAX_VALUES = 8  # of a sensitive column: the ones that the requests have
 UNSEEN = "a value that no row has"
 FAR = 10  # times the range that the requests have
+WITHOUT_INTERVAL = ("missing_value_refusals", "out_of_range_errors")  # of columns, and those are not drawn
 REGRESSION = "a regression has no such metric"
 
 Rows = Sequence[Mapping[str, Any]]
@@ -23,10 +26,16 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass
 class Behaviour:
-    """Metric → value, and for those without a value: metric → why."""
+    """Metric → value; its interval where rows were drawn; and for those without a value: metric → why."""
 
     values: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    intervals: dict[str, Interval] = field(default_factory=dict)
+
+    def share(self, name: str, of_rows: Any) -> None:
+        """Take the mean of one value a row [n], each between 0 and 1."""
+        self.values[name] = float(np.mean(of_rows))
+        self.intervals[name] = Share(self.values[name], len(of_rows))
 
 
 def of_answers(images: Sequence[Answers], classes: int | None) -> Behaviour:
@@ -36,20 +45,29 @@ def of_answers(images: Sequence[Answers], classes: int | None) -> Behaviour:
         found.missing = dict.fromkeys(("largest_class_share", "baseline_agreement"), REGRESSION)
         return found
     candidate = images[0].predicted
-    found.values["largest_class_share"] = float(np.bincount(candidate + 1).max() / len(candidate))
+    found.share("largest_class_share", candidate == np.bincount(candidate + 1).argmax() - 1)
     if len(images) > 1:
-        found.values["baseline_agreement"] = float(np.mean(candidate == images[1].predicted))
+        found.share("baseline_agreement", candidate == images[1].predicted)
     else:
         found.missing["baseline_agreement"] = "there is no baseline"
     return found
 
 
-def train_gap(reported: Mapping[str, float], scores: Mapping[str, float], *, regression: bool) -> Behaviour:
-    """Say by how much the holdout is worse than what the training reports of its own rows."""
+def train_gap(
+    reported: Mapping[str, float], scores: Mapping[str, Measured], *, regression: bool
+) -> Behaviour:
+    """Say by how much the holdout is worse than what the training reports of its own rows.
+
+    Its interval is the holdout's: the training has so many more rows that theirs adds little.
+    """
     metric, sign = ("rmse", -1) if regression else ("accuracy", 1)
     if f"train_{metric}" not in reported or metric not in scores:
         return Behaviour(missing={"train_holdout_gap": f"the training reports no train_{metric}"})
-    return Behaviour({"train_holdout_gap": sign * (reported[f"train_{metric}"] - scores[metric])})
+    trained, held = reported[f"train_{metric}"], scores[metric]
+    found = Behaviour({"train_holdout_gap": sign * (trained - held.value)})
+    if held.interval:
+        found.intervals["train_holdout_gap"] = Mirrored(held.interval, trained, sign)
+    return found
 
 
 def of_changed_requests(
@@ -77,6 +95,7 @@ def of_changed_requests(
     if regression:
         for name in ("sensitive_flip_rate", "missing_value_flip_rate"):
             found.values.pop(name, None)
+            found.intervals.pop(name, None)
             found.missing[name] = REGRESSION
     return found
 
@@ -94,7 +113,7 @@ def _flips(
             status, answers = _ask(service, _changed(instances, column, known[key]))
             if status == 200:
                 flipped |= _differ(answers, answered)
-    found.values["sensitive_flip_rate"] = float(flipped.mean())
+    found.share("sensitive_flip_rate", flipped)
 
 
 def _without_values(
@@ -105,16 +124,16 @@ def _without_values(
         reason = "the model says of no column that it may be missing"
         found.missing |= dict.fromkeys(("missing_value_flip_rate", "missing_value_refusals"), reason)
         return
-    shares, refused = [], 0
+    changed, refused = [], 0
     for column in optional:
         status, answers = _ask(service, _changed(instances, column, None))
         if status == 200:
-            shares.append(_differ(answers, answered).mean())
+            changed.append(_differ(answers, answered))
         else:
             refused += 1
     found.values["missing_value_refusals"] = refused / len(optional)
-    if shares:
-        found.values["missing_value_flip_rate"] = float(np.mean(shares))
+    if changed:
+        found.share("missing_value_flip_rate", np.mean(changed, axis=0))
     else:
         found.missing["missing_value_flip_rate"] = "the image refuses every missing value"
 

@@ -1,10 +1,13 @@
-"""From resampled rounds to intervals."""
+"""Intervals: from resampled rounds, and of what is only counted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
+
+from ml_pipeline.rules import Interval
 
 # What is a sum of absolute differences, or the largest of several, grows by resampling alone.
 PUSHED = frozenset(
@@ -53,6 +56,42 @@ class Bounded:
         """Return the interval's part between 0 and 1."""
         ends = self.spread(confidence)
         return ends and (min(max(ends[0], 0.0), 1.0), min(max(ends[1], 0.0), 1.0))
+
+
+@dataclass(frozen=True)
+class Share:
+    """The interval of a mean over `rows` of values between 0 and 1, such as a share of rows."""
+
+    mean: float
+    rows: int
+
+    def __call__(self, confidence: float) -> tuple[float, float]:
+        """Return the score interval (Wilson 1927), which is one also where no row or every row counts.
+
+        It is that of values that are 0 or 1; those between vary less, and it then covers more often.
+        """
+        z2 = float(ndtri(0.5 + confidence / 2)) ** 2
+        weight = self.rows + z2
+        middle = (self.rows * self.mean + z2 / 2) / weight
+        half = (z2 * (self.rows * self.mean * (1 - self.mean) + z2 / 4)) ** 0.5 / weight
+        return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """The interval of (known - measured) times `sign`, where only `measured` is uncertain."""
+
+    measured: Interval
+    known: float
+    sign: int
+
+    def __call__(self, confidence: float) -> tuple[float, float] | None:
+        """Return the measured one's ends, carried over; None where it has none."""
+        ends = self.measured(confidence)
+        if ends is None:
+            return None
+        low, high = sorted(self.sign * (self.known - end) for end in ends)
+        return low, high
 
 
 def spreads(points: Mapping[str, float], rounds: Mapping[str, Any]) -> dict[str, Spread | Bounded]:

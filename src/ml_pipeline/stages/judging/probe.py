@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,18 +46,21 @@ class Service:
             parts.hostname or "", parts.port or 80, timeout=REQUEST_TIMEOUT
         )
 
-    def wait(self) -> None:
-        """Return once /ready answers 200; a port that accepts is not yet a model that is loaded."""
+    def wait(self, path: str = "/ready") -> None:
+        """Return once the path answers 200; a port that accepts is not yet a model that is loaded."""
         give_up, last = time.monotonic() + READY_TIMEOUT, "no answer"
         while time.monotonic() < give_up:
             try:
-                status, _ = self.ask("GET", "/ready")
+                status, _ = self.ask("GET", path)
             except (OSError, http.client.HTTPException) as error:
                 last = str(error) or type(error).__name__
                 self.connection.close()
             else:
                 if status == 200:
                     return
+                if status == 404:
+                    hint = "give an image that speaks this project's protocol or the Open Inference one"
+                    raise StageFailure(f"the image knows no {path}", hint)
                 last = f"status {status}"
             time.sleep(0.1)
         cause = f"the image was not ready within {READY_TIMEOUT:g} s ({last})"
@@ -90,52 +93,96 @@ class Service:
         return _checked(text, len(instances)), seconds
 
 
-def measure(url: str, instances: Sequence[Any]) -> Probe:
-    """Ask for each instance alone, then for all of them at once, then for the process's memory."""
-    service = Service(url)
-    with contextlib.closing(service.connection):
-        service.wait()
-        answers, values = _one_by_one(service, instances)
-        values |= _batches(service, instances)
-        memory = _memory(service)
-    missing = {}
-    if memory is None:
-        missing["memory_mb"] = f"the image's /metrics names none of {', '.join(MEMORY)}"
-    else:
-        values["memory_mb"] = memory / MEGABYTE
+def measure(
+    url: str, instances: Sequence[Any], baseline: str | None = None
+) -> tuple[Probe, dict[str, float]]:
+    """Ask for each instance alone, then for all of them at once, then for the process's memory.
+
+    A `baseline`'s URL is asked in turn with the candidate's, so that a machine that slows down slows both.
+    Return what the candidate answered, and what was measured of the baseline: nothing of one that can't be
+    asked in this way. Raises StageFailure where the candidate can't.
+    """
+    with contextlib.ExitStack() as stack:
+        candidate, *others = (_Asked.at(address, stack) for address in (url, baseline) if address)
+        candidate.warm(instances)
+        asked = [candidate, *(other for other in others if _answers(other, instances))]
+        _one_by_one(asked, instances)
+        _batches(asked, instances)
+        values, missing = candidate.measured(instances)
+        before = asked[1].measured(instances)[0] if len(asked) > 1 else {}
+    answers = candidate.answers
     probabilities = [answer["probabilities"][0] for answer in answers if answer.get("probabilities")]
-    return Probe(
+    probe = Probe(
         [answer["predictions"][0] for answer in answers],
         probabilities if len(probabilities) == len(answers) else None,
         values,
         missing,
     )
+    return probe, before
 
 
-def _one_by_one(service: Service, instances: Sequence[Any]) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Return the answer to each instance asked alone, and the latencies of single rows."""
-    for index in range(WARM_UP):
-        service.predict([instances[index % len(instances)]])
-    answers, seconds = [], []
-    give_up = time.monotonic() + LATENCY_SECONDS
+@dataclass
+class _Asked:
+    """One image, its answers to single rows, and how long those and the batches took, in seconds."""
+
+    service: Service
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    singles: list[float] = field(default_factory=list)
+    batches: list[float] = field(default_factory=list)
+
+    @classmethod
+    def at(cls, url: str, stack: contextlib.ExitStack) -> "_Asked":
+        """Connect; the stack closes."""
+        service = Service(url)
+        stack.enter_context(contextlib.closing(service.connection))
+        return cls(service)
+
+    def warm(self, instances: Sequence[Any]) -> None:
+        """Wait until it is ready, and ask it everything once; raises StageFailure where it refuses."""
+        self.service.wait()
+        for index in range(WARM_UP):
+            self.service.predict([instances[index % len(instances)]])
+        self.service.predict(instances)
+
+    def measured(self, instances: Sequence[Any]) -> tuple[dict[str, float], dict[str, str]]:
+        """Return metric → value, and of what has none why."""
+        values = _percentiles("latency", self.singles) | _percentiles("batch_latency", self.batches)
+        values["throughput_rows_per_s"] = len(instances) * len(self.batches) / sum(self.batches)
+        memory = _memory(self.service)
+        if memory is None:
+            return values, {"memory_mb": f"the image's /metrics names none of {', '.join(MEMORY)}"}
+        return values | {"memory_mb": memory / MEGABYTE}, {}
+
+
+def _answers(baseline: _Asked, instances: Sequence[Any]) -> bool:
+    """Say whether a baseline can be asked what the candidate is asked; print why not."""
+    try:
+        baseline.warm(instances)
+    except StageFailure as failure:
+        print(f"the running baseline is not measured: {failure.cause}")
+        return False
+    return True
+
+
+def _one_by_one(every: Sequence[_Asked], instances: Sequence[Any]) -> None:
+    """Ask each instance alone, and again from the first on while there is time."""
+    give_up = time.monotonic() + LATENCY_SECONDS * len(every)
     for index in range(max(REQUESTS, len(instances))):
         if index >= len(instances) and time.monotonic() > give_up:
             break
-        answer, took = service.predict([instances[index % len(instances)]])
-        seconds.append(took)
-        if index < len(instances):
-            answers.append(answer)
-    return answers, _percentiles("latency", seconds)
+        for asked in every:
+            answer, took = asked.service.predict([instances[index % len(instances)]])
+            asked.singles.append(took)
+            if index < len(instances):
+                asked.answers.append(answer)
 
 
-def _batches(service: Service, instances: Sequence[Any]) -> dict[str, float]:
-    """Ask for all instances at once, over and over; return the latencies of that, and rows a second."""
-    seconds: list[float] = []
-    while sum(seconds) < THROUGHPUT_SECONDS:
-        _, took = service.predict(instances)
-        seconds.append(took)
-    rate = len(instances) * len(seconds) / sum(seconds)
-    return {"throughput_rows_per_s": rate, **_percentiles("batch_latency", seconds)}
+def _batches(every: Sequence[_Asked], instances: Sequence[Any]) -> None:
+    """Ask for all instances at once, over and over."""
+    while any(sum(asked.batches) < THROUGHPUT_SECONDS for asked in every):
+        for asked in every:
+            _, took = asked.service.predict(instances)
+            asked.batches.append(took)
 
 
 def _percentiles(name: str, seconds: Sequence[float]) -> dict[str, float]:
