@@ -15,6 +15,7 @@ what LitServe and BentoML start beside it), to clients on the same machine over 
   second in which the queue is still a burst; beside the 16 connections, which saturate it once. The p99 of
   those let in, what was refused, what was lost, and the memory before and after
 - start: from the process's start to its first prediction
+- size: what the image installs above its base; `sizes.py` has the others'
 
 The last line is one JSON object of these.
 """
@@ -38,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sizes
 from rivals import model
 from rivals.session import Session
 from rounds import ratio, say
@@ -242,6 +244,7 @@ def main() -> None:
             found["overhead_ms"] = overhead(bench, port, 1000 if quick else 5000)
             found |= overload(bench, port, 1 if quick else 5, 3 if quick else 8)
         found["first_prediction_s"] = first_prediction(bench, 3 if quick else 7)
+    found["image_mb"] = round(sizes.ours(), 1)
     print(json.dumps(found))
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import dagger
 
-from ml_pipeline import settings
+from ml_pipeline import settings, sources
 from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.errors import ConfigError, StageError
 from ml_pipeline.run import Finished, Run, last_line
 
+REVISION = "org.opencontainers.image.revision"
 CONFIG, KUBECONFIG, API_ALIAS = "/settings.json", "/kubeconfig", "kube-api"
 DEPLOYER = (
     "manifests.py",
@@ -48,7 +49,12 @@ class Cluster:
 
 
 async def publish(run: Run, image: dagger.Container, registry: Registry, version: str) -> str:
-    """Push the image and return its reference by digest, as HOST/NAME:VERSION@sha256:…."""
+    """Push the image and return its reference by digest, as HOST/NAME:VERSION@sha256:….
+
+    Only here it is told which commit it is of: before, a commit alone would have the gate judge it again.
+    """
+    if revision := await sources.revision(run.source):
+        image = image.with_label(REVISION, revision)
     address = f"{registry.address.removeprefix('https://').rstrip('/')}/{run.project.name}:{version}"
     if registry.username and registry.password:
         image = image.with_registry_auth(address, registry.username, registry.password)

@@ -107,16 +107,21 @@ def test_validate_gate_shows_the_gates(dagger: Dagger, tumours: Project) -> None
 def test_what_publish_returns_is_in_the_registry_and_a_baseline(
     dagger: Dagger, lab: Lab, tumours: Project
 ) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    tumours.write(".git/HEAD", f"{commit}\n")
     answer = dagger.call(tumours.path, "publish", f"--registry={lab.registry}/alone")
     assert answer.code == 0
     name, _, digest = answer.out.strip().partition("@")
     repository, _, tag = name.removeprefix(f"{lab.registry}/").rpartition(":")
     assert repository == "alone/tumours"
     assert tag in lab.tags(repository)
-    manifest = urllib3.request(
-        "HEAD", f"http://{lab.registry}/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFESTS}
-    )
+    there = f"http://{lab.registry}/v2/{repository}"
+    manifest = urllib3.request("GET", f"{there}/manifests/{tag}", headers={"Accept": MANIFESTS})
     assert manifest.headers["Docker-Content-Digest"] == digest
+    config = urllib3.request("GET", f"{there}/blobs/{manifest.json()['config']['digest']}").json()
+    labels = {key.rpartition(".")[2]: value for key, value in config["config"]["Labels"].items()}
+    assert labels["revision"] == commit
+    assert (labels["title"], labels["version"]) == ("tumours", tag)
 
     tumours.replace("ml-pipeline.toml", "{min = 0.85}", "{min = 0.85, max_regression = 0}")
     judged = dagger.call(tumours.path, "validate-gate", f"--baseline={answer.out.strip()}")
@@ -133,6 +138,10 @@ def test_what_publish_returns_is_in_the_registry_and_a_baseline(
     )
     assert report.code == 0, report.errors
     verdict = json.loads((tumours.path / "report" / "report.json").read_text())["verdict"]
+    assert re.fullmatch("[a-z0-9]+:[0-9a-f]{64}", verdict["digests"]["candidate"])
+    assert 0 < verdict["metrics"]["cold_start_ms"] < 60_000
+    assert verdict["baseline"]["latency_p95_ms"] > 0, "it was asked as it runs"
+    assert 100 < verdict["baseline"]["image_mb"] < 1000
     kept = verdict["baseline"]["accuracy"]
     assert kept == pytest.approx(float(row[2]), abs=1e-4), "a failed lint does not lose the baseline"
 

@@ -1,0 +1,82 @@
+"""Images to compare with that this project did not build."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from tests.calls import Dagger, Project
+from tests.conftest import Lab
+
+# All that it has is the Open Inference Protocol: a rule of thumb on one column.
+SERVER = """
+import http.server, json
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        described = {"name": "thumb", "inputs": [{"name": "radius", "datatype": "FP64", "shape": [-1]}]}
+        said = {"/v2/health/ready": {}, "/v2/models/tumours": described}.get(self.path)
+        if self.path == "/v2/models/thumb/infer":
+            radius = json.loads(body)["inputs"][0]["data"]
+            labels = ["malignant" if value > 15 else "benign" for value in radius]
+            output = {"name": "label", "datatype": "BYTES", "shape": [len(labels)], "data": labels}
+            said = {"outputs": [output]}
+        text = json.dumps(said).encode()
+        self.send_response(404 if said is None else 200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_POST = do_GET
+
+http.server.ThreadingHTTPServer(("0.0.0.0", 9000), Handler).serve_forever()
+"""
+
+
+def publish(dagger: Dagger, address: str, program: str) -> str:
+    """Build an image that runs a program, push it, and return its reference by digest."""
+    words = [
+        "from",
+        "--address=python:3.13-slim",
+        "with-new-file",
+        "--path=/server.py",
+        f"--contents={program}",
+    ]
+    words += ["with-exposed-port", "--port=9000", "with-entrypoint", "--args=python3,/server.py"]
+    done = subprocess.run(
+        ["dagger", "--progress=plain", "core", "container", *words, "publish", f"--address={address}"],
+        env={**os.environ, **dagger.environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.timeout(300)
+def test_a_service_of_another_maker(dagger: Dagger, lab: Lab, tumours: Project) -> None:
+    other = publish(dagger, f"{lab.registry}/others/thumb:1", SERVER)
+    bounds = "{min = 0.85, max_regression = 0}"
+    tumours.replace("ml-pipeline.toml", "{min = 0.85}", f"{bounds}\nlatency_p95_ms = {{max_regression = 0}}")
+    answer = dagger.call(tumours.path, "validate-gate", f"--baseline={other}")
+    assert answer.code == 0, answer.errors
+    row = re.search(r"\| `accuracy` \| (0\.9\d*) .*\| (0\.[89]\d*) \((?:\+0|0)", answer.out)
+    assert row, answer.out
+    assert float(row[1]) > float(row[2]), "the rule of thumb is worse"
+    assert "| `latency_p95_ms` | " in answer.out
+    assert "no baseline to compare with" in answer.out, "it has no /predict to be timed"
+
+
+@pytest.mark.timeout(300)
+def test_a_service_that_speaks_no_protocol(dagger: Dagger, lab: Lab, tumours: Project) -> None:
+    other = publish(dagger, f"{lab.registry}/others/mute:1", SERVER.replace("/v2/", "/v9/"))
+    answer = dagger.call(tumours.path, "validate-gate", f"--baseline={other}")
+    line = (
+        "predict-baseline: the image knows no /v2/health/ready; "
+        "give an image that speaks this project's protocol or the Open Inference one"
+    )
+    assert (answer.code, answer.errors) == (1, [line])
