@@ -113,8 +113,16 @@ async def install(
     try:
         return await installed.sync()
     except dagger.ExecError as error:
-        reason = last_line(error.stderr).lstrip("╰─▶ ")
+        reason = installer_reason(error.stderr)
         hint = f"mend {' or '.join(wanted.files) or 'the dependencies in pyproject.toml'}"
         raise StageError(stage, f"the project's requirements can't be installed: {reason}", hint) from None
     except DaggerError as error:
         raise StageError(stage, f"no environment: {last_line(str(error))}", "see the engine's log") from None
+
+
+def installer_reason(told: str) -> str:
+    """Return why uv gave up, as one line: the innermost cause, which it wraps, without the hints after it."""
+    _, found, cause = told.rpartition("╰─▶ ")
+    paragraphs = (cause if found else last_line(told)).split("\n\n")
+    kept = (" ".join(paragraph.split()) for paragraph in paragraphs)
+    return " ".join(text for text in kept if text and not text.startswith("hint:")).rstrip(".")

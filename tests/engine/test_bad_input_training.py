@@ -53,6 +53,18 @@ def test_training_that_fails(dagger: Dagger, tumours: Project, case: str) -> Non
     assert (answer.code, answer.errors) == (1, [message])
 
 
+def test_a_pin_that_does_not_exist(dagger: Dagger, tumours: Project) -> None:
+    pins = (tumours.path / "requirements.txt").read_text()
+    tumours.write("requirements.txt", f"{pins}idna==99.0\n")
+    answer = dagger.call(tumours.path, "train")
+    line = (
+        "train: the project's requirements can't be installed: Because there is no version of idna==99.0 "
+        "and you require idna==99.0, we can conclude that your requirements are unsatisfiable; "
+        "mend requirements.txt"
+    )
+    assert (answer.code, answer.errors) == (1, [line])
+
+
 def test_a_crash_is_not_answered_from_the_cache(dagger: Dagger, tumours: Project) -> None:
     # A file that can be opened and not read crashes the stage itself. The folder that survives a run says
     # which call this is; the engine can't see that anything has changed.

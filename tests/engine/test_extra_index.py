@@ -1,6 +1,7 @@
 """A package that only an index with a password has, asked for by a project."""
 
 import base64
+import hashlib
 import io
 import threading
 import zipfile
@@ -33,6 +34,10 @@ def wheel() -> bytes:
     return packed.getvalue()
 
 
+CONTENT = wheel()
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
 class _Index(BaseHTTPRequestHandler):
     """One package, for those who know the password."""
 
@@ -42,7 +47,7 @@ class _Index(BaseHTTPRequestHandler):
         elif self.path == "/simple/hidden-gem/":
             self._say(200, f'<a href="/{WHEEL}">{WHEEL}</a>'.encode(), "text/html")
         elif self.path == f"/{WHEEL}":
-            self._say(200, wheel())
+            self._say(200, CONTENT)
         else:
             self._say(404, b"")
 
@@ -75,7 +80,7 @@ def index(dagger: Dagger) -> Iterator[str]:
 @pytest.mark.timeout(600)
 def test_a_package_of_an_index_with_a_password(dagger: Dagger, tumours: Project, index: str) -> None:
     requirements = (tumours.path / "requirements.txt").read_text()
-    tumours.write("requirements.txt", f"{requirements}hidden-gem==1.0\n")
+    tumours.write("requirements.txt", f"{requirements}hidden-gem==1.0 --hash=sha256:{DIGEST}\n")
     # Who trains sees the package, and not the password.
     tumours.write(
         "tumours/gem.py",
@@ -92,6 +97,13 @@ def test_a_package_of_an_index_with_a_password(dagger: Dagger, tumours: Project,
     answer = known.call(tumours.path, "train", "entries", options=["--extra-index=env://INDEX"])
     assert answer.code == 0, answer.errors
     assert "model.onnx" in answer.out
-    for said in (refused, answer):
+    tumours.replace("requirements.txt", DIGEST, "0" * 64)
+    changed = known.call(tumours.path, "train", options=["--extra-index=env://INDEX"])
+    line = (
+        "train: the project's requirements can't be installed: Hash mismatch for `hidden-gem==1.0` "
+        f"Expected: sha256:{'0' * 64} Computed: sha256:{DIGEST}; mend requirements.txt"
+    )
+    assert (changed.code, changed.errors) == (1, [line])
+    for said in (refused, answer, changed):
         assert PASSWORD not in said.log + said.out
         assert "wrong-word" not in said.log + said.out

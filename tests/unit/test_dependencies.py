@@ -50,3 +50,25 @@ def test_torch_is_shared_where_it_is_the_trainer_s_own() -> None:
     assert dependencies.wants_torch(["numpy==2.4.6\n" + pin.replace("==", " == ") + "  # pinned\n"])
     assert dependencies.wants_torch(["numpy==2.4.6", f"{pin}; python_version > '3'"])
     assert not dependencies.wants_torch(["torch==1.0.0\ntorchvision==0.1\n# " + pin])
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (
+            "  x No solution found when resolving dependencies:\n"
+            "  ╰─▶ Because gem was not found in the package registry and you\n      require gem==1, we can\n"
+            "      conclude that your requirements are unsatisfiable.\n\n      hint: look\n      elsewhere\n",
+            "Because gem was not found in the package registry and you require gem==1, "
+            "we can conclude that your requirements are unsatisfiable",
+        ),
+        (
+            "  x Failed to download `gem==1`\n  ╰─▶ Hash mismatch for `gem==1`\n\n      Expected:\n"
+            "        sha256:00\n\n      Computed:\n        sha256:47\n",
+            "Hash mismatch for `gem==1` Expected: sha256:00 Computed: sha256:47",
+        ),
+        ("error: Couldn't parse requirement in `r.txt`\n", "error: Couldn't parse requirement in `r.txt`"),
+    ],
+)
+def test_the_installer_s_own_reason_is_one_line(told: str, reason: str) -> None:
+    assert dependencies.installer_reason(told) == reason
