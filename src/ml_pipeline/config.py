@@ -1,5 +1,6 @@
 """`[tool.ml-pipeline]`, read and checked; pure: text in, a Project or ConfigError out."""
 
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -52,6 +53,8 @@ def _contradictions(project: Project) -> Iterator[tuple[str, str]]:
     yield from _train_contradictions(project.train)
     for name, gate in project.gates.items():
         yield from _gate_contradictions(f"gates.{name}", gate, MEASURES.get(name))
+    if project.price_per_hour is not None and not 0 <= project.price_per_hour < math.inf:
+        yield f"price_per_hour = {project.price_per_hour}", "use a number of 0 or more, or remove it"
     if project.deploy.replicas < 1:
         yield f"deploy.replicas = {project.deploy.replicas}", "use 1 or more"
 

@@ -1,6 +1,7 @@
 """The whole way from source to release, and the report of how far a run came."""
 
 import json
+import time
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
@@ -113,7 +114,8 @@ def document(run: Run) -> dict[str, Any]:
     }
     stages = [{key: value for key, value in record.items() if key != "details"} for record in run.records]
     status = "failed" if failed else "passed"
-    return {"name": run.project.name, "status": status, "stages": stages, **run.facts, **findings}
+    took = {"seconds": time.time() - run.started, "price_per_hour": run.project.price_per_hour}
+    return {"name": run.project.name, "status": status, "stages": stages, **took, **run.facts, **findings}
 
 
 async def _or_noted(run: Run, work: Awaitable[T]) -> T | None:

@@ -148,11 +148,16 @@ class Deploy:
 
 @dataclass(frozen=True)
 class Project:
-    """One project's whole configuration."""
+    """One project's whole configuration.
+
+    `price_per_hour` is what an hour of the machine that the pipeline runs on costs, in any currency; it is
+    for the summary's estimate.
+    """
 
     name: str
     task: Literal["classification", "regression"]
     data: Data
+    price_per_hour: float | None = None
     train: Train = Train()
     gates: Mapping[str, Gate] = field(default_factory=dict)
     serve: Serve = Serve()

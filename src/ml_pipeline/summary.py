@@ -1,9 +1,10 @@
 """A run in words: the Markdown that a pull request, a job's summary page and the terminal show.
 
 A run is a dict of what is known, any of it missing or None: `name`, `revision`, `status`, `gpu`, `notes`,
-`stages` (each with stage, status, seconds, cached, message, hint), `image` (reference, digest, size_mb),
-`release`; and the documents of stages: `data` (report.json), `model` (model.json), `verdict` (verdict.json)
-and `tests` (tests, failed: names, skipped, coverage). Standard library only.
+`seconds`, `price_per_hour`, `stages` (each with stage, status, seconds, cached, message, hint), `image`
+(reference, digest, size_mb), `release`; and the documents of stages: `data` (report.json), `model`
+(model.json), `verdict` (verdict.json) and `tests` (tests, failed: names, skipped, coverage). Standard
+library only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -111,6 +112,7 @@ def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         "data": f"sha256:{str(data['sha256']).removeprefix('sha256:')}" if data.get("sha256") else "",
         "tests": _tests(tests) if tests else "",
         "gpu": run.get("gpu"),
+        "took": _took(run),
     }
     return [(label, str(value)) for label, value in found.items() if value]
 
@@ -120,6 +122,17 @@ def _release(release: Mapping[str, Any]) -> str:
     pods = f"{release['ready']} of {release['replicas']} replicas ready after {duration(release['seconds'])}"
     before = f", before it {release['previous_image']}" if release.get("previous_image") else ""
     return f"{what}, {pods}{before}"
+
+
+def _took(run: Mapping[str, Any]) -> str:
+    """Say how long the run took, what the cache spared, and what that costs where the price is known."""
+    seconds, price = run.get("seconds"), run.get("price_per_hour")
+    if seconds is None:
+        return ""
+    spared = sum(stage.get("seconds") or 0 for stage in run.get("stages") or [] if stage.get("cached"))
+    cached = f", the cache spared {duration(spared)}" if spared else ""
+    cost = f"; about {number(price * seconds / 3600)} at {number(price)} an hour" if price is not None else ""
+    return f"{duration(seconds)}{cached}{cost}"
 
 
 def threshold(gate: Mapping[str, Any]) -> str:

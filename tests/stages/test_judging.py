@@ -180,11 +180,14 @@ def test_groups_that_cross() -> None:
     assert [name.split(groups.CROSSING) for name in crossing.tolist()] == [["a", "long"], ["b", "x"]]
 
 
-def test_roc_and_calibration() -> None:
+def test_curves_and_calibration() -> None:
     observed, scores = np.array([False, True] * 1000), np.linspace(0, 1, 2000)
     curve = metrics.roc(observed, scores)
     assert len(curve) <= metrics.CURVE_POINTS
     assert (curve[0], curve[-1]) == ([0.0, 0.0], [1.0, 1.0])
+    curve = metrics.precision_recall(observed, scores)
+    assert len(curve) <= metrics.CURVE_POINTS
+    assert (curve[0], curve[-1]) == ([0.0, 1.0], [1.0, 0.5])
     bins = metrics.calibration(observed, scores)
     assert sum(b["rows"] for b in bins) == 2000
     assert bins[3]["predicted"] == pytest.approx(0.35, abs=0.001)

@@ -56,6 +56,7 @@ VERDICT: dict[str, Any] = {
     "fairness": [{"column": "sex", "demographic_parity_difference": 0.18}],
     "confusion": {"classes": ["<=50K", ">50K"], "matrix": [[6912, 497], [936, 1430]]},
     "roc": [[0.0, 0.0], [0.1, 0.8], [1.0, 1.0]],
+    "precision_recall": [[0.0, 1.0], [0.8, 0.7], [1.0, 0.4]],
     "calibration": [
         {"predicted": 0.1, "observed": 0.12, "rows": 10},
         {"predicted": 0.9, "observed": 0.8, "rows": 9},
@@ -146,7 +147,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
     page = Page(out / "report.html")
     assert page.addresses == []
     assert "script" not in page.tags
-    assert page.tags.count("svg") == 5  # one gate, ROC, calibration, loss, lr
+    assert page.tags.count("svg") == 6  # one gate, ROC, precision and recall, calibration, loss, lr
     for wanted in (
         "adult-income: may ship",
         "0.8612",
@@ -341,7 +342,8 @@ def test_what_the_project_wrote_is_escaped_everywhere(tmp_path: Path) -> None:
     ],
 )
 def test_odd_numbers_are_drawn(tmp_path: Path, gate: dict[str, Any], bars: int) -> None:
-    verdict = {**VERDICT, "gates": [{**GATE, **gate}], "roc": None, "calibration": None, "confusion": None}
+    verdict = {**VERDICT, "gates": [{**GATE, **gate}], "roc": None, "precision_recall": None}
+    verdict |= {"calibration": None, "confusion": None}
     assert make(tmp_path, pipeline=pipeline(), verdict=verdict).returncode == 0
     assert Page(tmp_path / "out" / "report.html").tags.count("svg") == bars
 

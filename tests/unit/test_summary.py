@@ -51,6 +51,11 @@ def test_a_whole_run() -> None:
     assert "| digest |" not in text
     assert "| ✅ | test | 1 min 15 s |  |" in text
     assert "| ✅ | train | cached |  |" in text
+    assert "| took |" not in text
+    timed = markdown({**PIPELINE, "seconds": 80.0})
+    assert "| took | `1 min 20 s, the cache spared 12 s` |" in timed
+    priced = markdown({**PIPELINE, "stages": [], "seconds": 90.0, "price_per_hour": 4.0})
+    assert "| took | `1 min 30 s; about 0.1 at 4 an hour` |" in priced
     assert "| image | `registry/models/adult@sha256:12 (142 MB)` |" in text
     assert "- No --kubeconfig: nothing was deployed." in text
     assert text.index("### Gates") < text.index("### Metrics") < text.index("### Stages")

@@ -69,7 +69,12 @@ def page(run: Mapping[str, Any], curves: Mapping[str, Panel]) -> str:
         bullet=charts.bullet,
         histogram=histograms.histogram,
         curves={title: _curve(title, panel) for title, panel in curves.items()},
-        roc=_roc(verdict),
+        roc=_unit_square(
+            verdict.get("roc"), "ROC", "false positive rate", "true positive rate", diagonal=True
+        ),
+        precision_recall=_unit_square(
+            verdict.get("precision_recall"), "precision", "recall", "precision", diagonal=False
+        ),
         calibration=_calibration(verdict),
         groups=_grouped(verdict.get("groups", [])),
         stages=stages,
@@ -130,19 +135,12 @@ def _curve(title: str, panel: Panel) -> tuple[Markup, list[str]]:
     return charts.lines(panel, x="epoch", y=title, dots=few), list(panel)
 
 
-def _roc(verdict: Mapping[str, Any]) -> Markup | None:
-    points = verdict.get("roc")
+def _unit_square(points: Any, name: str, x: str, y: str, *, diagonal: bool) -> Markup | None:
+    """Draw a curve of shares; None where the holdout has none."""
     if not points:
         return None
     unit = (0.0, 1.0)
-    return charts.lines(
-        {"ROC": points},
-        x="false positive rate",
-        y="true positive rate",
-        x_range=unit,
-        y_range=unit,
-        diagonal=True,
-    )
+    return charts.lines({name: points}, x=x, y=y, x_range=unit, y_range=unit, diagonal=diagonal)
 
 
 def _calibration(verdict: Mapping[str, Any]) -> Markup | None:

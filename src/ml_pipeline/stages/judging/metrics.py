@@ -218,9 +218,18 @@ def confusion(truth: Any, predicted: Any, classes: int) -> list[list[int]]:
 def roc(truth: Any, scores: Any) -> list[list[float]]:
     """Return at most `CURVE_POINTS` points [false positive rate, true positive rate] of booleans [N]."""
     false_positive, true_positive, _ = sk.roc_curve(truth, scores)
-    kept = np.unique(np.linspace(0, len(false_positive) - 1, CURVE_POINTS).round().astype(np.int64))
-    points = np.column_stack([false_positive, true_positive])[kept]
-    curve: list[list[float]] = points.round(5).tolist()
+    return _thinned(false_positive, true_positive)
+
+
+def precision_recall(truth: Any, scores: Any) -> list[list[float]]:
+    """Return at most `CURVE_POINTS` points [recall, precision] of booleans [N], from recall 0 to 1."""
+    precision, recall, _ = sk.precision_recall_curve(truth, scores, drop_intermediate=True)
+    return _thinned(recall[::-1], precision[::-1])
+
+
+def _thinned(across: Any, up: Any) -> list[list[float]]:
+    kept = np.unique(np.linspace(0, len(across) - 1, CURVE_POINTS).round().astype(np.int64))
+    curve: list[list[float]] = np.column_stack([across, up])[kept].round(5).tolist()
     return curve
 
 

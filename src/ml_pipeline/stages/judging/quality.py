@@ -240,4 +240,5 @@ def _curves(holdout: Holdout, answers: Answers) -> dict[str, Any]:
     found["calibration"] = metrics.calibration(observed, scores)
     if 0 < observed.sum() < len(observed):
         found["roc"] = metrics.roc(observed, scores)
+        found["precision_recall"] = metrics.precision_recall(observed, scores)
     return found

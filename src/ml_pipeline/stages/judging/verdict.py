@@ -12,6 +12,8 @@ from ml_pipeline.stages.judging.resampling import ROUNDS, SEED
 
 SCHEMA_VERSION = 1  # verdict.schema.json says what it means; a change that a reader would notice raises it
 
+CURVES = ("confusion", "roc", "precision_recall", "calibration")
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -63,7 +65,7 @@ def document(
             "fairness": quality.fairness,
             "slices": quality.slices,
             "skew": skew,
-            **{key: quality.curves.get(key) for key in ("confusion", "roc", "calibration")},
+            **{key: quality.curves.get(key) for key in CURVES},
         }
     )
     return verdict
