@@ -219,3 +219,11 @@ def test_no_configuration_at_all() -> None:
 def test_two_configurations() -> None:
     with pytest.raises(ConfigError, match=r"^config: both ml-pipeline.toml and pyproject.toml configure"):
         config.parse(f"[tool.ml-pipeline]{MINIMAL.replace('[data]', '[tool.ml-pipeline.data]')}", MINIMAL)
+
+
+def test_a_price_below_nothing() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        config.parse(None, f"price_per_hour = -1.0\n{MINIMAL}")
+    line = "config: ml-pipeline.toml: price_per_hour = -1.0; use a number of 0 or more, or remove it"
+    assert str(refusal.value) == line
+    assert config.parse(None, f"price_per_hour = 0.2\n{MINIMAL}").price_per_hour == 0.2
