@@ -11,6 +11,8 @@ from ml_pipeline.training import Trained
 
 PORT = 8000
 USER = "10001"
+LABEL = "org.opencontainers.image"  # https://specs.opencontainers.org/image-spec/annotations/
+TITLE, VERSION, REVISION = f"{LABEL}.title", f"{LABEL}.version", f"{LABEL}.revision"
 SERVER = ("stages/serve.py", "stages/predict.py", "stages/model.py", "stages/serving/**")
 
 
@@ -40,7 +42,7 @@ async def build(run: Run, trained: Trained) -> dagger.Container:
         .with_entrypoint([PYTHON, "-m"])
         .with_default_args(["ml_pipeline.stages.serve"])
         .with_exposed_port(PORT)
-        .with_label("org.opencontainers.image.title", run.project.name)
-        .with_label("org.opencontainers.image.version", trained.version)
+        .with_label(TITLE, run.project.name)
+        .with_label(VERSION, trained.version)
     )
     return await run.timed("build-image", image.sync())

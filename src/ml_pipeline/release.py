@@ -5,13 +5,14 @@ import time
 from dataclasses import dataclass
 
 import dagger
+from dagger import dag
 
 from ml_pipeline import settings, sources
 from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.errors import ConfigError, StageError
+from ml_pipeline.image import REVISION, VERSION
 from ml_pipeline.run import Finished, Run, last_line
 
-REVISION = "org.opencontainers.image.revision"
 CONFIG, KUBECONFIG, API_ALIAS = "/settings.json", "/kubeconfig", "kube-api"
 DEPLOYER = (
     "manifests.py",
@@ -71,10 +72,22 @@ async def publish(run: Run, image: dagger.Container, registry: Registry, version
 
 
 async def deploy(run: Run, cluster: Cluster, image: str, version: str | None = None) -> Finished:
-    """Release an image by digest; the details are the release record."""
+    """Release an image by digest; the details are the release record.
+
+    `version` is its model's, and absent what its label says.
+    """
     if "@sha256:" not in image:
         raise StageError("deploy", f"{image} names no digest", "pass the reference that publish returned")
-    return await _act(run, cluster, "deploy", "release", settings.deploy(run.project, image, version))
+    document = settings.deploy(run.project, image, version or await _version(image))
+    return await _act(run, cluster, "deploy", "release", document)
+
+
+async def _version(image: str) -> str | None:
+    """Read the label; what the engine may not pull, the cluster may."""
+    try:
+        return await dag.container().from_(image).label(VERSION)
+    except dagger.QueryError:
+        return None
 
 
 async def running(run: Run, cluster: Cluster) -> str | None:

@@ -87,6 +87,8 @@ def test_released_left_alone_updated_and_rolled_back(
     record = alone.record
     assert (record["action"], record["previous_image"]) == ("updated", image)
     assert record["prediction"]["answer"]["model"]["name"] == "tumours"
+    same = dagger.call(tumours.path, "deploy", f"--image={fact(second, 'image')}", *lab.cluster)
+    assert same.record["action"] == "unchanged"
 
 
 @pytest.mark.timeout(1800)
