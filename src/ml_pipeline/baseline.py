@@ -7,7 +7,7 @@ from dagger import dag
 
 from ml_pipeline import release
 from ml_pipeline.errors import StageError
-from ml_pipeline.image import VERSION
+from ml_pipeline.labels import VERSION
 from ml_pipeline.release import Cluster
 from ml_pipeline.run import Run, last_line
 

@@ -6,13 +6,12 @@ from dagger import dag
 from ml_pipeline import dependencies, sources
 from ml_pipeline.environments import PROGRAMS, PYTHON, VENV, with_pins, with_programs
 from ml_pipeline.errors import StageError
+from ml_pipeline.labels import TITLE, VERSION
 from ml_pipeline.run import Run
 from ml_pipeline.training import Trained
 
 PORT = 8000
 USER = "10001"
-LABEL = "org.opencontainers.image"  # https://specs.opencontainers.org/image-spec/annotations/
-TITLE, VERSION, REVISION = f"{LABEL}.title", f"{LABEL}.version", f"{LABEL}.revision"
 SERVER = ("stages/serve.py", "stages/predict.py", "stages/model.py", "stages/serving/**")
 
 

@@ -10,7 +10,7 @@ from dagger import dag
 from ml_pipeline import settings, sources
 from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.errors import ConfigError, StageError
-from ml_pipeline.image import REVISION, VERSION
+from ml_pipeline.labels import REVISION, VERSION
 from ml_pipeline.run import Finished, Run, last_line
 
 CONFIG, KUBECONFIG, API_ALIAS = "/settings.json", "/kubeconfig", "kube-api"
