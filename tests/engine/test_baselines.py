@@ -3,7 +3,9 @@
 import os
 import re
 import subprocess
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.calls import Dagger, Project
@@ -16,11 +18,11 @@ import http.server, json
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        described = {"name": "thumb", "inputs": [{"name": "radius", "datatype": "FP64", "shape": [-1]}]}
-        said = {"/v2/health/ready": {}, "/v2/models/tumours": described}.get(self.path)
+        described = {"name": "thumb", "inputs": [{"name": "COLUMN", "datatype": "FP64", "shape": [-1]}]}
+        said = {"/v2/health/ready": {}, "/v2/models/PROJECT": described}.get(self.path)
         if self.path == "/v2/models/thumb/infer":
-            radius = json.loads(body)["inputs"][0]["data"]
-            labels = ["malignant" if value > 15 else "benign" for value in radius]
+            values = json.loads(body)["inputs"][0]["data"]
+            labels = ["ABOVE" if value > LIMIT else "BELOW" for value in values]
             output = {"name": "label", "datatype": "BYTES", "shape": [len(labels)], "data": labels}
             said = {"outputs": [output]}
         text = json.dumps(said).encode()
@@ -33,6 +35,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 http.server.ThreadingHTTPServer(("0.0.0.0", 9000), Handler).serve_forever()
 """
+
+
+def rule(**words: str) -> str:
+    """Return the server's program with its words put in."""
+    program = SERVER
+    for name, word in words.items():
+        program = program.replace(name.upper(), word)
+    return program
+
+
+THUMB = rule(project="tumours", column="radius", limit="15", above="malignant", below="benign")
 
 
 def publish(dagger: Dagger, address: str, program: str) -> str:
@@ -59,7 +72,7 @@ def publish(dagger: Dagger, address: str, program: str) -> str:
 
 @pytest.mark.timeout(300)
 def test_a_service_of_another_maker(dagger: Dagger, lab: Lab, tumours: Project) -> None:
-    other = publish(dagger, f"{lab.registry}/others/thumb:1", SERVER)
+    other = publish(dagger, f"{lab.registry}/others/thumb:1", THUMB)
     bounds = "{min = 0.85, max_regression = 0}"
     tumours.replace("ml-pipeline.toml", "{min = 0.85}", f"{bounds}\nlatency_p95_ms = {{max_regression = 0}}")
     answer = dagger.call(tumours.path, "validate-gate", f"--baseline={other}")
@@ -73,10 +86,41 @@ def test_a_service_of_another_maker(dagger: Dagger, lab: Lab, tumours: Project) 
 
 @pytest.mark.timeout(300)
 def test_a_service_that_speaks_no_protocol(dagger: Dagger, lab: Lab, tumours: Project) -> None:
-    other = publish(dagger, f"{lab.registry}/others/mute:1", SERVER.replace("/v2/", "/v9/"))
+    other = publish(dagger, f"{lab.registry}/others/mute:1", THUMB.replace("/v2/", "/v9/"))
     answer = dagger.call(tumours.path, "validate-gate", f"--baseline={other}")
     line = (
         "predict-baseline: the image knows no /v2/health/ready; "
         "give an image that speaks this project's protocol or the Open Inference one"
     )
     assert (answer.code, answer.errors) == (1, [line])
+
+
+@pytest.mark.timeout(600)
+def test_a_candidate_that_is_worse_on_one_slice_only_is_stopped_and_the_slice_named(
+    dagger: Dagger, lab: Lab, tmp_path: Path
+) -> None:
+    """In what it was trained on, the answers of one tenth of the rows, the south's, are turned round."""
+    random = np.random.default_rng(0)
+    header = "x,y,region,answer"
+    for name, rows, turned in (("train", 4000, True), ("holdout", 2000, False)):
+        x, y, south = random.normal(size=rows), random.normal(size=rows), random.random(rows) < 0.1
+        right = (x > 0) ^ (south & turned)
+        lines = [
+            f"{a:.4f},{b:.4f},{'south' if c else 'north'},{'yes' if d else 'no'}"
+            for a, b, c, d in zip(x, y, south, right, strict=True)
+        ]
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *lines]) + "\n")
+    (tmp_path / "ml-pipeline.toml").write_text(
+        'name = "turned"\ntask = "classification"\n\n'
+        '[data]\npath = "train.csv"\ntarget = "answer"\nholdout = "holdout.csv"\n\n'
+        "[gates]\naccuracy = {min = 0.8, max_regression = 0.15}\n"
+        "worst_slice_accuracy = {max_regression = 0.05}\n"
+    )
+    program = rule(project="turned", column="x", limit="0", above="yes", below="no")
+    production = publish(dagger, f"{lab.registry}/others/turned:1", program)
+    answer = dagger.call(tmp_path, "validate-gate", f"--baseline={production}")
+    assert answer.code == 1
+    (line,) = answer.errors
+    assert re.match(
+        r"validate-gate: worst_slice_accuracy 0\.[89]\d* worse than the baseline on [^,]*region = south", line
+    ), line
