@@ -33,79 +33,76 @@ async def validate(
 
     Without an image (serve.runtime = false) only the training's own metrics are judged.
     """
-    evidence = _environment(run, trained)
-    seen = await _seen(run, evidence, image, baseline) if image else {}
-    # The gates come after what is prepared without them: a changed gate prepares nothing again.
-    container = evidence.with_new_file(f"{INPUT}/settings.json", settings.evaluate(run.project))
-    files = {"config": "settings.json", **HOLDOUT}
-    if "metrics.json" in await trained.folder.entries():
-        container = container.with_file(f"{INPUT}/metrics.json", trained.folder.file("metrics.json"))
-        files["metrics"] = "metrics.json"
-    if asks_for_drift(run.project):
-        found = run.outputs["validate-data"].file("metrics.json")
-        container = container.with_file(f"{INPUT}/data-metrics.json", found)
-        files["data-metrics"] = "data-metrics.json"
-    arguments = _options({name: f"{INPUT}/{file}" for name, file in files.items()} | {"output": OUTPUT})
-    for name, file in seen.items():
-        container = container.with_file(f"{INPUT}/{name}", file)
-        arguments += _options({name.rpartition(".")[0]: f"{INPUT}/{name}"})
+    judge = run.environments.python().with_(with_pins("model", "data", "evaluate"))
+    judge = judge.with_(with_programs(*JUDGE))
+    files = {"holdout.parquet": trained.rows.file("holdout.parquet"), "model-json.json": trained.signature}
     if image:
+        files |= await _seen(run, judge, files, image, baseline)
+    # The gates come after what is prepared without them: a changed gate prepares nothing again.
+    config = dag.directory().with_new_file("config.json", settings.evaluate(run.project))
+    files["config.json"] = config.file("config.json")
+    if "metrics.json" in await trained.folder.entries():
+        files["metrics.json"] = trained.folder.file("metrics.json")
+    if asks_for_drift(run.project):
+        files["data-metrics.json"] = run.outputs["validate-data"].file("metrics.json")
+    judge, arguments = _given(judge, files)
+    if image:
+        judge, told = _running(judge, "candidate", image)
         base = dag.container().from_(run.environments.python_image)
-        container, more = _running(container, "candidate", image)
-        container = container.with_mounted_directory("/base", base.rootfs())
-        more["base-root"] = "/base"
-        more["candidate-digest"] = await image.rootfs().digest()
-        arguments += _options(more)
+        judge = judge.with_mounted_directory("/base", base.rootfs())
+        arguments += [*told, "--base-root=/base", f"--candidate-digest={await image.rootfs().digest()}"]
     if image and baseline and baseline.ours:
-        container, more = _running(container, "baseline", baseline.image)
-        arguments += _options(more)
+        judge, told = _running(judge, "baseline", baseline.image)
+        arguments += told
     if image and baseline and baseline.digest:
-        arguments += _options({"baseline-digest": baseline.digest})
-    return await run.stage("validate-gate", container, "evaluate", ["judge", *arguments])
-
-
-HOLDOUT = {"holdout": "holdout.parquet", "model-json": "model.json"}
-
-
-def _environment(run: Run, trained: Trained) -> dagger.Container:
-    container = (
-        run.environments.python().with_(with_pins("model", "data", "evaluate")).with_(with_programs(*JUDGE))
-    )
-    given = {"holdout.parquet": trained.rows.file("holdout.parquet"), "model.json": trained.signature}
-    for name, file in given.items():
-        container = container.with_file(f"{INPUT}/{name}", file)
-    return container
+        arguments.append(f"--baseline-digest={baseline.digest}")
+    return await run.stage("validate-gate", judge, "evaluate", ["judge", *arguments, f"--output={OUTPUT}"])
 
 
 async def _seen(
-    run: Run, evidence: dagger.Container, image: dagger.Container, baseline: Baseline | None
+    run: Run,
+    judge: dagger.Container,
+    files: Mapping[str, dagger.File],
+    image: dagger.Container,
+    baseline: Baseline | None,
 ) -> Mapping[str, dagger.File]:
-    """Let the images answer the holdout and start; return what `judge` reads, by its option's name."""
-    arguments = _options({name: f"{INPUT}/{file}" for name, file in HOLDOUT.items()} | {"output": OUTPUT})
-    prepared = (await run.stage("prepare-holdout", evidence, "evaluate", ["prepare", *arguments])).output
+    """Let the images answer the holdout, and the candidate start; return the files that tell of it."""
+    container, arguments = _given(judge, files)
+    arguments = ["prepare", *arguments, f"--output={OUTPUT}"]
+    prepared = (await run.stage("prepare-holdout", container, "evaluate", arguments)).output
     rows, requests = prepared.file("holdout.npz"), prepared.file("requests.json")
     asked = {"predictions.npz": partial(_answers, run, "candidate", image, rows)}
     if baseline and baseline.ours:
         asked["baseline-predictions.npz"] = partial(_answers, run, "baseline", baseline.image, rows)
     elif baseline:
-        asked["baseline-predictions.npz"] = partial(_asked, run, evidence, baseline.image, rows)
+        told = {"input.npz": rows, "model-json.json": files["model-json.json"]}
+        asked["baseline-predictions.npz"] = partial(_told, run, judge, baseline.image, told)
     answers = await side_by_side(*asked.values())
-    seen = dict(zip(asked, answers, strict=True))
     # Alone: what runs beside it would slow it down.
-    return {"requests.json": requests, **seen, "start-metrics.json": await _cold_start(run, image, requests)}
+    started = await _cold_start(run, image, requests)
+    return {
+        **dict(zip(asked, answers, strict=True)),
+        "requests.json": requests,
+        "start-metrics.json": started,
+    }
+
+
+def _given(
+    container: dagger.Container, files: Mapping[str, dagger.File]
+) -> tuple[dagger.Container, list[str]]:
+    """Add files; return the options that tell of them, which have their names."""
+    for name, file in files.items():
+        container = container.with_file(f"{INPUT}/{name}", file)
+    return container, [f"--{name.partition('.')[0]}={INPUT}/{name}" for name in files]
 
 
 def _running(
     container: dagger.Container, who: str, image: dagger.Container
-) -> tuple[dagger.Container, dict[str, str]]:
+) -> tuple[dagger.Container, list[str]]:
     """Bind an image as a service, and mount its files to be weighed; return the options that tell of them."""
     container = container.with_service_binding(who, image.as_service(use_entrypoint=True))
     container = container.with_mounted_directory(f"/{who}", image.rootfs())
-    return container, {f"{who}-url": f"http://{who}:{PORT}", f"{who}-root": f"/{who}"}
-
-
-def _options(values: Mapping[str, str]) -> list[str]:
-    return [word for name, value in values.items() for word in (f"--{name}", value)]
+    return container, [f"--{who}-url=http://{who}:{PORT}", f"--{who}-root=/{who}"]
 
 
 def asks_for_drift(project: Project) -> bool:
@@ -126,17 +123,16 @@ async def _answers(run: Run, who: str, image: dagger.Container, rows: dagger.Fil
     return finished.output.file("predictions.npz")
 
 
-async def _asked(
-    run: Run, evidence: dagger.Container, image: dagger.Container, rows: dagger.File
+async def _told(
+    run: Run, judge: dagger.Container, image: dagger.Container, files: Mapping[str, dagger.File]
 ) -> dagger.File:
     """Let an image of another maker answer the holdout as the service that it is."""
     ports = await image.exposed_ports()
     port = await ports[0].port() if ports else PORT
-    container = evidence.with_service_binding("baseline", image.as_service(use_entrypoint=True))
-    container = container.with_file(f"{INPUT}/holdout.npz", rows)
-    told = {"url": f"http://baseline:{port}", "name": run.project.name}
-    files = {"input": f"{INPUT}/holdout.npz", "model-json": f"{INPUT}/model.json"}
-    arguments = _options({**told, **files, "output": f"{OUTPUT}/predictions.npz"})
+    container, arguments = _given(judge, files)
+    container = container.with_service_binding("baseline", image.as_service(use_entrypoint=True))
+    arguments += [f"--url=http://baseline:{port}", f"--name={run.project.name}"]
+    arguments.append(f"--output={OUTPUT}/predictions.npz")
     finished = await run.stage("predict-baseline", container, "ask_service", arguments)
     return finished.output.file("predictions.npz")
 
