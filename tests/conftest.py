@@ -16,6 +16,7 @@ SERVICES = {"registry", "engine", "kubelet"}
 IN_THE_LAB = tuple(str(Path(__file__).parent / folder) for folder in ("engine", "cluster", "lab"))
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let one worker have all that needs the lab, of which a machine has one, while others run the rest."""
     if config.pluginmanager.hasplugin("xdist"):
