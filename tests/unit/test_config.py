@@ -134,6 +134,15 @@ def test_every_section_is_read() -> None:
             "use a number between 0 and 1, or a path",
         ),
         (
+            "holdout = 'gs://bucket/held.csv'",
+            "config: ml-pipeline.toml: data.holdout = 'gs://bucket/held.csv' has the scheme 'gs'; "
+            "use s3://BUCKET/KEY, or a path in the source",
+        ),
+        (
+            "reference = 's3:///before.csv'",
+            "config: ml-pipeline.toml: data.reference = 's3:///before.csv' names no bucket; use s3://BUCKET/KEY",
+        ),
+        (
             "holdout = '../secret.csv'",
             "config: ml-pipeline.toml: data.holdout = '../secret.csv' leaves the source; "
             "use a path inside the project's folder",
