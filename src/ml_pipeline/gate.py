@@ -12,7 +12,11 @@ from ml_pipeline.run import OUTPUT, Finished, Run
 from ml_pipeline.training import Trained
 
 INPUT = "/input"
-JUDGE = ("rules.py", "measures.py", "wording.py", "stages/evaluate.py", "stages/judging/**")
+DIFFERENCES = tuple(
+    f"stages/dataset/{name}.py"
+    for name in ("__init__", "differences", "effects", "ks", "ks_probability", "record", "sorting")
+)
+JUDGE = ("rules.py", "measures.py", "wording.py", "stages/evaluate.py", "stages/judging/**", *DIFFERENCES)
 
 
 async def validate(

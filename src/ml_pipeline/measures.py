@@ -46,7 +46,7 @@ MEASURES: Mapping[str, Measure] = {
         "behaviour",
         "baseline_agreement",
         "largest_class_share sensitive_flip_rate missing_value_flip_rate missing_value_refusals "
-        "out_of_range_errors train_holdout_gap",
+        "out_of_range_errors train_holdout_gap prediction_drift",
     ),
     **_measures(
         "running",
