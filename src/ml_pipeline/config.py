@@ -139,7 +139,10 @@ def _shares(key: str, values: Mapping[str, float | None]) -> Iterator[tuple[str,
 
 
 def _crossed(bounds: Gate | Column) -> bool:
-    return bounds.min is not None and bounds.max is not None and bounds.min > bounds.max
+    low, high = bounds.min, bounds.max
+    return (
+        isinstance(low, float | int) and isinstance(high, float | int) and low > high
+    )  # texts: by the stage
 
 
 def _compiles(pattern: str) -> bool:

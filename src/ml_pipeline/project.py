@@ -52,11 +52,14 @@ class Leakage:
 
 @dataclass(frozen=True)
 class Column:
-    """What values of one column are allowed; rules that are None are not checked."""
+    """What values of one column are allowed; rules that are None are not checked.
+
+    Bounds of times are texts, such as "2024-01-01".
+    """
 
     type: Literal["integer", "number", "string", "boolean", "datetime"] | None = None
-    min: float | None = None
-    max: float | None = None
+    min: float | str | None = None
+    max: float | str | None = None
     nullable: bool = True
     allowed: tuple[Scalar, ...] | None = None
     pattern: str | None = None

@@ -3,18 +3,23 @@
 import csv
 import hashlib
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from ml_pipeline.stages.kinds import kind_of
 from ml_pipeline.stages.names import nearest
 from ml_pipeline.stages.outcome import StageFailure
 from ml_pipeline.stages.paths import is_glob, is_table, shown
 
 _MAGIC = b"PAR1"
 _SNIFF = 1 << 16
+_ALIKE = "give all files of the table the same columns"
+# Types that Arrow's users add, such as JSON, are what they are stored as: text, here.
+warnings.filterwarnings("ignore", "Extension type .* is not registered; loading as its storage type")
 SET_PATH = "set path under [tool.ml-pipeline.data] to a Parquet or CSV file, a folder or a glob in the source"
 
 
@@ -149,13 +154,26 @@ def _scan(files: Sequence[Path], kind: str, as_text: set[str], folder: Path) -> 
     else:
         frames = [_scan_csv(file, as_text) for file in files]
     first = frames[0].collect_schema()
-    for file, frame in zip(files[1:], frames[1:], strict=True):
-        differs = set(first.names()) ^ set(frame.collect_schema().names())
+    seen: dict[str, tuple[str, Path]] = {}  # of each column, its kind and where it is so
+    for file, frame in zip(files, frames, strict=True):
+        schema = frame.collect_schema()
+        differs = set(first.names()) ^ set(schema.names())
         if differs:
             raise StageFailure(
                 f"{_shown(file, folder)} and {_shown(files[0], folder)} differ: column {min(differs)!r}",
-                "give all files of the table the same columns",
+                _ALIKE,
             )
+        for name, dtype in schema.items() if kind == "Parquet" else ():  # a CSV's types are guesses
+            here = kind_of(dtype)
+            if here == "empty":
+                continue
+            before, where = seen.setdefault(name, (here, file))
+            if here != before and {here, before} != {"integer", "number"}:
+                raise StageFailure(
+                    f"{_shown(file, folder)} and {_shown(where, folder)} differ: "
+                    f"column {name!r} is {here} and {before}",
+                    _ALIKE,
+                )
     return pl.concat([frame.select(first.names()) for frame in frames], how="vertical_relaxed")
 
 
