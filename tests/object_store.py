@@ -29,6 +29,10 @@ class Store:
         """Write an object into the bucket, `ACL="public-read"` for everyone."""
         self._client.put_object(Bucket=BUCKET, Key=key, Body=content, **options)
 
+    def get(self, key: str) -> bytes:
+        content: bytes = self._client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return content
+
     def delete(self, key: str) -> None:
         self._client.delete_object(Bucket=BUCKET, Key=key)
 
