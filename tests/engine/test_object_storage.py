@@ -81,11 +81,11 @@ def test_a_holdout_in_storage_beside_rows_in_the_source(
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        (f"s3://{BUCKET}/tumour", f"list-data: 's3://{BUCKET}/tumour' does not exist; set it under"),
+        (f"s3://{BUCKET}/tumour", f"list-data: 's3://{BUCKET}/tumour' does not exist (did you mean"),
         ("s3://nowhere/x.csv", "list-data: 's3://nowhere/x.csv': there is no bucket 'nowhere'; set it under"),
         (
-            "gs://bucket/x.csv",
-            "config: ml-pipeline.toml: data.path = 'gs://bucket/x.csv' has the scheme 'gs'",
+            "gs://b/x.csv",
+            "config: ml-pipeline.toml: data.path = 'gs://b/x.csv' has the scheme 'gs'",
         ),
     ],
 )
