@@ -10,7 +10,7 @@ from tests.calls import Answer, Dagger, Project, stages
 from tests.object_store import BUCKET, Store, serving
 
 LOCAL = "data/tumours.csv"
-URL = f"s3://{BUCKET}/tumours"
+URL = f"s3://{BUCKET}/tumours/*.csv"
 OPTION = "--data-credentials=env://CREDENTIALS"
 
 
