@@ -82,8 +82,8 @@ def _data_contradictions(project: Project) -> Iterator[tuple[str, str]]:
     for key, path in (
         ("data.path", data.path), ("data.holdout", data.holdout), ("data.reference", data.reference)
     ):  # fmt: skip
-        if isinstance(path, str) and (path.startswith("/") or ".." in path.split("/")):
-            yield f"{key} = {path!r} leaves the source", "use a path inside the project's folder"
+        if isinstance(path, str):
+            yield from _place_contradictions(key, path)
     if data.target in data.exclude:
         yield f"data.exclude names the target {data.target!r}", "take it out of the list"
     if project.task == "regression" and data.positive is not None:
@@ -96,6 +96,16 @@ def _data_contradictions(project: Project) -> Iterator[tuple[str, str]]:
             yield f"{key} has min = {column.min} above max = {column.max}", "swap them"
         if column.pattern is not None and not _compiles(column.pattern):
             yield f"{key}.pattern = {column.pattern!r} is no regular expression", "mend it"
+
+
+def _place_contradictions(key: str, path: str) -> Iterator[tuple[str, str]]:
+    scheme, is_url, place = path.partition("://")
+    if is_url and scheme != "s3":
+        yield f"{key} = {path!r} has the scheme {scheme!r}", "use s3://BUCKET/KEY, or a path in the source"
+    elif is_url and not re.match(r"[A-Za-z0-9][\w.-]*(/|$)", place):
+        yield f"{key} = {path!r} names no bucket", "use s3://BUCKET/KEY"
+    elif path.startswith("/") or ".." in path.split("/"):
+        yield f"{key} = {path!r} leaves the source", "use a path inside the project's folder"
 
 
 def _train_contradictions(train: Train) -> Iterator[tuple[str, str]]:
@@ -132,7 +142,9 @@ def _shares(key: str, values: Mapping[str, float | None]) -> Iterator[tuple[str,
 
 
 def _crossed(bounds: Gate | Column) -> bool:
-    return bounds.min is not None and bounds.max is not None and bounds.min > bounds.max
+    low, high = bounds.min, bounds.max
+    # Texts, which are times, are compared by the stage.
+    return isinstance(low, float | int) and isinstance(high, float | int) and low > high
 
 
 def _compiles(pattern: str) -> bool:

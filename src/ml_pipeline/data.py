@@ -3,14 +3,14 @@
 import dagger
 from dagger import dag
 
-from ml_pipeline import settings, sources
+from ml_pipeline import settings, sources, storage
 from ml_pipeline.baseline import Baseline
 from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.errors import StageError
 from ml_pipeline.run import OUTPUT, Finished, Run
 
 DATA, CONFIG, RECORD = "/data", "/settings.json", "/record.json"
-PROGRAM = ("stages/data.py", "stages/kinds.py", "stages/dataset/**")
+PROGRAM = ("stages/data.py", "stages/kinds.py", "stages/paths.py", "stages/dataset/**")
 
 
 async def validate(run: Run, baseline: Baseline | None = None) -> Finished:
@@ -38,12 +38,15 @@ def environment(run: Run) -> dagger.Container:
 
 
 async def _container(run: Run) -> dagger.Container:
-    return (
+    container = (
         environment(run)
         .with_(with_programs(*PROGRAM))
         .with_new_file(CONFIG, settings.data(run.project))
         .with_directory(DATA, await sources.data(run.source, run.project))
     )
+    if run.project.data.urls:
+        container = container.with_mounted_directory(f"{DATA}/{storage.FOLDER}", await storage.objects(run))
+    return container
 
 
 async def schema(run: Run) -> str:

@@ -15,6 +15,7 @@ VENV = "/opt/venv"
 PYTHON = f"{VENV}/bin/python"
 PROGRAMS = "/app"
 EXTRA_INDEX = "UV_INDEX"  # uv looks there first, and takes nothing elsewhere that it finds there
+DATA_CREDENTIALS = "/run/secrets/aws"
 COMMON = ("__init__.py", "stages/__init__.py", "stages/outcome.py", "stages/names.py")  # what any stage uses
 
 Step = Callable[[dagger.Container], dagger.Container]
@@ -29,6 +30,7 @@ class Environments:
     gpu: str
     package_index: str | None
     extra_index: dagger.Secret | None
+    data_credentials: dagger.Secret | None
 
     def python(self, image: str | None = None) -> dagger.Container:
         """Return a slim Python with uv and an empty virtual environment."""
@@ -89,6 +91,17 @@ class Environments:
     def without_index(self, container: dagger.Container) -> dagger.Container:
         """Take away what only installing needed: what runs afterwards is the project's own code."""
         return container.without_secret_variable(EXTRA_INDEX) if self.extra_index else container
+
+    def with_data_credentials(self, container: dagger.Container) -> dagger.Container:
+        """Let AWS's libraries find the caller's file and nothing else, such as the machine's own role."""
+        container = container.with_env_variable("AWS_EC2_METADATA_DISABLED", "true")
+        if not self.data_credentials:
+            return container
+        return (
+            container.with_mounted_secret(DATA_CREDENTIALS, self.data_credentials)
+            .with_env_variable("AWS_SHARED_CREDENTIALS_FILE", DATA_CREDENTIALS)
+            .with_env_variable("AWS_CONFIG_FILE", DATA_CREDENTIALS)
+        )
 
     def _uv(self) -> dagger.File:
         pip = ["python3", "-m", "pip", "install", "--quiet", "--no-cache-dir", "--root-user-action=ignore"]

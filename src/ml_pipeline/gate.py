@@ -15,6 +15,10 @@ from ml_pipeline.run import OUTPUT, Finished, Run, side_by_side
 from ml_pipeline.training import Trained
 
 INPUT = "/input"
+DIFFERENCES = tuple(
+    f"stages/dataset/{name}.py"
+    for name in ("__init__", "differences", "effects", "ks", "ks_probability", "record", "sorting")
+)
 JUDGE = (
     "rules.py",
     "measures.py",
@@ -22,6 +26,7 @@ JUDGE = (
     "stages/evaluate.py",
     "stages/ask_service.py",
     "stages/judging/**",
+    *DIFFERENCES,
 )
 STARTER = "stages/cold_start.py"
 

@@ -59,6 +59,14 @@ class MlPipeline:
         ),
     ] = None
 
+    data_credentials: Annotated[
+        dagger.Secret | None,
+        Doc(
+            "What data in s3:// is read with: a file as ~/.aws/credentials, as file:// or env://; "
+            "its [default] may name region and endpoint_url too"
+        ),
+    ] = None
+
     @function
     @check
     async def lint(self, source: Source) -> str:
@@ -80,7 +88,7 @@ class MlPipeline:
         finished = await side_by_side(*(partial(quality.test, run, image) for image in images))
         return "\n".join([await stage.text() for stage in finished])
 
-    @function
+    @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def validate_data(
         self,
         source: Source,
@@ -93,18 +101,18 @@ class MlPipeline:
             return await data.schema(run)
         return await (await data.validate(run, await compare.find(run, baseline, None))).text()
 
-    @function
+    @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def train(self, source: Source) -> dagger.Directory:
         """Train the model; return its folder: model, signature, metrics, history."""
         return await (await training.train(await self._run(source))).folder.sync()
 
-    @function
+    @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def build_image(self, source: Source) -> dagger.Container:
         """Train the model and build its serving image."""
         run = await self._run(source)
         return await image.build(run, await training.train(run))
 
-    @function
+    @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def validate_gate(self, source: Source, baseline: Baseline = None) -> str:
         """Train, build, and judge the image by the project's gates."""
         run = await self._run(source)
@@ -144,7 +152,7 @@ class MlPipeline:
         run = await self._run(source)
         return release.as_text(await release.rollback(run, Cluster(kubeconfig, kube_api)))
 
-    @function
+    @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def serve(self, source: Source) -> dagger.Service:
         """Train the model and serve its image, for `up`."""
         run = await self._run(source)
@@ -179,6 +187,11 @@ class MlPipeline:
             await sources.text(source, "pyproject.toml"), await sources.text(source, "ml-pipeline.toml")
         )
         environments = Environments(
-            self.python_image, self.training_image, self.gpu, self.package_index, self.extra_index
+            self.python_image,
+            self.training_image,
+            self.gpu,
+            self.package_index,
+            self.extra_index,
+            self.data_credentials,
         )
         return Run(source, project, environments)

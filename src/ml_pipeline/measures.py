@@ -51,7 +51,7 @@ MEASURES: Mapping[str, Measure] = {
     **_measures(
         "running",
         "throughput_rows_per_s",
-        "missing_value_refusals out_of_range_errors "
+        "prediction_drift missing_value_refusals out_of_range_errors "
         "latency_p50_ms latency_p95_ms latency_p99_ms batch_latency_p50_ms batch_latency_p95_ms "
         "batch_latency_p99_ms memory_mb cold_start_ms image_mb image_above_base_mb",
     ),

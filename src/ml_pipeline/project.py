@@ -4,7 +4,7 @@ The classes are the schema of `[tool.ml-pipeline]`: a field's name is its key, i
 the type that TOML must have, its default what an absent key means.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -52,11 +52,14 @@ class Leakage:
 
 @dataclass(frozen=True)
 class Column:
-    """What values of one column are allowed; rules that are None are not checked."""
+    """What values of one column are allowed; rules that are None are not checked.
+
+    Bounds of times are texts, such as "2024-01-01".
+    """
 
     type: Literal["integer", "number", "string", "boolean", "datetime"] | None = None
-    min: float | None = None
-    max: float | None = None
+    min: float | str | None = None
+    max: float | str | None = None
     nullable: bool = True
     allowed: tuple[Scalar, ...] | None = None
     pattern: str | None = None
@@ -67,7 +70,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Data:
-    """Where the rows are, what is predicted, and how rows are kept back."""
+    """Where the rows are, what is predicted, and how rows are kept back.
+
+    `path`, and `holdout` and `reference` where they are paths, are in the source, or s3://BUCKET/KEY.
+    """
 
     path: str
     target: str
@@ -82,6 +88,21 @@ class Data:
     slices: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     columns: Mapping[str, Column] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths in the source that name its tables."""
+        return tuple(path for path in self._tables if "://" not in path)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The URLs that name its tables."""
+        return tuple(path for path in self._tables if "://" in path)
+
+    @property
+    def _tables(self) -> Iterator[str]:
+        named = (self.path, self.holdout, self.reference)
+        return (path for path in named if isinstance(path, str))
 
 
 @dataclass(frozen=True)

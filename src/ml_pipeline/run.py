@@ -53,6 +53,7 @@ class Run:
     records: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)  # what the summary names besides stages
     outputs: dict[str, dagger.Directory] = field(default_factory=dict)  # by stage, also of one that failed
+    objects: dagger.Directory | StageError | None = None  # what storage gave; None: not asked yet
 
     async def stage(
         self, name: str, container: dagger.Container, program: str, arguments: Sequence[str]

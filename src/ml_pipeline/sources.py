@@ -23,8 +23,7 @@ def tested(source: dagger.Directory) -> dagger.Directory:
 
 def trained(source: dagger.Directory, project: Project) -> dagger.Directory:
     """Return the code that a training command may see: neither the data (the holdout is in it) nor tests."""
-    data = _paths(project)
-    hidden = [*UNTRAINED, *TESTS, ".git", "ml-pipeline.toml", *data]
+    hidden = [*UNTRAINED, *TESTS, ".git", "ml-pipeline.toml", *project.data.paths]
     return source.filter(exclude=hidden, gitignore=True)
 
 
@@ -34,7 +33,7 @@ async def data(source: dagger.Directory, project: Project) -> dagger.Directory:
     What .gitignore names is kept: data often stands there.
     """
     found = dag.directory()
-    for path in _paths(project):
+    for path in project.data.paths:
         if await source.exists(path, expected_type=dagger.ExistsType.DIRECTORY_TYPE):
             found = found.with_directory(path, source.directory(path))
             continue
@@ -42,11 +41,6 @@ async def data(source: dagger.Directory, project: Project) -> dagger.Directory:
             if not file.endswith("/"):
                 found = found.with_file(file, source.file(file))
     return found
-
-
-def _paths(project: Project) -> list[str]:
-    named = (project.data.path, project.data.holdout, project.data.reference)
-    return [path for path in named if isinstance(path, str)]
 
 
 async def text(source: dagger.Directory, name: str) -> str | None:

@@ -12,7 +12,15 @@ from ml_pipeline.run import OUTPUT, Run
 
 SOURCE, ROWS, CONFIG, CHECKPOINTS = "/source", "/rows", "/settings.json", "/checkpoints"
 TRAINER = ("stages/train.py", "stages/kinds.py", "stages/training/**", "stages/tabular/**")
-INSPECTOR = ("stages/inspect_model.py", "stages/kinds.py", "stages/inspecting/**", "stages/serving/**")
+INSPECTOR = (
+    "stages/inspect_model.py",
+    "stages/kinds.py",
+    "stages/inspecting/**",
+    "stages/serving/**",
+    "stages/dataset/__init__.py",
+    "stages/dataset/record.py",
+    "stages/dataset/sorting.py",
+)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,18 @@
 """Data that moved: the pipeline stops, or warns, with the column's name; a schema to start from."""
 
 import csv
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 
-from tests.calls import Dagger, Project, stages
+import polars as pl
+import pytest
+
+from tests.calls import ROOT, Dagger, Project, stages
+
+ADULT = "examples/adult/adult.parquet"
 
 LIMIT = 'target = "diagnosis"'
 
@@ -34,6 +42,25 @@ def test_a_moved_column_stops_the_pipeline_by_name(dagger: Dagger, tumours: Proj
     assert line.startswith("validate-data: column 'texture' has drifted: moved by 2.2")
     assert line.endswith('find out why the data moved, or set [tool.ml-pipeline.data.drift] action = "warn"')
     assert "texture" in answer.log
+
+
+@pytest.mark.timeout(600)
+def test_the_example_with_one_column_moved_is_stopped_by_name(dagger: Dagger, tmp_path: Path) -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listed.stdout.split("\0")[:-1]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    example = Project(tmp_path)
+    rows = pl.read_parquet(tmp_path / ADULT)
+    rows.write_parquet(tmp_path / "examples/adult/before.parquet")
+    rows.with_columns(pl.min_horizontal(pl.col("age") + 5, 90).alias("age")).write_parquet(tmp_path / ADULT)
+    moved = f'path = "{ADULT}"\nreference = "examples/adult/before.parquet"\ndrift = {{action = "stop"}}'
+    example.replace("pyproject.toml", f'path = "{ADULT}"', moved)
+    answer = dagger.call(tmp_path, "full-pipeline", options=["--gpu=off"])
+    assert answer.code == 1
+    (line,) = answer.errors
+    assert line.startswith("validate-data: column 'age' has drifted: moved by 0.3")
+    assert "| ❌ | validate-data |" in answer.log
 
 
 def test_or_the_summary_warns_and_a_gate_may_count_it(dagger: Dagger, tumours: Project) -> None:

@@ -3,10 +3,11 @@
 import http.client
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,27 @@ def run(module: str, *arguments: str | Path, **variables: str) -> subprocess.Com
         check=False,
         timeout=60,
     )
+
+
+def peak_memory(program: Sequence[str | Path], variables: Mapping[str, str]) -> int:
+    """Run a program that succeeds; return the most bytes that were its own.
+
+    The pages of files that it reads are the machine's to take back.
+    """
+    peak = 0
+    with subprocess.Popen(program, env=variables, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            peak = max(peak, _own_memory(process.pid))
+            time.sleep(0.02)
+    assert process.returncode == 0
+    assert peak > 0
+    return peak
+
+
+def _own_memory(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0  # none any more: it has just ended
 
 
 def signature(**changes: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
+from scipy.spatial.distance import jensenshannon
 
 from ml_pipeline.rules import Measured
 from ml_pipeline.stages.judging import behaviour, intervals, probe
@@ -105,9 +106,31 @@ def test_an_image_that_refuses_whatever_is_missing_or_far(
 def test_answers_of_one_class_and_agreement() -> None:
     one, other = Answers(np.array([1, 1, 1, 0])), Answers(np.array([1, 1, 0, 0]))
     found = behaviour.of_answers([one, other], 2)
-    assert found.values == {"largest_class_share": 0.75, "baseline_agreement": 0.75}
-    assert behaviour.of_answers([one], 2).missing == {"baseline_agreement": "there is no baseline"}
-    assert set(behaviour.of_answers([one], None).missing) == {"largest_class_share", "baseline_agreement"}
+    distance = jensenshannon([3, 1], [2, 2], base=2)
+    assert found.values == {
+        "largest_class_share": 0.75, "baseline_agreement": 0.75, "prediction_drift": pytest.approx(distance)
+    }  # fmt: skip
+    assert behaviour.of_answers([one], 2).missing == {
+        "prediction_drift": "no reference to compare with", "baseline_agreement": "there is no baseline"
+    }  # fmt: skip
+    assert set(behaviour.of_answers([one], None).missing) == {
+        "largest_class_share", "prediction_drift", "baseline_agreement"
+    }  # fmt: skip
+
+
+def test_drift_of_predicted_numbers_is_in_the_baselines_deviations() -> None:
+    random = np.random.default_rng(0)
+    before, now = random.normal(3, 2, 500), random.normal(4, 1, 500)
+    found = behaviour.of_answers([Answers(now), Answers(before)], None).values
+    assert found == {
+        "prediction_drift": pytest.approx(scipy.stats.wasserstein_distance(before, now) / before.std())
+    }
+    now[7] = np.nan
+    found = behaviour.of_answers([Answers(now), Answers(before)], None).values
+    assert found["prediction_drift"] == pytest.approx(
+        scipy.stats.wasserstein_distance(before, now[~np.isnan(now)]) / before.std()
+    )
+    assert behaviour.of_answers([Answers(before), Answers(before)], None).values == {"prediction_drift": 0.0}
 
 
 @pytest.mark.parametrize(

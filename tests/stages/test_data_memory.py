@@ -2,11 +2,8 @@
 
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +12,7 @@ import polars as pl
 import pytest
 
 from tests.stages.people import settings
-from tests.stages.programs import SOURCE
+from tests.stages.programs import SOURCE, peak_memory
 
 PARTS, ROWS, COLUMNS = 8, 1_000_000, 30
 SHARE = 0.7  # of the table, at most
@@ -42,17 +39,4 @@ def test_a_check_takes_less_memory_than_the_table(folder: Path, command: str) ->
     arguments = ["--config", folder / "settings.json", "--data", folder, "--output", folder / command]
     program = [sys.executable, "-m", "ml_pipeline.stages.data", command, *arguments]
     variables = os.environ | {"PYTHONPATH": str(SOURCE), "POLARS_MAX_THREADS": "2"}  # each has buffers
-    with subprocess.Popen(program, env=variables, stdout=subprocess.DEVNULL) as process:
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, own_memory(process.pid))
-            time.sleep(0.02)
-    assert process.returncode == 0
-    assert 0 < peak < SHARE * PARTS * ROWS * COLUMNS * 8
-
-
-def own_memory(pid: int) -> int:
-    """Bytes that are the process's own; the pages of files that it reads are the machine's to take back."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0  # none any more: it has just ended
+    assert peak_memory(program, variables) < SHARE * PARTS * ROWS * COLUMNS * 8

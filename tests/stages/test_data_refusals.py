@@ -25,6 +25,9 @@ def damaged(project: Project) -> None:
 def mixed(project: Project) -> None:
     project.put(people(), "mixed/a.parquet")
     project.put(people() | {"more": [1] * 100}, "mixed/b.parquet")
+    project.put(people(), "types/a.parquet")
+    project.put(people() | {"age": [None] * 100, "weight": [70] * 100}, "types/b.parquet")
+    project.put(people() | {"age": ["old"] * 100}, "types/c.parquet")
     project.put(people(), "kinds/a.parquet")
     project.put(people(), "kinds/b.csv")
     project.put({"age": [], "answer": []}, "rows.parquet")
@@ -42,6 +45,7 @@ def mixed(project: Project) -> None:
         (mixed, "/etc/passwd", "path '/etc/passwd' is outside the source"),
         (mixed, "rows.parquet", "'rows.parquet' has columns but no rows"),
         (mixed, "mixed", "mixed/b.parquet and mixed/a.parquet differ: column 'more'"),
+        (mixed, "types", "types/c.parquet and types/a.parquet differ: column 'age' is string and integer"),
         (mixed, "kinds", "kinds/b.csv is CSV, but kinds/a.parquet is Parquet"),
         (text("e.csv", ""), "e.csv", "e.csv is empty (0 bytes)"),
         (text("h.csv", "age,answer\n"), "h.csv", "'h.csv' has columns but no rows"),

@@ -255,10 +255,11 @@ def test_a_candidate_that_lost_on_one_slice_only_is_stopped_and_the_slice_named(
     gates = {
         "accuracy": {"min": 0.7, "max_regression": 0.2, "confidence": 0.95},
         "worst_slice_accuracy": {"max_regression": 0.02},
+        "prediction_drift": {"max": 0.2},
     }
     changes = {"holdout": holdout, "baseline-predictions": baseline}
     code, verdict, line = gate.judge({"gates": gates}, **changes)
-    assert (code, [entry["status"] for entry in verdict["gates"]]) == (1, ["passed", "failed"])
+    assert (code, [entry["status"] for entry in verdict["gates"]]) == (1, ["passed", "failed", "passed"])
     assert re.match(
         r"validate-gate: worst_slice_accuracy 0\.\d+ worse than the baseline on "
         rf"job = smith, region = south \({smiths.sum()} rows\), max_regression is 0.02 \(400 holdout rows\)",
@@ -266,6 +267,7 @@ def test_a_candidate_that_lost_on_one_slice_only_is_stopped_and_the_slice_named(
     )
     assert verdict["slices"]["worst"][0]["slice"] == "job = smith, region = south"
     assert verdict["metrics"]["baseline_agreement"] > 0.85
+    assert 0 < verdict["metrics"]["prediction_drift"] < 0.2
 
 
 def test_missing_evidence_blocks_unless_it_is_allowed(gate: Gate) -> None:

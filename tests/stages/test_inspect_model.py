@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from ml_pipeline.stages import inspect_model
+from ml_pipeline.stages.inspecting import answers
 from ml_pipeline.stages.outcome import StageFailure
 from tests.stages.graphs import members, simple
 from tests.stages.programs import PREDICTOR, graph, run
@@ -34,16 +35,17 @@ def inspect(tmp_path: Path, model: Path) -> Inspect:
     def once(rows: pl.DataFrame | None = None, **changes: Any) -> dict[str, Any]:
         data, output = tmp_path / "train.parquet", tmp_path / "out"
         (members() if rows is None else rows).write_parquet(data)
-        record = tmp_path / "record.json"
-        record.write_text("{}\n")
+        recorded = tmp_path / "record.json"
+        recorded.write_text("{}\n")
         for name in ("model.json", "record.json"):
             (output / name).unlink(missing_ok=True)
         try:
-            inspect_model.inspect(model, data, record, SETTINGS | changes, "club", output)
+            inspect_model.inspect(model, data, recorded, SETTINGS | changes, "club", output)
         except StageFailure:
             assert not output.exists() or not list(output.iterdir())
             raise
-        assert (output / "record.json").read_text() == "{}\n"
+        copied = json.loads((output / "record.json").read_text())
+        assert copied.keys() == ({"predictions"} if (model / "model.onnx").exists() else set())
         signature: dict[str, Any] = json.loads((output / "model.json").read_text(encoding="utf-8"))
         return signature
 
@@ -149,6 +151,28 @@ def test_a_predictor_is_parsed_and_not_run(inspect: Inspect, model: Path) -> Non
 def test_metrics_alone_have_no_runtime(inspect: Inspect, model: Path) -> None:
     (model / "metrics.json").write_text('{"loss": 0.5}')
     assert inspect()["runtime"] is None
+
+
+def test_the_record_says_how_the_graph_answers_the_training_rows(
+    inspect: Inspect, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "AT_ONCE", 7)
+    rows = pl.DataFrame({"age": [10.0, 20, 30, 60, 70] * 30, "club": ["yes", "no", "no"] * 50})
+
+    def predictions() -> Any:
+        return json.loads((tmp_path / "out" / "record.json").read_text())["predictions"]
+
+    (model / "model.onnx").write_bytes(simple())
+    inspect(rows)
+    assert predictions() == {"kind": "string", "counts": {"no": 90, "yes": 60}, "missing": 0, "other": 0}
+    inspect(rows.with_columns(club=(pl.col("club") == "yes") * 3), positive=3)
+    assert predictions()["counts"] == {"0": 90, "3": 60}
+    (model / "model.onnx").write_bytes(simple(outputs={"flat": (TensorProto.FLOAT, ["N"])}))
+    without = pl.DataFrame({"age": [None, None], "club": ["yes", "no"]}, rows.schema)
+    inspect(pl.concat([rows, without]).with_columns(club=0.5), task="regression", positive=None)
+    found = predictions()
+    assert found["values"] == pytest.approx([0.1, 0.2, 0.3, 0.6, 0.7])
+    assert (found["upto"], found["missing"]) == ([30, 60, 90, 120, 150], 2)
 
 
 BAD_GRAPHS: dict[str, tuple[bytes, str]] = {

@@ -11,10 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ml_pipeline.stages import model
 from ml_pipeline.stages.dataset import effects, record
 from ml_pipeline.stages.model import Rows
 from ml_pipeline.stages.serving import drift
-from tests.stages.programs import Server, Start
+from ml_pipeline.stages.serving.columns import from_rows
+from tests.stages.programs import CLASSES, Server, Start
 
 KINDS = {"age": "integer", "job": "string", "member": "boolean", "seen": "datetime"}
 JOBS = ["clerk", "smith", "baker", None]
@@ -57,7 +59,7 @@ def instances(frame: pl.DataFrame) -> list[dict[str, Any]]:
 
 def figures(server: Server) -> dict[str, float]:
     lines = [line.rsplit(" ", 1) for line in server.ask("GET", "/metrics")[1].splitlines() if line[0] != "#"]
-    return {name: float(value) for name, value in lines if name.startswith("ml_input")}
+    return {name: float(value) for name, value in lines if name.startswith(("ml_input", "ml_prediction_"))}
 
 
 def test_inputs_like_the_training_rows_and_others(start: Start, folder: Path, training: pl.DataFrame) -> None:
@@ -89,11 +91,11 @@ def test_inputs_like_the_training_rows_and_others(start: Start, folder: Path, tr
 
 
 def test_the_index_is_the_pipelines_own(folder: Path, training: pl.DataFrame) -> None:
-    seen = drift.monitor(folder, ["age"])
+    seen = drift.monitor(folder, ["age"], CLASSES)
     now = people(4000, 3, older=5)["age"].to_numpy()
     assert seen is not None
     for block in np.split(now, 16):
-        seen.add(Rows(len(block), {"age": block.astype(np.float64).reshape(-1, 1)}))
+        seen.add(Rows(len(block), {"age": block.astype(np.float64).reshape(-1, 1)}), ["no"] * len(block))
     before = np.sort(training["age"].to_numpy())
     cuts = np.unique(before[np.ceil(np.arange(1, 10) / 10 * len(before)).astype(int) - 1])
 
@@ -106,10 +108,49 @@ def test_the_index_is_the_pipelines_own(folder: Path, training: pl.DataFrame) ->
     assert not math.isclose(expected, 0, abs_tol=0.01)
 
 
+def test_predictions_like_those_for_the_training_rows_and_others(
+    start: Start, folder: Path, training: pl.DataFrame
+) -> None:
+    loaded = model.load(folder)
+    answers = loaded.predict(from_rows(instances(training), loaded.columns)).predictions
+    counts = {name: answers.count(name) for name in CLASSES}
+    assert min(counts.values()) > 100
+    record.with_predictions(
+        folder / "record.json", record.Categories("string", counts, 0), folder / "record.json"
+    )
+    served = start(folder)
+    served.predict(*instances(people(100, 1)))
+    assert "ml_prediction_stability" not in figures(served)
+    for at in range(0, 2000, 100):
+        served.predict(*instances(people(100, at)))
+    assert figures(served)["ml_prediction_stability"] < 0.02
+    for at in range(0, 5000, 100):
+        served.predict(*instances(people(100, at, older=-40)))
+    assert figures(served)["ml_prediction_stability"] > 0.25
+
+
+def test_predicted_numbers_are_compared_by_tenths(folder: Path) -> None:
+    before = np.sort(np.random.default_rng(0).normal(size=5000))
+    numbers = record.compact(record.Numbers("number", before, 0))
+    record.with_predictions(folder / "record.json", numbers, folder / "record.json")
+    found = {}
+    for name, now in {"same": before[::2], "moved": before[::2] + 1}.items():
+        seen = drift.monitor(folder, [], [])
+        assert seen is not None
+        for block in np.split(now, 10):
+            seen.add(Rows(len(block), {}), block.tolist())
+        line = next(line for line in seen.lines() if line.startswith("ml_prediction_stability "))
+        found[name] = float(line.split()[-1])
+    edges = before[np.ceil(np.arange(1, 10) / 10 * 5000).astype(int) - 1]
+    shares = [np.bincount(np.searchsorted(edges, values), minlength=10) for values in (before, before + 1)]
+    assert found["same"] < 0.001
+    assert found["moved"] == pytest.approx(effects.stability(*shares), rel=0.02)
+
+
 def test_of_a_large_request_a_block_is_counted(folder: Path) -> None:
-    seen = drift.monitor(folder, ["age"])
+    seen = drift.monitor(folder, ["age"], CLASSES)
     assert seen is not None
-    seen.add(Rows(100_000, {"age": np.arange(100_000.0)}))
+    seen.add(Rows(100_000, {"age": np.arange(100_000.0)}), ["no"] * 100_000)
     assert "ml_input_rows 250" in seen.lines()
 
 
@@ -133,7 +174,7 @@ def test_a_record_that_cannot_be_read_is_said_and_the_model_served(
     folder: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     (folder / "record.json").write_text(text)
-    assert drift.monitor(folder, ["age"]) is None
+    assert drift.monitor(folder, ["age"], CLASSES) is None
     said = capsys.readouterr().err
     assert said.startswith("serve: ")
     assert said.count("\n") == 1

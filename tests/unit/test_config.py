@@ -42,6 +42,9 @@ def test_every_section_is_read() -> None:
         min = 17
         nullable = false
         allowed = [1, 2]
+        [data.columns.seen]
+        type = "datetime"
+        min = "2024-01-01"
         [train]
         command = "python -m wine.train"
         config = {epochs = 20, layers = [8, 8]}
@@ -58,6 +61,7 @@ def test_every_section_is_read() -> None:
     assert project.data.columns["age"] == config.Column(
         type="integer", min=17, nullable=False, allowed=(1, 2)
     )
+    assert project.data.columns["seen"] == config.Column(type="datetime", min="2024-01-01")
     assert project.train.config == {"epochs": 20, "layers": [8, 8]}
     assert project.gates["accuracy"] == Gate(min=0.9, max_regression=0.01)
     assert project.serve.runtime is False
@@ -132,6 +136,15 @@ def test_every_section_is_read() -> None:
             "holdout = 1.5",
             "config: ml-pipeline.toml: data.holdout = 1.5 is no fraction; "
             "use a number between 0 and 1, or a path",
+        ),
+        (
+            "holdout = 'gs://bucket/held.csv'",
+            "config: ml-pipeline.toml: data.holdout = 'gs://bucket/held.csv' has the scheme 'gs'; "
+            "use s3://BUCKET/KEY, or a path in the source",
+        ),
+        (
+            "reference = 's3:///before.csv'",
+            "config: ml-pipeline.toml: data.reference = 's3:///before.csv' names no bucket; use s3://BUCKET/KEY",
         ),
         (
             "holdout = '../secret.csv'",

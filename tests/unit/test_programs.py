@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from ml_pipeline import data, gate, image, pipeline, quality, release, training
+from ml_pipeline import data, gate, image, pipeline, quality, release, storage, training
 from ml_pipeline.environments import COMMON
 
 PACKAGE = Path(data.__file__).parent
 SHIPPED = {
     "lint": quality.LINT,
     "pytest_run": quality.TEST,
+    "storage": storage.PROGRAM,
     "data": data.PROGRAM,
     "train": training.TRAINER,
     "inspect_model": training.INSPECTOR,

@@ -6,7 +6,7 @@
 model.onnx is opened as the serving image opens it, and answers an example and a few training rows.
 predictor.py is only parsed. A folder with metrics.json alone gets the runtime null. OUT/model.json
 is written only where nothing is wrong, and beside it the record of the training data, with which
-later data is compared.
+later data is compared; of a graph also how it answers these rows.
 """
 
 import argparse
@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ml_pipeline.stages.dataset.record import with_predictions
 from ml_pipeline.stages.inspecting import facts
+from ml_pipeline.stages.inspecting.answers import distribution
 from ml_pipeline.stages.inspecting.graphs import inspect_graph
 from ml_pipeline.stages.inspecting.predictors import check_predictor
 from ml_pipeline.stages.outcome import StageFailure, run_stage
@@ -34,10 +36,12 @@ def inspect(
     rows = facts.read_rows(data, target)
     columns = facts.columns(rows, target)
     classes = facts.classes(rows[target], settings["task"])
+    answers = None
     if runtime == "onnx":
         schema = settings.get("columns") or {}
         required = {column for column, rules in schema.items() if rules.get("nullable") is False}
         columns, classes = inspect_graph(folder / "model.onnx", rows, columns, classes, required)
+        answers = distribution(folder / "model.onnx", rows, columns, classes)
     elif runtime == "python":
         check_predictor(folder / "predictor.py")
     if positive is not None and classes is not None and positive not in classes:
@@ -63,7 +67,10 @@ def inspect(
     output.mkdir(parents=True, exist_ok=True)
     text = json.dumps(document, indent=1, ensure_ascii=False)
     (output / "model.json").write_text(text + "\n", encoding="utf-8")
-    shutil.copyfile(record, output / "record.json")
+    if answers:
+        with_predictions(record, answers, output / "record.json")
+    else:
+        shutil.copyfile(record, output / "record.json")
     what = {"onnx": "model.onnx", "python": "predictor.py", None: "metrics alone"}[runtime]
     print(f"{what}, version {document['version']}: {len(columns)} columns, classes {classes}")
     return {key: document[key] for key in ("version", "runtime", "classes")} | {"columns": len(columns)}

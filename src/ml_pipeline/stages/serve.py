@@ -68,7 +68,7 @@ def serve() -> dict[str, Any]:
     drain = _setting("ML_DRAIN", 3, 0)
     folder = Path(os.environ.get("ML_MODEL", "/model"))
     model, pace = _loaded(folder, int(_setting("ML_THREADS", 0, 0)))
-    inputs = monitor(folder, [column.name for column in model.columns])
+    inputs = monitor(folder, [column.name for column in model.columns], model.signature.classes)
     application = Application(Service(model, pace, limits, inputs), page(model, folder))
     config = uvicorn.Config(
         application,

@@ -1,7 +1,8 @@
 """A compact record of a table, column by column: what a later run compares its rows with.
 
 It travels in the serving image, so it holds no row: of numbers at most 1,000 order statistics with
-their exact ranks, of strings the counts of categories that at least 5 rows share.
+their exact ranks, of strings the counts of categories that at least 5 rows share. Once there is a model,
+its predictions for these rows are in it too, of classes all counts.
 """
 
 import json
@@ -156,6 +157,12 @@ def write(columns: Mapping[str, Column], rows: int, path: Path) -> None:
         "columns": {name: _document(column) for name, column in columns.items()},
     }
     path.write_text(json.dumps(document, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def with_predictions(path: Path, predictions: Column, output: Path) -> None:
+    """Copy a record, and add how the model's predictions for its rows are distributed."""
+    document = json.loads(path.read_text()) | {"predictions": _document(predictions)}
+    output.write_text(json.dumps(document, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def _document(column: Column) -> dict[str, Any]:

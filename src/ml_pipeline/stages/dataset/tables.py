@@ -3,18 +3,23 @@
 import csv
 import hashlib
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from ml_pipeline.stages.kinds import kind_of
 from ml_pipeline.stages.names import nearest
 from ml_pipeline.stages.outcome import StageFailure
+from ml_pipeline.stages.paths import is_glob, is_table, shown
 
 _MAGIC = b"PAR1"
 _SNIFF = 1 << 16
-_GLOB = frozenset("*?[")
+_ALIKE = "give all files of the table the same columns"
+# Types that Arrow's users add, such as JSON, are what they are stored as: text, here.
+warnings.filterwarnings("ignore", "Extension type .* is not registered; loading as its storage type")
 SET_PATH = "set path under [tool.ml-pipeline.data] to a Parquet or CSV file, a folder or a glob in the source"
 
 
@@ -60,12 +65,12 @@ def open_table(folder: Path, path: str, as_text: Iterable[str] = (), hint: str =
         raise StageFailure(
             f"{path!r} can't be read as {kinds[first]}: {reason(error)}", "check what writes the file"
         ) from error
-    shown = tuple(_shown(file, folder) for file in files)
-    return Table(frame, names, shown, _digest(files, shown), kinds[first] == "CSV")
+    named = tuple(_shown(file, folder) for file in files)
+    return Table(frame, names, named, _digest(files, named), kinds[first] == "CSV")
 
 
 def _shown(file: Path, folder: Path) -> str:
-    return file.relative_to(folder.resolve()).as_posix()
+    return shown(file.relative_to(folder.resolve()))
 
 
 def _locate(folder: Path, path: str, hint: str) -> list[Path]:
@@ -73,17 +78,13 @@ def _locate(folder: Path, path: str, hint: str) -> list[Path]:
     if Path(path).is_absolute() or not os.path.normpath(root / path).startswith(f"{root}{os.sep}"):
         raise StageFailure(f"path {path!r} is outside the source", hint)
     target = root / path
-    if _GLOB & set(path) and not target.exists():
+    if is_glob(path) and not target.exists():
         found = sorted(file for file in root.glob(path) if file.is_file())
         if not found:
             raise StageFailure(f"no file matches {path!r}", hint)
         return found
     if target.is_dir():
-        found = sorted(
-            file
-            for file in target.rglob("*")
-            if file.is_file() and not file.name.startswith((".", "_")) and _is_table(file)
-        )
+        found = sorted(file for file in target.rglob("*") if file.is_file() and is_table(file))
         if not found:
             raise StageFailure(f"folder {path!r} has no Parquet or CSV file", hint)
         return found
@@ -92,10 +93,6 @@ def _locate(folder: Path, path: str, hint: str) -> list[Path]:
         close = nearest(path, siblings) if siblings else f"nor does its folder {str(Path(path).parent)!r}"
         raise StageFailure(f"path {path!r} does not exist ({close.removesuffix('?')})", hint)
     return [target]
-
-
-def _is_table(file: Path) -> bool:
-    return file.suffix.lower() in {".parquet", ".pq", ".csv"}
 
 
 def _kind(file: Path, shown: str, hint: str) -> str:
@@ -113,8 +110,9 @@ def _kind(file: Path, shown: str, hint: str) -> str:
         return "Parquet"
     text = _decode(head, whole=size <= _SNIFF)
     named_csv = file.suffix.lower() == ".csv"
-    if file.suffix.lower() in {".parquet", ".pq"} or text is None:
-        expected = "Parquet" if not named_csv and _is_table(file) else "CSV" if named_csv else None
+    named_parquet = file.suffix.lower() in {".parquet", ".pq"}
+    if named_parquet or text is None:
+        expected = "Parquet" if named_parquet else "CSV" if named_csv else None
         said = f"is named {file.suffix} but is not {expected}" if expected else "is neither Parquet nor CSV"
         raise StageFailure(f"{shown} {said}", hint)
     if not named_csv and not _looks_separated(text):
@@ -156,13 +154,26 @@ def _scan(files: Sequence[Path], kind: str, as_text: set[str], folder: Path) -> 
     else:
         frames = [_scan_csv(file, as_text) for file in files]
     first = frames[0].collect_schema()
-    for file, frame in zip(files[1:], frames[1:], strict=True):
-        differs = set(first.names()) ^ set(frame.collect_schema().names())
+    seen: dict[str, tuple[str, Path]] = {}  # of each column, its kind and where it is so
+    for file, frame in zip(files, frames, strict=True):
+        schema = frame.collect_schema()
+        differs = set(first.names()) ^ set(schema.names())
         if differs:
             raise StageFailure(
                 f"{_shown(file, folder)} and {_shown(files[0], folder)} differ: column {min(differs)!r}",
-                "give all files of the table the same columns",
+                _ALIKE,
             )
+        for name, dtype in schema.items() if kind == "Parquet" else ():  # a CSV's types are guesses
+            here = kind_of(dtype)
+            if here == "empty":
+                continue
+            before, where = seen.setdefault(name, (here, file))
+            if here != before and {here, before} != {"integer", "number"}:
+                raise StageFailure(
+                    f"{_shown(file, folder)} and {_shown(where, folder)} differ: "
+                    f"column {name!r} is {here} and {before}",
+                    _ALIKE,
+                )
     return pl.concat([frame.select(first.names()) for frame in frames], how="vertical_relaxed")
 
 
@@ -173,9 +184,9 @@ def _scan_csv(file: Path, as_text: set[str]) -> pl.LazyFrame:
     return pl.scan_csv(file, schema_overrides=text, infer_schema_length=None, glob=False)
 
 
-def _digest(files: Sequence[Path], shown: Sequence[str]) -> str:
+def _digest(files: Sequence[Path], names: Sequence[str]) -> str:
     total = hashlib.sha256()
-    for file, name in zip(files, shown, strict=True):
+    for file, name in zip(files, names, strict=True):
         with file.open("rb") as stream:
             total.update(f"{name}\0{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()

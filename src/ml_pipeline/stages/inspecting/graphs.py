@@ -39,11 +39,11 @@ def inspect_graph(
         )
     taken = [column for column in known if column.name in inputs]
     ordered = _ordered(classes, metadata)
-    graph = Graph(path, _signature(taken, ordered), 1)
+    graph = Graph(path, signature(taken, ordered), 1)
     sample = rows.gather_every(max(1, rows.height // ROWS)).head(ROWS)
     sample = sample.drop_nulls([column.name for column in taken if not graph.takes_missing(column.name)])
     if sample.height:
-        _answers(graph, {column.name: _array(sample[column.name], column.type) for column in taken}, ordered)
+        _answers(graph, {column.name: array(sample[column.name], column.type) for column in taken}, ordered)
     blank: dict[str, Any] = {
         column.name: _missing(column) for column in taken if graph.takes_missing(column.name)
     }
@@ -90,7 +90,8 @@ def _ordered(classes: list[Any] | None, metadata: Mapping[str, str]) -> list[Any
     return named if same else classes
 
 
-def _signature(columns: Sequence[Column], classes: list[Any] | None) -> Signature:
+def signature(columns: Sequence[Column], classes: Sequence[Any] | None) -> Signature:
+    """What a graph is opened with before it has a name and a version."""
     task = "regression" if classes is None else "classification"
     return Signature("model", "", task, "onnx", tuple(columns), tuple(classes or ()), {}, {})
 
@@ -143,7 +144,7 @@ def _missing(column: Column) -> Any:
     return np.array([""], object) if column.type == "string" else np.array([np.nan])
 
 
-def _array(series: Any, kind: str) -> Any:
+def array(series: Any, kind: str) -> Any:
     """A column as the server makes it of requests: objects with "", or float64 with NaN."""
     if kind == "string":
         return np.array(series.cast(pl.String).fill_null("").to_list(), object)

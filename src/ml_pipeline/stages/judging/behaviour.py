@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ml_pipeline.rules import Interval, Measured
+from ml_pipeline.rules import NO_REFERENCE, Interval, Measured
+from ml_pipeline.stages.dataset.differences import compare
+from ml_pipeline.stages.dataset.record import Categories, Column, Numbers
 from ml_pipeline.stages.judging.intervals import Mirrored, Share
 from ml_pipeline.stages.judging.metrics import Answers
 from ml_pipeline.stages.judging.probe import Probe, Service
@@ -18,7 +20,8 @@ from ml_pipeline.stages.judging.probe import Probe, Service
 MAX_VALUES = 8  # of a sensitive column: the ones that the requests have
 UNSEEN = "a value that no row has"
 FAR = 10  # times the range that the requests have
-WITHOUT_INTERVAL = ("missing_value_refusals", "out_of_range_errors")  # of columns, and those are not drawn
+# Of columns, which are not drawn; and a distance between distributions.
+WITHOUT_INTERVAL = ("missing_value_refusals", "out_of_range_errors", "prediction_drift")
 REGRESSION = "a regression has no such metric"
 
 Rows = Sequence[Mapping[str, Any]]
@@ -39,10 +42,21 @@ class Behaviour:
 
 
 def of_answers(images: Sequence[Answers], classes: int | None) -> Behaviour:
-    """Say how much one class dominates the answers, and how often the baseline agrees."""
+    """Say how much one class dominates the answers, how often the baseline agrees, and how both are spread.
+
+    prediction_drift: how far the answers' distribution is from that of the baseline's to the same rows, as
+    drift of the data is: the Jensen-Shannon distance of classes, of numbers the Wasserstein distance in
+    the baseline's standard deviations.
+    """
     found = Behaviour()
+    if len(images) > 1:
+        columns = [_column(answers, classes) for answers in images[:2]]
+        effect = "wasserstein" if classes is None else "jensen_shannon"
+        found.values["prediction_drift"] = compare(columns[1], columns[0]).effects.get(effect, 0.0)
+    else:
+        found.missing["prediction_drift"] = NO_REFERENCE  # the gate of a first release passes
     if classes is None:
-        found.missing = dict.fromkeys(("largest_class_share", "baseline_agreement"), REGRESSION)
+        found.missing |= dict.fromkeys(("largest_class_share", "baseline_agreement"), REGRESSION)
         return found
     candidate = images[0].predicted
     found.share("largest_class_share", candidate == np.bincount(candidate + 1).argmax() - 1)
@@ -51,6 +65,14 @@ def of_answers(images: Sequence[Answers], classes: int | None) -> Behaviour:
     else:
         found.missing["baseline_agreement"] = "there is no baseline"
     return found
+
+
+def _column(answers: Answers, classes: int | None) -> Column:
+    if classes is not None:
+        counts = np.bincount(answers.predicted + 1, minlength=classes + 1)
+        return Categories("string", {str(index): int(rows) for index, rows in enumerate(counts)}, 0)
+    there = answers.predicted[~np.isnan(answers.predicted)]
+    return Numbers("number", np.sort(there), len(answers.predicted) - len(there))
 
 
 def train_gap(

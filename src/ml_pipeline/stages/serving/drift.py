@@ -1,4 +1,4 @@
-"""How far recent requests are from the training rows, column by column, while the model serves.
+"""How far recent requests are from the training rows, and their answers from the model's to these rows.
 
 `record.json` in the model folder describes the training rows: of a number its order statistics with their
 ranks, of a string or a truth value its counts. Each column has up to ten bins: a number's by tenths of the
@@ -11,13 +11,14 @@ is the population stability index, p being the training rows' share of a bin and
 least 1e-4 (the same index, with the same floor and the same bins, as the pipeline's own `psi`). By its
 usual reading, less than 0.1 is no change and more than 0.25 a large one; of n rows like the training's
 about 9/n is to be expected. Missing values are in no bin; their share is a figure of its own.
+Predictions are binned as a column is, where the record says how the model answers the training rows.
 """
 
 import json
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ BINS = 10
 BLOCK, BLOCKS = 250, 20  # rows are counted and forgotten a block at a time, of at least so many
 ENOUGH = 200  # rows with a value before anything is said of a column
 FLOOR = 1e-4
+MISSING = ("", None)  # a graph's and a predictor's
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,14 @@ class _Column:
     shares: Any  # [B]
     missing: float  # the training rows' share
     edges: Any = None  # [B - 1], of a number: bin k has values in (edges[k - 1], edges[k]]
-    places: Mapping[str, int] = field(default_factory=dict)  # of a string; all others are in the last bin
+    places: Mapping[Any, int] = field(default_factory=dict)  # of a string; all others are in the last bin
 
     def count(self, array: Any) -> Any:
         """Count values, [N] or [N, 1], into [BINS + 1]: the last is the missing ones."""
         values = array.reshape(-1)
         if self.edges is None:
             last = len(self.shares) - 1
-            places = [self.places.get(value, last) if value else BINS for value in values.tolist()]
+            places = [self.places.get(value, last) for value in values.tolist()]
             return np.bincount(places, minlength=BINS + 1)
         numbers = values.astype(np.float64)
         there = numbers[~np.isnan(numbers)]
@@ -66,17 +68,20 @@ class _Column:
 class Monitor:
     """Counts the inputs of a bounded number of recent rows. Used from the event loop only."""
 
-    def __init__(self, columns: Sequence[_Column]) -> None:
+    def __init__(self, columns: Sequence[_Column], predictions: _Column | None) -> None:
         self._columns = columns
-        self._waiting: list[Mapping[str, Any]] = []
+        self._predictions = [predictions] if predictions else []
+        self._waiting: list[tuple[Mapping[str, Any], Sequence[Any]]] = []
         self._rows = 0  # that wait to be counted
-        self._blocks: deque[Any] = deque(maxlen=BLOCKS)  # each [columns, BINS + 1]
+        self._blocks: deque[Any] = deque(maxlen=BLOCKS)  # each [columns and perhaps predictions, BINS + 1]
 
-    def add(self, rows: Rows) -> None:
-        """Take note of rows that were answered; of more than a block's, of a block evenly from among them."""
+    def add(self, rows: Rows, predictions: Sequence[Any]) -> None:
+        """Take note of rows and their answers; of more than a block's, of a block evenly from among them."""
         step = -(-rows.count // BLOCK)
         columns = rows.columns
-        self._waiting.append(columns if step == 1 else {name: columns[name][::step] for name in columns})
+        if step > 1:
+            columns, predictions = {name: columns[name][::step] for name in columns}, predictions[::step]
+        self._waiting.append((columns, predictions))
         self._rows += -(-rows.count // step)
         if self._rows >= BLOCK:
             self._blocks.append(self._counted())
@@ -85,8 +90,8 @@ class Monitor:
     def lines(self) -> list[str]:
         """The figures, as Prometheus reads them."""
         counts: Any = sum(self._blocks, self._counted())
-        found = list(zip(self._columns, counts, strict=True))
-        rows = int(counts[0].sum()) if found else 0
+        found = list(zip(self._columns, counts, strict=False))  # predictions are what is left of `counts`
+        rows = int(counts[0].sum()) if len(counts) else 0
         lines = [*head("ml_input_rows", "gauge", "Recent rows that the figures of inputs are about.")]
         lines += [f"ml_input_rows {rows}"]
         lines += head(
@@ -99,14 +104,24 @@ class Monitor:
         if rows >= ENOUGH:
             lines += [_sample("ml_input_missing", c.name, counted[BINS] / rows) for c, counted in found]
         lines += head("ml_input_missing_training", "gauge", "The same share of the training rows.")
-        return lines + [_sample("ml_input_missing_training", c.name, c.missing) for c in self._columns]
+        lines += [_sample("ml_input_missing_training", c.name, c.missing) for c in self._columns]
+        for column, counted in zip(self._predictions, counts[len(found) :], strict=True):
+            lines += head(
+                "ml_prediction_stability", "gauge", "Population stability index of recent predictions."
+            )
+            if counted[:BINS].sum() >= ENOUGH:
+                lines.append(f"ml_prediction_stability {column.stability(counted):.6g}")
+        return lines
 
     def _counted(self) -> Any:
-        """What waits, [columns, BINS + 1]."""
-        counts: Any = np.zeros((len(self._columns), BINS + 1), dtype=np.int64)
+        """What waits, [columns and perhaps predictions, BINS + 1]."""
+        counts: Any = np.zeros((len(self._columns) + len(self._predictions), BINS + 1), dtype=np.int64)
         if self._waiting:
             for at, column in enumerate(self._columns):
-                counts[at] = column.count(np.concatenate([part[column.name] for part in self._waiting]))
+                counts[at] = column.count(np.concatenate([rows[column.name] for rows, _ in self._waiting]))
+            for column in self._predictions:
+                answers = [value for _, predictions in self._waiting for value in predictions]
+                counts[-1] = column.count(np.array(answers, dtype=object))
         return counts
 
 
@@ -114,8 +129,8 @@ def _sample(name: str, column: str, value: float) -> str:
     return f'{name}{{column="{escaped(column)}"}} {value:.6g}'
 
 
-def monitor(folder: Path, names: Sequence[str]) -> Monitor | None:
-    """What `folder`/record.json says of the columns by these names; None where there is no record.
+def monitor(folder: Path, names: Sequence[str], classes: Sequence[Any]) -> Monitor | None:
+    """What `folder`/record.json says of these columns and of predictions; None where there is no record.
 
     Of a record that can't be read one line is said, and nothing measured: a model is served all the same.
     """
@@ -126,8 +141,9 @@ def monitor(folder: Path, names: Sequence[str]) -> Monitor | None:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["format"] != FORMAT:
             raise ValueError(f"its format is {document['format']}, not {FORMAT}")
-        recorded = document["columns"]
-        return Monitor([_column(name, recorded[name]) for name in names if _rows(recorded.get(name))])
+        recorded, answers = document["columns"], document.get("predictions")  # an older image has none
+        columns = [_column(name, recorded[name]) for name in names if _rows(recorded.get(name))]
+        return Monitor(columns, _predictions(answers, classes) if _rows(answers) else None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         cause = f"{path} can't be read ({type(error).__name__}: {error})"
         print(f"serve: {cause}; inputs are not compared with it: train again", file=sys.stderr, flush=True)
@@ -158,7 +174,17 @@ def _column(name: str, recorded: Mapping[str, Any]) -> _Column:
         return _Column(name, _shares([counts.get("false", 0), counts.get("true", 0)]), missing, edges=[0.0])
     most = sorted(counts, key=lambda value: (-counts[value], value))[: BINS - 1]
     shares = _shares([*(counts[value] for value in most), rows - sum(counts[value] for value in most)])
-    return _Column(name, shares, missing, places={value: place for place, value in enumerate(most)})
+    places: dict[Any, int] = {value: place for place, value in enumerate(most)}
+    return _Column(name, shares, missing, places=places | dict.fromkeys(MISSING, BINS))
+
+
+def _predictions(recorded: Mapping[str, Any], classes: Sequence[Any]) -> _Column:
+    """What the model answers to the training rows: a column of numbers, or of `classes`."""
+    column = _column("", recorded)
+    if "counts" not in recorded:
+        return column
+    last = len(column.shares) - 1
+    return replace(column, places={value: column.places.get(str(value), last) for value in classes})
 
 
 def _shares(counts: Sequence[int]) -> Any:

@@ -120,7 +120,7 @@ class Service:
             if not isinstance(outcome, Exception):
                 self.figures.predicted(outcome.predictions)
                 if self._monitor:
-                    self._monitor.add(part)
+                    self._monitor.add(part, outcome.predictions)
 
 
 class _Unread(Exception):
