@@ -56,7 +56,8 @@ def test_the_example_with_one_column_moved_is_stopped_by_name(dagger: Dagger, tm
     rows.with_columns(pl.min_horizontal(pl.col("age") + 5, 90).alias("age")).write_parquet(tmp_path / ADULT)
     moved = f'path = "{ADULT}"\nreference = "examples/adult/before.parquet"\ndrift = {{action = "stop"}}'
     example.replace("pyproject.toml", f'path = "{ADULT}"', moved)
-    answer = dagger.call(tmp_path, "full-pipeline", options=["--gpu=off"])
+    patient = Dagger(dagger.environment, timeout=550)  # its tests and linters may have to be fetched
+    answer = patient.call(tmp_path, "full-pipeline", options=["--gpu=off"])
     assert answer.code == 1
     (line,) = answer.errors
     assert line.startswith("validate-data: column 'age' has drifted: moved by 0.3")

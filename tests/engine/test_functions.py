@@ -123,7 +123,9 @@ def test_what_publish_returns_is_in_the_registry_and_a_baseline(
     assert labels["revision"] == commit
     assert (labels["title"], labels["version"]) == ("tumours", tag)
 
-    tumours.replace("ml-pipeline.toml", "{min = 0.85}", "{min = 0.85, max_regression = 0}")
+    tumours.replace(
+        "ml-pipeline.toml", "{min = 0.85}", "{min = 0.85, max_regression = 0}\nprediction_drift = {max = 0}"
+    )
     judged = dagger.call(tumours.path, "validate-gate", f"--baseline={answer.out.strip()}")
     assert judged.code == 0, judged.errors
     row = re.search(
@@ -131,6 +133,7 @@ def test_what_publish_returns_is_in_the_registry_and_a_baseline(
     )
     assert row
     assert row[1] == row[2]
+    assert "| ✅ | `prediction_drift` | 0 |" in judged.out
 
     tumours.write("tests/lonely.py", "import os\n")
     report = dagger.call(
