@@ -123,9 +123,8 @@ def test_what_publish_returns_is_in_the_registry_and_a_baseline(
     assert labels["revision"] == commit
     assert (labels["title"], labels["version"]) == ("tumours", tag)
 
-    tumours.replace(
-        "ml-pipeline.toml", "{min = 0.85}", "{min = 0.85, max_regression = 0}\nprediction_drift = {max = 0}"
-    )
+    gates = "{min = 0.85, max_regression = 0}\nprediction_drift = {max = 0}"
+    tumours.replace("ml-pipeline.toml", "{min = 0.85}", gates)
     judged = dagger.call(tumours.path, "validate-gate", f"--baseline={answer.out.strip()}")
     assert judged.code == 0, judged.errors
     row = re.search(
