@@ -102,6 +102,13 @@ def test_the_holdout_may_be_a_file(project: Project) -> None:
     assert "the holdout lacks column 'job'" in project.fails("split", holdout="held.csv")
 
 
+def test_a_holdout_of_fewer_rows_than_classes(project: Project) -> None:
+    project.put(people() | {"answer": [f"class {row % 4}" for row in range(100)]})
+    project.put(people(3) | {"answer": ["class 0", "class 1", "class 1"]}, "held.csv")
+    said = project.fails("split", holdout="held.csv", positive=None)
+    assert "the holdout has 3 rows for 4 classes of 'answer'; change holdout" in said
+
+
 @pytest.mark.parametrize("holdout", [0, 1, -0.5, 2])
 def test_a_holdout_that_is_no_share(project: Project, holdout: float) -> None:
     assert f"holdout = {holdout} is not between 0 and 1" in project.fails("split", holdout=holdout)

@@ -71,7 +71,7 @@ def _times(frame: pl.LazyFrame, time: str) -> Any:
 
 
 def require_classes(train: pl.LazyFrame, holdout: pl.LazyFrame, target: str) -> None:
-    """Fail when either part has fewer than two classes, or the holdout one that training never sees."""
+    """Fail where a part has one class, or the holdout one of its own or fewer rows than there are classes."""
     seen, judged = (set(part.select(pl.col(target).unique()).collect()[target]) for part in (train, holdout))
     for part, found in (("training", seen), ("holdout", judged)):
         if len(found) < 2:
@@ -80,6 +80,9 @@ def require_classes(train: pl.LazyFrame, holdout: pl.LazyFrame, target: str) -> 
     unseen = sorted(map(repr, judged - seen))
     if unseen:
         raise StageFailure(f"class {unseen[0]} of {target!r} is in the holdout only", SET_HOLDOUT)
+    rows = holdout.select(pl.len()).collect().item()
+    if rows < len(seen):
+        raise StageFailure(f"the holdout has {rows} rows for {len(seen)} classes of {target!r}", SET_HOLDOUT)
 
 
 def taken(frame: pl.LazyFrame, rows: Any) -> pl.LazyFrame:
