@@ -13,15 +13,21 @@ from tests import calls
 from tests.calls import Dagger, Project
 
 SERVICES = {"registry", "engine", "kubelet"}
+LAB_TIMEOUT = 400  # seconds
 IN_THE_LAB = tuple(str(Path(__file__).parent / folder) for folder in ("engine", "cluster", "lab"))
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let one worker have all that needs the lab, of which a machine has one, while others run the rest."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            if str(item.path).startswith(IN_THE_LAB):
+    """Let one worker have all that needs the lab, of which a machine has one, while others run the rest.
+
+    A call of the engine may have to fetch what it needs first.
+    """
+    for item in items:
+        if str(item.path).startswith(IN_THE_LAB):
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(LAB_TIMEOUT))
+            if config.pluginmanager.hasplugin("xdist"):
                 item.add_marker(pytest.mark.xdist_group("lab"))
 
 

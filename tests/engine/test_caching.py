@@ -9,7 +9,7 @@ from tests.calls import Answer, Dagger, Project, stages
 
 # The engine does not tell whether it had these already: they are its own work, no program of ours.
 UNTOLD = {"build-image"}
-JUDGING = {"prepare-holdout", "predict-candidate", "validate-gate"}
+JUDGING = {"prepare-holdout", "predict-candidate", "start-candidate", "validate-gate"}
 LEARNING = {"train", "inspect-model"}
 
 

@@ -128,7 +128,7 @@ def test_with_no_queue_one_at_a_time_is_answered() -> None:
     [
         (lambda _: 0.0, "onnx", 64, True),
         (lambda _: 0.0, "python", 64, False),
-        (lambda _: 0.01, "onnx", 64, False),
+        (lambda _: 0.004, "onnx", 64, False),
         (lambda rows: 0.01 * rows, "onnx", 2, False),
         (lambda rows: 0.3 * rows, "onnx", 1, False),
     ],

@@ -7,6 +7,7 @@ import argparse
 import csv
 import io
 import json
+import logging
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
@@ -114,6 +115,7 @@ def panels(text: str, notes: list[str]) -> dict[str, Panel]:
 
 def plot(curves: Mapping[str, Panel], path: Path) -> None:
     """Draw the learning curves side by side as one PNG."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its font cache on slow machines
     from matplotlib.figure import Figure  # noqa: PLC0415 - most of the time that a report takes
 
     figure = Figure(figsize=(4.2 * len(curves), 3.2), layout="constrained")
