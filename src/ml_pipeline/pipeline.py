@@ -14,6 +14,7 @@ from ml_pipeline.errors import PipelineError, StageError
 from ml_pipeline.release import Cluster, Registry
 from ml_pipeline.run import OUTPUT, Run, side_by_side
 from ml_pipeline.training import Trained
+from ml_pipeline.training_cluster import Nodes
 
 T = TypeVar("T")
 
@@ -21,11 +22,13 @@ INPUT = "/input"
 REPORTER = ("summary.py", "wording.py", "stages/report.py", "stages/reporting/**")
 
 
-async def judged(run: Run, compared: Baseline | None) -> tuple[Trained, dagger.Container | None]:
+async def judged(
+    run: Run, compared: Baseline | None, nodes: Nodes | None = None
+) -> tuple[Trained, dagger.Container | None]:
     """Train, build and judge; return what passed the gate."""
     if gate.asks_for_drift(run.project) and "validate-data" not in run.outputs:
         await data.validate(run, compared)
-    trained = await training.train(run)
+    trained = await training.train(run, nodes)
     served = await image.build(run, trained) if run.project.serve.runtime else None
     notes = run.facts.setdefault("notes", [])
     if not served:
@@ -38,7 +41,11 @@ async def judged(run: Run, compared: Baseline | None) -> tuple[Trained, dagger.C
 
 
 async def full(
-    run: Run, registry: Registry | None, cluster: Cluster | None, given: dagger.Container | None
+    run: Run,
+    registry: Registry | None,
+    cluster: Cluster | None,
+    given: dagger.Container | None,
+    nodes: Nodes | None,
 ) -> str:
     """Run every stage; return the Markdown summary, or raise with the stage that failed.
 
@@ -48,7 +55,7 @@ async def full(
     try:
         compared = await baseline.find(run, given, cluster)
         await check(run, compared)
-        trained, served = await judged(run, compared)
+        trained, served = await judged(run, compared, nodes)
         if served:
             await _ship(run, trained, served, registry, cluster)
     except PipelineError as failure:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_pipeline import data, gate, image, pipeline, quality, release, training
+from ml_pipeline import data, gate, image, pipeline, quality, release, training, training_cluster
 from ml_pipeline.environments import COMMON
 
 PACKAGE = Path(data.__file__).parent
@@ -19,6 +19,8 @@ SHIPPED = {
     "predict": image.SERVER,
     "evaluate": gate.JUDGE,
     "deploy": release.DEPLOYER,
+    "train_job": training_cluster.WATCHER,
+    "train_node": (*training.TRAINER, *training_cluster.NODE),
     "report": pipeline.REPORTER,
 }
 

@@ -82,6 +82,11 @@ class World:
 ALONE = World()
 
 
+def lost(error: RuntimeError) -> bool:
+    """Whether another process is gone; gloo has no class of its own for it."""
+    return isinstance(error, distributed.DistError) or "gloo" in str(error)
+
+
 @contextlib.contextmanager
 def joined(rank: int, local_rank: int, size: int, device: str) -> Iterator[World]:
     """Join the processes that torchrun's MASTER_ADDR and MASTER_PORT bring together."""

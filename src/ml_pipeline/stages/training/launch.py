@@ -19,6 +19,9 @@ RESTARTS = 3  # of all processes, after one was lost; on one machine a failure e
 class Lost(StageFailure):
     """The nodes lost each other: no fault of the training, which can go on when all are back."""
 
+    def __init__(self, cause: str, hint: str) -> None:
+        super().__init__(cause, hint, {"lost": True})
+
 
 @dataclass(frozen=True)
 class Nodes:
@@ -84,6 +87,7 @@ def variables(processes: int, nodes: Nodes | None) -> dict[str, str]:
     """Return the variables that torchrun gets where they are not set."""
     threads = max(1, len(os.sched_getaffinity(0)) // processes)
     shared = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    shared["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # a lost connection is told by pages of addresses otherwise
     if not nodes:
         return {**shared, "GLOO_SOCKET_IFNAME": "lo"}  # a container may not know its own host name
     # Shared, the store's first address is kept for ever: a node that came back elsewhere is never found.

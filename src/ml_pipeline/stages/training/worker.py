@@ -1,11 +1,12 @@
 """One of several processes that train together, started by torchrun with a job's file; see launch.py."""
 
+import contextlib
 import importlib
+import io
 import json
 import os
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,15 @@ def main() -> None:
 
 def _built_in(job: dict[str, Any], rank: int, local_rank: int, size: int) -> dict[str, Any]:
     world = importlib.import_module("ml_pipeline.stages.tabular.world")
-    with world.joined(rank, local_rank, size, job["variables"]["ML_DEVICE"]) as joined:
-        if rank == 0:
+    unheard = contextlib.nullcontext() if rank == 0 else contextlib.redirect_stdout(io.StringIO())
+    try:
+        with world.joined(rank, local_rank, size, job["variables"]["ML_DEVICE"]) as joined, unheard:
             return built_in.train(job["settings"], job["variables"], joined)
-        with tempfile.TemporaryFile("w") as unread:
-            sys.stdout = unread  # one process speaks for all
-            return built_in.train(job["settings"], job["variables"], joined)
+    except RuntimeError as error:
+        if not world.lost(error):
+            raise
+        print(f"rank {rank} lost another process: {str(error).splitlines()[0]}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
