@@ -32,7 +32,7 @@ ROLE_RULES: tuple[Mapping[str, Any], ...] = (
 class TrainingJob:
     """Which image trains on how many nodes, and what each of its pods is given."""
 
-    name: str  # of Job and Service: 55 characters at most, for a pod's own name is longer
+    name: str  # of Job and Service: 53 characters at most, for a pod's own name is longer
     namespace: str
     image: str  # by digest
     nodes: int
@@ -51,7 +51,7 @@ def training_job(settings: Mapping[str, Any]) -> TrainingJob:
 
 def name(project: str, key: str) -> str:
     """Return the name of a run's Job; `key` is hexadecimal, and the same for the same run."""
-    return f"{project[:39].rstrip('-')}-train-{key[:8]}"
+    return f"{project[:38].rstrip('-')}-train-{key[:8]}"
 
 
 def service(job: TrainingJob, owner: str | None = None) -> dict[str, Any]:

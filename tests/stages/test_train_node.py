@@ -153,7 +153,7 @@ def test_either_node_may_be_lost_and_training_ends_in_the_same_weights(together:
         assert node.process.wait(60) == 0
     logs = [node.log() for node in together.nodes.values()]
     assert any(
-        re.search("^going on after epoch [345], from the checkpoint", log, re.MULTILINE) for log in logs
+        re.search("^going on after epoch [1-7], from the checkpoint", log, re.MULTILINE) for log in logs
     )
 
     whole = Together(together.folder / "whole")

@@ -84,7 +84,7 @@ def test_settings_survive_json() -> None:
     assert training_job.training_job(json.loads(json.dumps(dataclasses.asdict(JOB)))) == JOB
 
 
-@pytest.mark.parametrize("project", ["wine", "a" * 53, "a" * 39 + "-b"])
+@pytest.mark.parametrize("project", ["wine", "a" * 53, "a" * 37 + "-b"])
 def test_names_leave_room_for_a_pod_s(project: str) -> None:
     name = training_job.name(project, "0123456789abcdef")
     assert len(f"{name}-999-abcde") <= 63
