@@ -101,7 +101,7 @@ class Search:
 class Node:
     """What a node must have free for its pod, where several train (--nodes): requests, and memory's limit."""
 
-    cpus: int = 1
+    cpu_millicores: int = 1000
     memory_mb: int = 8192
     gpus: int = 1  # with --gpu=on
 

@@ -38,7 +38,7 @@ class TrainingJob:
     nodes: int
     device: str  # cpu or cuda
     arguments: tuple[str, ...]  # of the pod's program
-    cpus: int = 1  # requested
+    cpu_millicores: int = 1000  # requested
     memory_mb: int = 8192  # requested, and the limit
     gpus: int = 1  # where the device is cuda
     schedule_s: int = 600  # how long pods may wait for a node
@@ -139,7 +139,10 @@ def _container(job: TrainingJob, address: str) -> dict[str, Any]:
             "failureThreshold": 1,
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "resources": {"requests": {"cpu": str(job.cpus), **memory, **gpus}, "limits": {**memory, **gpus}},
+        "resources": {
+            "requests": {"cpu": f"{job.cpu_millicores}m", **memory, **gpus},
+            "limits": {**memory, **gpus},
+        },
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

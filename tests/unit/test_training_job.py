@@ -19,7 +19,7 @@ JOB = TrainingJob(
     nodes=3,
     device="cpu",
     arguments=("--config", "/settings.json"),
-    cpus=2,
+    cpu_millicores=2000,
     memory_mb=3000,
     schedule_s=90,
 )
@@ -75,7 +75,7 @@ def test_pods_fall_under_the_restricted_pod_security_standard() -> None:
 
 def test_what_a_node_must_have() -> None:
     on_cpu = container()["resources"]
-    assert on_cpu == {"requests": {"cpu": "2", "memory": "3000Mi"}, "limits": {"memory": "3000Mi"}}
+    assert on_cpu == {"requests": {"cpu": "2000m", "memory": "3000Mi"}, "limits": {"memory": "3000Mi"}}
     on_cuda = container(dataclasses.replace(JOB, device="cuda", gpus=4))["resources"]
     assert on_cuda["limits"]["nvidia.com/gpu"] == on_cuda["requests"]["nvidia.com/gpu"] == "4"
 
