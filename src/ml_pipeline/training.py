@@ -52,6 +52,7 @@ async def train(run: Run, nodes: Nodes | None = None) -> Trained:
     if nodes:
         if run.project.train.command:
             arguments += ["--source", SOURCE]
+            container = container.with_exec(["chmod", "--recursive", "a+rX", SOURCE])  # for a user of its own
         trained = await training_cluster.train(run, nodes, container, key, arguments)
         return await _described(run, trained.output, rows)
     if run.project.train.command:

@@ -127,6 +127,7 @@ def _container(job: TrainingJob, address: str) -> dict[str, Any]:
         "env": [
             {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             {"name": "HOME", "value": WRITABLE["tmp"]},
+            {"name": "USER", "value": "train"},  # that user has no name in the image
         ],
         "ports": [
             {"name": "rendezvous", "containerPort": RENDEZVOUS_PORT, "protocol": "TCP"},

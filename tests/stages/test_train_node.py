@@ -23,6 +23,8 @@ import urllib3
 from tests.stages.programs import SOURCE
 from tests.stages.tabular_rows import labelled
 
+# The program as it is, but for how long it waits for one who watches.
+PROGRAM = "from ml_pipeline.stages import train_node; train_node.UNWATCHED_S = {}; train_node.main()"
 EPOCHS = {"epochs": 8, "patience": 8, "refit_rows": 0}
 
 
@@ -58,6 +60,7 @@ class Together:
 
     folder: Path
     arguments: tuple[str, ...] = ()
+    unwatched_s: float = 1000
     port: int = field(default_factory=free_port)
     nodes: dict[int, Node] = field(default_factory=dict)
     lost: list[Node] = field(default_factory=list)
@@ -79,7 +82,7 @@ class Together:
         words += ["--rendezvous", f"127.0.0.1:{self.port}", "--config", str(self.folder / "settings.json")]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ml_pipeline.stages.train_node", *words, *self.arguments],
+                [sys.executable, "-c", PROGRAM.format(self.unwatched_s), *words, *self.arguments],
                 env={**os.environ, **variables},
                 stdout=log,
                 stderr=log,
@@ -97,7 +100,7 @@ class Together:
             node.process.kill()
             node.process.wait()
 
-    def until(self, condition: Callable[[], Any], seconds: float = 150) -> Any:
+    def until(self, condition: Callable[[], Any], seconds: float = 400) -> Any:
         deadline = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < deadline, "\n".join(node.log() for node in self.nodes.values())
@@ -135,7 +138,7 @@ def history(files: dict[str, bytes]) -> list[str]:
     return [row["validation_loss"] for row in rows]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_either_node_may_be_lost_and_training_ends_in_the_same_weights(together: Together) -> None:
     for index in (0, 1):
         together.start(index)
@@ -170,7 +173,7 @@ def test_either_node_may_be_lost_and_training_ends_in_the_same_weights(together:
     assert history(others) == history(files)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_what_a_command_says_is_handed_over(together: Together) -> None:
     project = together.folder / "project"
     project.mkdir()
@@ -184,3 +187,11 @@ def test_what_a_command_says_is_handed_over(together: Together) -> None:
     assert outcome["message"] == "the training command exited with 3; it ended with: the rows are odd"
     assert files == {}
     assert sorted(path.name for path in project.iterdir()) == ["rows.txt"]
+
+
+def test_what_nobody_watches_ends_itself(together: Together) -> None:
+    together.unwatched_s = 3
+    together.start(0)  # which waits for the other
+    node = together.nodes[0]
+    assert node.process.wait(60) == 0
+    assert node.log().endswith("nobody watches this training any more: it ends\n")

@@ -102,8 +102,8 @@ class Watch:
             if isinstance(verdict, Done):
                 return verdict.pod
             if isinstance(verdict, Failed):
-                if verdict.cause != trouble:
-                    trouble, since = verdict.cause, now
+                if verdict.hint != trouble:  # a cause counts what changes: nodes, pods
+                    trouble, since = verdict.hint, now
                 if now - since >= verdict.patience_s:
                     raise StageFailure(verdict.cause, verdict.hint)
             elif verdict.text != said:

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tarfile
@@ -127,6 +128,16 @@ def _crash(code: int) -> dict[str, Any]:
     return {"status": "failed", "message": message, "hint": hint, "details": {}}
 
 
+def writable(source: Path, copy: Path) -> Path:
+    """Copy a folder, in the place of an older copy, and let its owner write in it; return the copy."""
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(source, copy, symlinks=True)
+    for path in (copy, *copy.rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(path.stat().st_mode | stat.S_IRWXU)
+    return copy
+
+
 def pack(outcome: dict[str, Any], output: Path, target: Path) -> Path:
     """Write the outcome and what training wrote as one tar; return its path."""
     document = target.with_suffix(".json")
@@ -149,9 +160,7 @@ def main() -> None:
     options, arguments = parser.parse_known_args()
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     if options.source:
-        copy = options.scratch / "source"
-        shutil.copytree(options.source, copy, symlinks=True, dirs_exist_ok=True)
-        arguments += ["--workdir", str(copy)]
+        arguments += ["--workdir", str(writable(options.source, options.scratch / "source"))]
     handover = Handover(options.port)
     first = os.environ.get("JOB_COMPLETION_INDEX", "0") == "0"
     port = options.rendezvous.rpartition(":")[2]
