@@ -56,14 +56,20 @@ async def publish(run: Run, image: dagger.Container, registry: Registry, version
 
 
 async def push(
-    run: Run, stage: str, image: dagger.Container, registry: Registry, name: str, version: str
+    run: Run,
+    stage: str,
+    image: dagger.Container,
+    registry: Registry,
+    name: str,
+    version: str,
+    compression: dagger.ImageLayerCompression | None = None,
 ) -> str:
     """Push an image as a stage of its own; return its reference by digest."""
     address = f"{registry.address.removeprefix('https://').rstrip('/')}/{name}:{version}"
     if registry.username and registry.password:
         image = image.with_registry_auth(address, registry.username, registry.password)
     try:
-        reference: str = await run.timed(stage, image.publish(address))
+        reference: str = await run.timed(stage, image.publish(address, forced_compression=compression))
     except StageError as error:
         reason = error.cause.rpartition(f"failed to push {address}: ")[2]
         cause = f"{address} was refused: {reason}"

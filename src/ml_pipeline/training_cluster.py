@@ -57,7 +57,9 @@ async def train(
     """
     image = container.with_(with_programs(*NODE)).with_(run.environments.without_index)
     name = f"{run.project.name}-training"
-    reference = await release.push(run, "publish-training", image, nodes.registry, name, key[:12])
+    # PyTorch with CUDA's libraries is 7 GB, which gzip takes several times as long for.
+    zstd = dagger.ImageLayerCompression.Zstd
+    reference = await release.push(run, "publish-training", image, nodes.registry, name, key[:12], zstd)
     job = _job(run.project, nodes.count, reference, key, run.environments.gpu == "on", arguments)
     watcher, flags = await release.connected(
         run, "train", nodes.cluster, WATCHER, json.dumps(dataclasses.asdict(job))

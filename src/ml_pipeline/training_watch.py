@@ -77,6 +77,15 @@ def running(pods: Sequence[Object]) -> list[tuple[int, str]]:
     return sorted((int(p["metadata"]["labels"][INDEX_LABEL]), p["metadata"]["name"]) for p in found)
 
 
+def answering(pods: Sequence[Object]) -> list[str]:
+    """Return the names of pods that run and are not about to end: those would take half a minute to ask."""
+    return [
+        p["metadata"]["name"]
+        for p in pods
+        if p.get("status", {}).get("phase") == "Running" and "deletionTimestamp" not in p["metadata"]
+    ]
+
+
 def fresh(log: str, last: str) -> tuple[list[str], str]:
     """Return the lines of a log that are newer than `last`, without their times, and the newest time.
 

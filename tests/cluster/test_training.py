@@ -38,7 +38,7 @@ def slow(project: Callable[[str], Project], target: Target) -> Project:
     """The built-in trainer's project, with enough rows that its epochs take a second or so."""
     wine = project("wine")
     header, *rows = (wine.path / "data" / "wine.csv").read_text().splitlines()
-    wine.write("data/wine.csv", "\n".join([header, *rows * 60]) + "\n")
+    wine.write("data/wine.csv", "\n".join([header, *rows * 120]) + "\n")
     wine.replace(
         "ml-pipeline.toml", "[gates]", f'{TRAIN}\n[deploy]\nnamespace = "{target.namespace}"\n\n[gates]'
     )

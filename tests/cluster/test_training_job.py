@@ -161,4 +161,4 @@ def test_a_call_that_is_ended_cleans_up_and_one_that_is_killed_is_cleaned_up_aft
 def test_who_may_not_train_is_told_what_is_missing(trainer: Trainer) -> None:
     releaser = least_privileged(trainer.target)  # may deploy, and no more
     result, _ = trainer.call(releaser)
-    assert f"may not get jobs.batch in namespace {trainer.target.namespace}; grant it the Role" in result.line
+    assert f"may not get jobs in namespace {trainer.target.namespace}; grant it the Role" in result.line

@@ -196,3 +196,5 @@ def test_a_line_of_a_log_is_passed_on_once() -> None:
 def test_pods_are_told_by_their_index() -> None:
     pods = [pod(2), pod(0), pod(1, "Pending"), pod(10)]
     assert [index for index, _ in training_watch.running(pods)] == [0, 2, 10]
+    pods[0]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert training_watch.answering(pods) == [f"{JOB.name}-0-x", f"{JOB.name}-10-x"]

@@ -114,8 +114,7 @@ class Watch:
     def _look(self) -> Progressing | Done | Failed:
         job = self._cluster.get("jobs", self._job.name)
         pods = self._cluster.list("pods", manifests.selector(self._job.name))
-        running = training_watch.running(pods)
-        for index, pod in running:
+        for index, pod in training_watch.running(pods):
             lines, last = training_watch.fresh(
                 self._cluster.log(pod, self._read.get(pod, "")), self._read.get(pod, "")
             )
@@ -124,7 +123,7 @@ class Watch:
                 print(f"[{index}] {line}", flush=True)
         if time.monotonic() - self._told > WATCHED_S:
             self._told = time.monotonic()
-            for _, pod in running:
+            for pod in training_watch.answering(pods):
                 _ask(self._cluster, pod, "/watched")
         return training_watch.judge(self._job, job, pods)
 
