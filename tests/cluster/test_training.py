@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import paths
 from tests.calls import Dagger, Project
 from tests.cluster.stage import Target
 from tests.conftest import Lab
@@ -31,6 +32,17 @@ def target(lab: Lab, tmp_path: Path) -> Iterator[Target]:
     made = Target(tmp_path, lab.kubeconfig, f"train-{uuid.uuid4().hex[:8]}", lab.kubeconfig)
     yield made
     made.kubectl("delete", "namespace", made.namespace, "--ignore-not-found", "--wait=false")
+
+
+@pytest.fixture
+def node_without_image() -> Iterator[None]:
+    """Take the training image from the node afterwards: it keeps 11 GB, packed and unpacked."""
+    yield
+    socket = str(paths.STATE / "containerd" / "containerd.sock")
+    ctr = ["ctr", "--address", socket, "--namespace", "k8s.io", "images"]
+    listed = subprocess.run([*ctr, "list", "--quiet"], check=True, capture_output=True, text=True).stdout
+    ours = [name for name in listed.split() if "/wine-training" in name]
+    subprocess.run([*ctr, "remove", "--sync", *ours], check=True, capture_output=True)
 
 
 @pytest.fixture
@@ -62,7 +74,7 @@ def lose(target: Target, index: int) -> None:
 
 @pytest.mark.timeout(1200)
 def test_two_nodes_of_which_each_is_lost_once_train_the_model_of_one(
-    dagger: Dagger, lab: Lab, slow: Project, target: Target
+    dagger: Dagger, lab: Lab, slow: Project, target: Target, node_without_image: None
 ) -> None:
     patient = Dagger(dagger.environment, timeout=600)
     alone = patient.call(slow.path, "train", "export", "--path=alone")
@@ -87,7 +99,7 @@ def test_two_nodes_of_which_each_is_lost_once_train_the_model_of_one(
     assert process.returncode == 0, log
     assert waiting == {}
     assert len(re.findall("going on after epoch", log)) >= 2
-    assert losses(slow.path / "together") == pytest.approx(losses(slow.path / "alone"), rel=TOLERANCE)
+    assert losses(slow.path / "together") == pytest.approx(losses(slow.path / "alone"), abs=TOLERANCE)
     assert (slow.path / "together" / "model.onnx").stat().st_size
     assert left(target) == []
 
