@@ -40,9 +40,11 @@ def node_without_image() -> Iterator[None]:
     yield
     socket = str(paths.STATE / "containerd" / "containerd.sock")
     ctr = ["ctr", "--address", socket, "--namespace", "k8s.io", "images"]
-    listed = subprocess.run([*ctr, "list", "--quiet"], check=True, capture_output=True, text=True).stdout
-    ours = [name for name in listed.split() if "/wine-training" in name]
-    subprocess.run([*ctr, "remove", "--sync", *ours], check=True, capture_output=True)
+    listed = subprocess.run([*ctr, "list"], check=True, capture_output=True, text=True).stdout
+    digests = {words[0]: words[2] for words in map(str.split, listed.splitlines()[1:])}
+    ours = {digest for name, digest in digests.items() if "/wine-training" in name}
+    names = [name for name, digest in digests.items() if digest in ours]  # the node gave it one more
+    subprocess.run([*ctr, "remove", "--sync", *names], check=True, capture_output=True)
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
     python -m ml_pipeline.stages.train_job --config settings.json --kubeconfig FILE --output out
 
-The pods' logs are passed on, each line with its pod's index. Job and Service are deleted at the end, however
-it comes; what a call that was killed left of the same run is deleted by the next. What the training says, a
-failure included, is said as if it had run here.
+The pods' logs are passed on, each line with its pod's index. Job and Service are deleted at the end, also of
+one that a signal asks for; what a call that was killed left of the same run is deleted by the next. What the
+training says, a failure included, is said as if it had run here.
 
 Needs in the namespace (training_job.ROLE_RULES, as a Role): jobs and services get, create, patch, delete;
 pods list; pods/log get; pods/proxy get, create. Where the namespace does not exist yet: create namespaces.
