@@ -13,6 +13,8 @@ from tests.stages.programs import run
 from tests.stages.tabular_rows import labelled
 from tests.stages.trainings import Training
 
+pytestmark = pytest.mark.timeout(300)
+
 # Shares are summed in another order than one process does, in numbers of 24 bits: 1e-7 a step.
 TOLERANCE = 1e-5
 # 255 training rows: the last of three batches has one row, so one of two processes has none of it.
@@ -30,7 +32,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Training, str, dict[
     return training, *training.finish()
 
 
-@pytest.mark.timeout(300)
 def test_two_processes_take_the_steps_of_one(
     pair: tuple[Training, str, dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -53,7 +54,6 @@ def test_two_processes_take_the_steps_of_one(
     assert not together.checkpoint.exists()
 
 
-@pytest.mark.timeout(300)
 def test_a_share_may_be_empty_and_classes_may_weigh(tmp_path: Path) -> None:
     runs = [Training(tmp_path / str(processes), processes, UNEVEN) for processes in (1, 2)]
     for training in runs:
@@ -62,7 +62,6 @@ def test_a_share_may_be_empty_and_classes_may_weigh(tmp_path: Path) -> None:
     assert two == pytest.approx(one, rel=TOLERANCE)
 
 
-@pytest.mark.timeout(300)
 def test_two_processes_that_are_killed_end_in_the_same_weights(
     pair: tuple[Training, str, dict[str, Any]], tmp_path: Path
 ) -> None:
