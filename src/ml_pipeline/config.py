@@ -118,6 +118,9 @@ def _train_contradictions(train: Train) -> Iterator[tuple[str, str]]:
         )
     if train.extras and not train.command:
         yield "train.extras are for a train.command", "remove them; the built-in trainer has its own packages"
+    for name in ("cpu_millicores", "memory_mb", "gpus"):
+        if getattr(train.node, name) < 1:
+            yield f"train.node.{name} = {getattr(train.node, name)}", "use 1 or more"
     if not train.search:
         return
     if not train.search.parameters:

@@ -7,7 +7,7 @@ import dagger
 from dagger import DefaultPath, Doc, Ignore, check, function, object_type
 
 from ml_pipeline import baseline as compare
-from ml_pipeline import config, data, image, pipeline, quality, release, sources, training
+from ml_pipeline import config, data, image, pipeline, quality, release, sources, training, training_cluster
 from ml_pipeline.environments import Environments
 from ml_pipeline.errors import ConfigError
 from ml_pipeline.release import Cluster, Registry
@@ -30,8 +30,12 @@ RegistryAddress = Annotated[str | None, Doc("Where the image goes, as HOST[:PORT
 Username = Annotated[str | None, Doc("Who pushes to the registry")]
 Password = Annotated[dagger.Secret | None, Doc("The password or token of --registry-username")]
 Kubeconfig = Annotated[dagger.Secret, Doc("A kubeconfig with a current context, as file:// or env://")]
+OptionalKubeconfig = Annotated[dagger.Secret | None, Doc("Which cluster; absent: none")]
 KubeApi = Annotated[
     dagger.Service | None, Doc("The API server where only this machine reaches it, as tcp://localhost:6443")
+]
+NodeCount = Annotated[
+    int, Doc("How many nodes of the cluster train together; 1: the engine trains, whatever else is given")
 ]
 Baseline = Annotated[
     dagger.Container | None, Doc("The image to compare with; absent: what the cluster runs, or none")
@@ -102,9 +106,21 @@ class MlPipeline:
         return await (await data.validate(run, await compare.find(run, baseline, None))).text()
 
     @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
-    async def train(self, source: Source) -> dagger.Directory:
+    async def train(
+        self,
+        source: Source,
+        nodes: NodeCount = 1,
+        kubeconfig: OptionalKubeconfig = None,
+        kube_api: KubeApi = None,
+        registry: Annotated[str | None, Doc("Where the nodes find the training image, rows included")] = None,
+        registry_username: Username = None,
+        registry_password: Password = None,
+    ) -> dagger.Directory:
         """Train the model; return its folder: model, signature, metrics, history."""
-        return await (await training.train(await self._run(source))).folder.sync()
+        target = Registry(registry, registry_username, registry_password) if registry else None
+        cluster = Cluster(kubeconfig, kube_api) if kubeconfig else None
+        together = training_cluster.chosen(nodes, cluster, target)
+        return await (await training.train(await self._run(source), together)).folder.sync()
 
     @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def build_image(self, source: Source) -> dagger.Container:
@@ -170,15 +186,16 @@ class MlPipeline:
         registry: RegistryAddress = None,
         registry_username: Username = None,
         registry_password: Password = None,
-        kubeconfig: Annotated[dagger.Secret | None, Doc("Which cluster; absent: none")] = None,
+        kubeconfig: OptionalKubeconfig = None,
         kube_api: KubeApi = None,
         baseline: Baseline = None,
+        nodes: NodeCount = 1,
     ) -> str:
         """Lint, test, check data, train, build, judge, publish and deploy; return a Markdown summary."""
         target = Registry(registry, registry_username, registry_password) if registry else None
-        run = await self._run(source)
         cluster = Cluster(kubeconfig, kube_api) if kubeconfig else None
-        return await pipeline.full(run, target, cluster, baseline)
+        together = training_cluster.chosen(nodes, cluster, target)
+        return await pipeline.full(await self._run(source), target, cluster, baseline, together)
 
     async def _run(self, source: dagger.Directory) -> Run:
         if self.gpu not in {"auto", "on", "off"}:

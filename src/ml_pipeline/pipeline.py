@@ -15,6 +15,7 @@ from ml_pipeline.errors import PipelineError, StageError
 from ml_pipeline.release import Cluster, Registry
 from ml_pipeline.run import OUTPUT, Run, side_by_side
 from ml_pipeline.training import Trained
+from ml_pipeline.training_cluster import Nodes
 
 T = TypeVar("T")
 
@@ -22,11 +23,13 @@ INPUT = "/input"
 REPORTER = ("summary.py", "wording.py", "stages/report.py", "stages/reporting/**")
 
 
-async def judged(run: Run, compared: Baseline | None) -> tuple[Trained, dagger.Container | None]:
+async def judged(
+    run: Run, compared: Baseline | None, nodes: Nodes | None = None
+) -> tuple[Trained, dagger.Container | None]:
     """Train, build and judge; return what passed the gate."""
     if gate.asks_for_drift(run.project) and "validate-data" not in run.outputs:
         await data.validate(run, compared)
-    trained = await training.train(run)
+    trained = await training.train(run, nodes)
     served = await image.build(run, trained) if run.project.serve.runtime else None
     notes = run.facts.setdefault("notes", [])
     if not served:
@@ -39,7 +42,11 @@ async def judged(run: Run, compared: Baseline | None) -> tuple[Trained, dagger.C
 
 
 async def full(
-    run: Run, registry: Registry | None, cluster: Cluster | None, given: dagger.Container | None
+    run: Run,
+    registry: Registry | None,
+    cluster: Cluster | None,
+    given: dagger.Container | None,
+    nodes: Nodes | None,
 ) -> str:
     """Run every stage; return the Markdown summary, or raise with the stage that failed.
 
@@ -49,7 +56,7 @@ async def full(
     try:
         compared = await baseline.find(run, given, cluster)
         await check(run, compared)
-        trained, served = await judged(run, compared)
+        trained, served = await judged(run, compared, nodes)
         if served:
             await _ship(run, trained, served, registry, cluster)
     except PipelineError as failure:

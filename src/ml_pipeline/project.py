@@ -119,6 +119,15 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Node:
+    """What a node must have free for its pod, where several train (--nodes): requests, and memory's limit."""
+
+    cpu_millicores: int = 1000
+    memory_mb: int = 8192
+    gpus: int = 1  # with --gpu=on
+
+
+@dataclass(frozen=True)
 class Train:
     """The user's command, or none for the built-in tabular trainer.
 
@@ -132,6 +141,7 @@ class Train:
     timeout: int | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     search: Search | None = None
+    node: Node = Node()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dagger
@@ -56,18 +57,32 @@ async def publish(run: Run, image: dagger.Container, registry: Registry, version
     """
     if revision := await sources.revision(run.source):
         image = image.with_label(REVISION, revision)
-    address = f"{registry.address.removeprefix('https://').rstrip('/')}/{run.project.name}:{version}"
+    reference = await push(run, "publish", image, registry, run.project.name, version)
+    run.facts["image"] = {"reference": reference, "digest": reference.rpartition("@")[2]}
+    return reference
+
+
+async def push(
+    run: Run,
+    stage: str,
+    image: dagger.Container,
+    registry: Registry,
+    name: str,
+    version: str,
+    compression: dagger.ImageLayerCompression | None = None,
+) -> str:
+    """Push an image as a stage of its own; return its reference by digest."""
+    address = f"{registry.address.removeprefix('https://').rstrip('/')}/{name}:{version}"
     if registry.username and registry.password:
         image = image.with_registry_auth(address, registry.username, registry.password)
     try:
-        reference: str = await run.timed("publish", image.publish(address))
+        reference: str = await run.timed(stage, image.publish(address, forced_compression=compression))
     except StageError as error:
         reason = error.cause.rpartition(f"failed to push {address}: ")[2]
         cause = f"{address} was refused: {reason}"
         hint = "check --registry, --registry-username and --registry-password"
         run.records[-1] |= {"message": cause, "hint": hint}
-        raise StageError("publish", cause, hint) from None
-    run.facts["image"] = {"reference": reference, "digest": reference.rpartition("@")[2]}
+        raise StageError(stage, cause, hint) from None
     return reference
 
 
@@ -109,20 +124,28 @@ async def _act(run: Run, cluster: Cluster, stage: str, action: str, document: st
 
 
 async def _ask(run: Run, cluster: Cluster, stage: str, action: str, document: str) -> Finished:
+    container, flags = await connected(run, stage, cluster, DEPLOYER, document)
+    # Neither an effect nor what the cluster says is answered from the cache.
+    container = container.with_env_variable("ML_CALL", str(time.time_ns()))
+    return await run.stage(stage, container, "deploy", [action, *flags])
+
+
+async def connected(
+    run: Run, stage: str, cluster: Cluster, programs: Sequence[str], document: str
+) -> tuple[dagger.Container, list[str]]:
+    """Return a container that reaches the cluster, and its program's flags; `document` is the settings."""
     container = (
         run.environments.python()
         .with_(with_pins("deploy"))
-        .with_(with_programs(*DEPLOYER))
+        .with_(with_programs(*programs))
         .with_new_file(CONFIG, document)
         .with_mounted_secret(KUBECONFIG, cluster.kubeconfig)
-        # Neither an effect nor what the cluster says is answered from the cache.
-        .with_env_variable("ML_CALL", str(time.time_ns()))
     )
-    arguments = [action, "--config", CONFIG, "--kubeconfig", KUBECONFIG]
+    flags = ["--config", CONFIG, "--kubeconfig", KUBECONFIG]
     if cluster.api:
         container = container.with_service_binding(API_ALIAS, cluster.api)
-        arguments += ["--api-server", f"https://{API_ALIAS}:{await _port(stage, cluster.api)}"]
-    return await run.stage(stage, container, "deploy", arguments)
+        flags += ["--api-server", f"https://{API_ALIAS}:{await _port(stage, cluster.api)}"]
+    return container, flags
 
 
 async def _port(stage: str, service: dagger.Service) -> int:

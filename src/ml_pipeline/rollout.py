@@ -76,12 +76,12 @@ def judge(
         return Progressing("the cluster has not taken it up")
     own = newest_pods(deployment, replicasets, pods)
     problem = (
-        _refused(deployment) or next(filter(None, map(_problem, own)), None) or _overdue(deployment, own)
+        _refused(deployment) or next(filter(None, map(pod_problem, own)), None) or _overdue(deployment, own)
     )
     if problem:
         return problem
     counts = [status.get(key, 0) for key in ("updatedReplicas", "replicas", "availableReplicas")]
-    ready = tuple(sorted(p["metadata"]["name"] for p in own if _is(p, "Ready")))
+    ready = tuple(sorted(p["metadata"]["name"] for p in own if holds(p, "Ready")))
     current = live_replicaset(deployment, replicasets)
     if current and counts == [wanted] * 3 and len(ready) == wanted:
         return Ready(current["metadata"]["name"], _revision(current), ready)
@@ -98,7 +98,7 @@ def newest_pods(deployment: Object, replicasets: Sequence[Object], pods: Sequenc
 
 def not_ready(pods: Sequence[Object], seconds: float) -> Failed:
     """Say why time ran out: the first pod that is not ready, and what it lacks."""
-    late = next((p for p in pods if not _is(p, "Ready")), None)
+    late = next((p for p in pods if not holds(p, "Ready")), None)
     if late is None:
         return Failed(f"the release was not whole after {seconds:.0f} s", "raise deploy.timeout")
     name = late["metadata"]["name"]
@@ -178,29 +178,30 @@ def template(entry: GoodRelease, replicasets: Sequence[Object]) -> dict[str, Any
 
 
 def _refused(deployment: Object) -> Failed | None:
-    condition = _condition(deployment, "ReplicaFailure")
+    condition = condition_of(deployment, "ReplicaFailure")
     if condition.get("status") != "True":
         return None
     # A new namespace has no service account for a moment, and a quota waits for pods that end.
     return Failed(
-        f"the cluster creates no pod: {_line(condition.get('message'))}",
+        f"the cluster creates no pod: {one_line(condition.get('message'))}",
         "change what forbids it (quota, pod security, admission)",
         patience_s=15,
     )
 
 
 def _overdue(deployment: Object, own: Sequence[Object]) -> Failed | None:
-    condition = _condition(deployment, "Progressing")
+    condition = condition_of(deployment, "Progressing")
     if condition.get("status") == "False" and condition.get("reason") == "ProgressDeadlineExceeded":
         return not_ready(own, deployment["spec"]["progressDeadlineSeconds"])
     return None
 
 
-def _problem(pod: Object) -> Failed | None:
+def pod_problem(pod: Object) -> Failed | None:
+    """Say why a pod will not run, if that can be told."""
     name = pod["metadata"]["name"]
-    scheduled = _condition(pod, "PodScheduled")
+    scheduled = condition_of(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        cause = f"no node can take pod {name}: {_line(scheduled.get('message'))}"
+        cause = f"no node can take pod {name}: {one_line(scheduled.get('message'))}"
         # Pods that are about to end still hold their memory, and a cluster may add a node.
         return Failed(cause, "add a node, or ask for less memory or fewer replicas", patience_s=30)
     for container in pod.get("status", {}).get("containerStatuses", ()):
@@ -211,7 +212,7 @@ def _problem(pod: Object) -> Failed | None:
             cause = f"the cluster can't pull {image}: {_pull_error(message, image) or reason}"
             return Failed(cause, "check that the nodes reach the registry and that it has this digest")
         if reason in _CREATE:
-            cause = f"the cluster can't start pod {name}'s container: {reason}: {_line(message)}"
+            cause = f"the cluster can't start pod {name}'s container: {reason}: {one_line(message)}"
             return Failed(cause, "mend the image's entrypoint, user or file permissions")
         if reason == "CrashLoopBackOff":
             return _crash(name, container.get("lastState", {}).get("terminated", {}))
@@ -230,17 +231,19 @@ def _crash(pod: str, ended: Object) -> Failed:
         return Failed(f"pod {pod} ran out of memory", "raise the memory limit or use a smaller model")
     lines = [line for line in ended.get("message", "").splitlines() if line.strip()]
     cause = f"pod {pod} ends again and again, with exit code {ended.get('exitCode', 'unknown')}"
-    last = f" (its last line: {_line(lines[-1])})" if lines else ""
+    last = f" (its last line: {one_line(lines[-1])})" if lines else ""
     return Failed(cause + last, "run the image by hand and mend its start")
 
 
-def _condition(thing: Object, kind: str) -> Object:
+def condition_of(thing: Object, kind: str) -> Object:
+    """Return an object's condition; empty where it has none of that kind."""
     found: Object = next((c for c in thing.get("status", {}).get("conditions", ()) if c["type"] == kind), {})
     return found
 
 
-def _is(pod: Object, kind: str) -> bool:
-    return _condition(pod, kind).get("status") == "True"
+def holds(pod: Object, kind: str) -> bool:
+    """Whether a pod's condition holds."""
+    return condition_of(pod, kind).get("status") == "True"
 
 
 def _lives(pod: Object) -> bool:
@@ -257,7 +260,7 @@ def _revision(replicaset: Object) -> int:
     return int(replicaset["metadata"].get("annotations", {}).get(REVISION, 0))
 
 
-def _line(text: str | None, limit: int = 300) -> str:
+def one_line(text: str | None, limit: int = 300) -> str:
     """`text` on one line, its end cut off where it is long."""
     words = " ".join((text or "").split())
     return words if len(words) <= limit else words[: limit - 1] + "…"

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import dagger
 from dagger import dag
 
-from ml_pipeline import data, dependencies, settings, sources
+from ml_pipeline import data, dependencies, settings, sources, training_cluster
 from ml_pipeline.environments import with_pins, with_programs, with_torch
+from ml_pipeline.errors import ConfigError
 from ml_pipeline.run import OUTPUT, Run
+from ml_pipeline.training_cluster import Nodes
 
 SOURCE, ROWS, CONFIG, CHECKPOINTS = "/source", "/rows", "/settings.json", "/checkpoints"
 TRAINER = ("stages/train.py", "stages/kinds.py", "stages/training/**", "stages/tabular/**")
@@ -38,32 +40,56 @@ class Trained:
         return self.served.file("model.json")
 
 
-async def train(run: Run) -> Trained:
-    """Split, train, and describe what came out; raise StageError where nothing usable did."""
+async def train(run: Run, nodes: Nodes | None = None) -> Trained:
+    """Split, train, and describe what came out; raise StageError where nothing usable did.
+
+    Without `nodes`, training runs in the engine.
+    """
+    if nodes and run.project.train.search:
+        raise ConfigError("train.search tries settings on one machine", "remove it, or train without --nodes")
     rows = (await data.split(run)).output
-    device = await choose_device(run)
+    device = _device_of_nodes(run) if nodes else await choose_device(run)
     run.facts["gpu"] = device
-    container = await _environment(run)
+    key = await _key(run, rows, device)
+    container = await _container(run, rows, device)
+    arguments = ["--config", CONFIG]
+    if run.environments.gpu == "on":
+        arguments += ["--gpu", "required"]
+    if run.project.train.command:
+        arguments += ["--command", run.project.train.command]
+    if nodes:
+        if run.project.train.command:
+            arguments += ["--source", SOURCE]
+            container = container.with_exec(["chmod", "--recursive", "a+rX", SOURCE])  # for a user of its own
+        trained = await training_cluster.train(run, nodes, container, key, arguments)
+        return await _described(run, trained.output, rows)
+    if run.project.train.command:
+        arguments += ["--workdir", SOURCE]
     if device == "cuda":
         container = container.experimental_with_all_gp_us()
-    container = (
+    container = container.with_mounted_cache(CHECKPOINTS, dag.cache_volume(f"ml-pipeline-checkpoints-{key}"))
+    trained = await run.stage("train", container, "train", arguments)
+    return await _described(run, trained.output, rows)
+
+
+async def _container(run: Run, rows: dagger.Directory, device: str) -> dagger.Container:
+    """Return all that training needs, rows and settings included."""
+    container = await _environment(run)
+    return (
         container.with_(with_programs(*TRAINER))
         .with_new_file(CONFIG, settings.train(run.project, device))
         .with_file(f"{ROWS}/train.parquet", rows.file("train.parquet"))
-        .with_mounted_cache(CHECKPOINTS, await _checkpoints(run, rows, device))
         .with_env_variable("ML_DATA", f"{ROWS}/train.parquet")
         .with_env_variable("ML_OUTPUT", OUTPUT)
         .with_env_variable("ML_SEED", str(run.project.train.seed))
         .with_env_variable("ML_DEVICE", device)
         .with_env_variable("ML_CHECKPOINTS", CHECKPOINTS)
     )
-    arguments = ["--config", CONFIG]
-    if run.project.train.command:
-        arguments += ["--command", run.project.train.command, "--workdir", SOURCE]
-    if run.environments.gpu == "on":
-        arguments += ["--gpu", "required"]
-    trained = await run.stage("train", container, "train", arguments)
-    return await _described(run, trained.output, rows)
+
+
+def _device_of_nodes(run: Run) -> str:
+    """Return "cuda" only where it was asked for: a cluster is not asked whether it has GPUs."""
+    return "cuda" if run.environments.gpu == "on" else "cpu"
 
 
 async def choose_device(run: Run) -> str:
@@ -97,8 +123,8 @@ async def _environment(run: Run) -> dagger.Container:
     return container.with_(run.environments.with_source(view, SOURCE))
 
 
-async def _checkpoints(run: Run, rows: dagger.Directory, device: str) -> dagger.CacheVolume:
-    """One volume for each thing that can be resumed: other rows, code or settings are another run."""
+async def _key(run: Run, rows: dagger.Directory, device: str) -> str:
+    """Name what can be resumed: other rows, code or settings are another run."""
     key = hashlib.sha256(settings.train(run.project, device).encode())
     key.update((await rows.file("train.parquet").digest()).encode())
     if run.project.train.command:
@@ -107,7 +133,7 @@ async def _checkpoints(run: Run, rows: dagger.Directory, device: str) -> dagger.
     else:
         trainer = dag.current_module().source().directory("src/ml_pipeline/stages/tabular")
         key.update((await trainer.digest()).encode())
-    return dag.cache_volume(f"ml-pipeline-checkpoints-{key.hexdigest()[:24]}")
+    return key.hexdigest()[:24]
 
 
 async def _described(run: Run, folder: dagger.Directory, rows: dagger.Directory) -> Trained:

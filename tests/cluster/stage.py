@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -109,12 +110,14 @@ class Target:
             time.sleep(0.1)
 
 
-def least_privileged(target: Target, *, without: str = "") -> Path:
+def least_privileged(
+    target: Target, *, without: str = "", rules: Sequence[Mapping[str, Any]] = manifests.ROLE_RULES
+) -> Path:
     """A kubeconfig of a service account that has just the Role of the README, in one namespace.
 
     `without` is a verb that is taken from it everywhere.
     """
-    rules = [dict(r) | {"verbs": [v for v in r["verbs"] if v != without]} for r in manifests.ROLE_RULES]
+    rules = [dict(r) | {"verbs": [v for v in r["verbs"] if v != without]} for r in rules]
     metadata = {"name": "releaser", "namespace": target.namespace}
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
     api = "rbac.authorization.k8s.io"

@@ -3,10 +3,12 @@
 An image is the registry's Python under another configuration: no layer is built or moved.
 """
 
+import gzip
 import hashlib
 import json
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any, Self
 
 import urllib3
@@ -52,28 +54,42 @@ server.serve_forever()
 
 def push(registry: str, mode: str, version: str) -> str:
     """Put a toy model's image into the registry; return its reference by digest."""
+    environment = {"MODE": mode, "VERSION": version}
+    return image(registry, f"toy:{mode}-{version}", environment, {"Entrypoint": ["python3", "-c", SERVER]})
+
+
+def image(
+    registry: str, name: str, environment: Mapping[str, str], run: Mapping[str, Any], layer: bytes = b""
+) -> str:
+    """Put the Python image under another configuration, and one more layer (a gzipped tar); by digest."""
     http = urllib3.PoolManager()
-    base, tag = BASE
+    repository, tag = name.split(":")
+    base, base_tag = BASE
     accept = {"Accept": f"{MEDIA}.manifest.v1+json"}
-    manifest = http.request("GET", f"http://{registry}/v2/{base}/manifests/{tag}", headers=accept).json()
+    manifest = http.request("GET", f"http://{registry}/v2/{base}/manifests/{base_tag}", headers=accept).json()
     below = http.request("GET", f"http://{registry}/v2/{base}/blobs/{manifest['config']['digest']}").json()
-    environment = [*below["config"]["Env"], f"MODE={mode}", f"VERSION={version}"]
-    run = {"Env": environment, "Entrypoint": ["python3", "-c", SERVER]}
-    config = json.dumps(below | {"config": run}).encode()
-    for layer in manifest["layers"]:
-        mount = f"/v2/toy/blobs/uploads/?mount={layer['digest']}&from={base}"
+    variables = [*below["config"]["Env"], *(f"{key}={value}" for key, value in environment.items())]
+
+    def upload(content: bytes, kind: str) -> dict[str, Any]:
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        where = http.request("POST", f"http://{registry}/v2/{repository}/blobs/uploads/").headers["Location"]
+        assert http.request("PUT", f"{where}&digest={digest}", body=content).status == 201
+        return {"mediaType": f"{MEDIA}.{kind}", "digest": digest, "size": len(content)}
+
+    for known in manifest["layers"]:
+        mount = f"/v2/{repository}/blobs/uploads/?mount={known['digest']}&from={base}"
         assert http.request("POST", f"http://{registry}{mount}").status == 201
-    upload = http.request("POST", f"http://{registry}/v2/toy/blobs/uploads/").headers["Location"]
-    digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
-    assert http.request("PUT", f"{upload}&digest={digest}", body=config).status == 201
-    document = json.dumps(
-        manifest | {"config": manifest["config"] | {"digest": digest, "size": len(config)}}
-    ).encode()
-    address = f"http://{registry}/v2/toy/manifests/{mode}-{version}"
+    layers, contents = manifest["layers"], below["rootfs"]["diff_ids"]
+    if layer:
+        layers = [*layers, upload(layer, "layer.v1.tar+gzip")]
+        contents = [*contents, f"sha256:{hashlib.sha256(gzip.decompress(layer)).hexdigest()}"]
+    config = below | {"config": {"Env": variables, **run}, "rootfs": {"type": "layers", "diff_ids": contents}}
+    document = manifest | {"config": upload(json.dumps(config).encode(), "config.v1+json"), "layers": layers}
+    address = f"http://{registry}/v2/{repository}/manifests/{tag}"
     kind = {"Content-Type": f"{MEDIA}.manifest.v1+json"}
-    pushed = http.request("PUT", address, body=document, headers=kind)
+    pushed = http.request("PUT", address, body=json.dumps(document).encode(), headers=kind)
     assert pushed.status == 201, pushed.data
-    return f"{registry}/toy@{pushed.headers['Docker-Content-Digest']}"
+    return f"{registry}/{repository}@{pushed.headers['Docker-Content-Digest']}"
 
 
 class Callers:

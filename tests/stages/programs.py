@@ -34,7 +34,7 @@ def run(module: str, *arguments: str | Path, **variables: str) -> subprocess.Com
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=200,  # several processes that load torch, on a machine that is busy
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_pipeline import data, gate, image, pipeline, quality, release, storage, training
+from ml_pipeline import data, gate, image, pipeline, quality, release, storage, training, training_cluster
 from ml_pipeline.environments import COMMON
 
 PACKAGE = Path(data.__file__).parent
@@ -22,6 +22,8 @@ SHIPPED = {
     "evaluate": gate.JUDGE,
     "ask_service": gate.JUDGE,
     "deploy": release.DEPLOYER,
+    "train_job": training_cluster.WATCHER,
+    "train_node": (*training.TRAINER, *training_cluster.NODE),
     "report": pipeline.REPORTER,
 }
 

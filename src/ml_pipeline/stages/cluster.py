@@ -17,7 +17,11 @@ from ml_pipeline.manifests import MANAGER
 from ml_pipeline.stages.kubeconfig import not_one
 from ml_pipeline.stages.outcome import StageFailure
 
-APIS = {"deployments": "/apis/apps/v1", "replicasets": "/apis/apps/v1"}  # the others are in the core API
+APIS = {
+    "deployments": "/apis/apps/v1",
+    "replicasets": "/apis/apps/v1",
+    "jobs": "/apis/batch/v1",
+}  # the others are in the core API
 TIMEOUT_S = (5, 30)  # to connect, to read
 RETRIES = urllib3.Retry(
     total=4,
@@ -62,6 +66,15 @@ class Cluster:
             if refused.code == 404:
                 return None
             raise
+
+    def owned(self, kind: str, name: str) -> dict[str, Any] | None:
+        """As `get`, but an object that another made is a StageFailure."""
+        found = self.get(kind, name)
+        labels = found["metadata"].get("labels", {}) if found else {}
+        if found and labels.get("app.kubernetes.io/managed-by") != MANAGER:
+            where = f"{found.get('kind', '')} {name} in namespace {self.namespace}"
+            raise StageFailure(f"the {where} is not of {MANAGER}", "use another name or delete it")
+        return found
 
     def list(self, kind: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """The objects that have all `labels`."""
@@ -109,6 +122,17 @@ class Cluster:
             lines = reversed(data.decode(errors="replace").split("\n"))
             return next((" ".join(line.split())[:300] for line in lines if line.strip()), "")
         return ""
+
+    def log(self, pod: str, since: str) -> str:
+        """What a pod's container wrote, each line behind its time; from the second `since` on."""
+        query = {"timestamps": "true"} | ({"sinceTime": since} if since else {})
+        try:
+            _, data = self._send("GET", f"{self._path('pods', pod)}/log", query=query)
+        except Refused as refused:
+            if refused.code == 403:
+                raise
+            return ""  # it has not started, or is gone
+        return data.decode(errors="replace")
 
     def ask(self, pod: str, port: int, path: str, body: Any = None) -> tuple[int, bytes]:
         """Ask a pod itself, through the API server: the status and the body of its answer."""

@@ -84,9 +84,8 @@ def release(cluster: Cluster, wanted: Release) -> dict[str, Any]:
         raise StageFailure(
             f"image {wanted.image!r} names no digest", "pass NAME@sha256:…, as publish returns it"
         )
-    before = cluster.get("deployments", wanted.name)
-    _refuse_foreign(before, wanted)
-    _refuse_foreign(cluster.get("services", wanted.name), wanted)
+    before = cluster.owned("deployments", wanted.name)
+    cluster.owned("services", wanted.name)
     good = rollout.history(before)
     stood = before is not None and _is_good(cluster, wanted, before, good)
     after = None
@@ -115,11 +114,10 @@ def release(cluster: Cluster, wanted: Release) -> dict[str, Any]:
 
 def rollback(cluster: Cluster, wanted: Release) -> dict[str, Any]:
     """Go to the good release before the live one, with as many pods as run now."""
-    before = cluster.get("deployments", wanted.name)
+    before = cluster.owned("deployments", wanted.name)
     if before is None:
         where = f"{wanted.name} in namespace {wanted.namespace}"
         raise StageFailure(f"there is no release of {where} to roll back", "release one first")
-    _refuse_foreign(before, wanted)
     replicasets = cluster.list("replicasets", manifests.selector(wanted.name))
     good = rollout.history(before)
     back = rollout.rollback_history(before, replicasets)
@@ -160,13 +158,6 @@ def status(cluster: Cluster, wanted: Release) -> dict[str, Any]:
         "ready": found.get("status", {}).get("readyReplicas", 0),
         "good": [{"image": entry.image, "version": entry.version} for entry in rollout.history(found)],
     }
-
-
-def _refuse_foreign(found: dict[str, Any] | None, wanted: Release) -> None:
-    labels = found["metadata"].get("labels", {}) if found else {}
-    if found and labels.get("app.kubernetes.io/managed-by") != manifests.MANAGER:
-        where = f"{found.get('kind', '')} {wanted.name} in namespace {wanted.namespace}"
-        raise StageFailure(f"the {where} is not of {manifests.MANAGER}", "use another name or delete it")
 
 
 def _generation(deployment: dict[str, Any]) -> int:

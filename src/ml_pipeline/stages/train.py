@@ -8,24 +8,32 @@ have defaults: ML_CONFIG, a JSON file (`config` in the settings), ML_SEED and ML
 `device` in the settings), ML_CHECKPOINTS (a temporary folder). A command is given all six. It
 writes model.onnx, or predictor.py, or metrics.json alone where nothing is to be served. Where the
 settings have a `search`, all of this is done for each of its trials, and the best one's files are kept.
+
+Where there are several GPUs, the built-in trainer trains on all of them, in a process for each. On
+several machines, each runs this program with --nodes; a command is then started by torchrun, once for
+each GPU (once on a machine without), with RANK, WORLD_SIZE, MASTER_ADDR and the like.
 """
 
 import argparse
-import importlib
 import json
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_pipeline.stages.outcome import StageFailure, run_stage
-from ml_pipeline.stages.training import contract, search
+from ml_pipeline.stages.outcome import run_stage
+from ml_pipeline.stages.training import built_in, contract, launch, search
 from ml_pipeline.stages.training.command import run_command
 
 
 def train(
-    settings: dict[str, Any], command: str | None, workdir: Path, gpu_required: bool, scratch: Path
+    settings: dict[str, Any],
+    command: str | None,
+    workdir: Path,
+    gpu_required: bool,
+    processes: int | None,
+    nodes: launch.Nodes | None,
+    scratch: Path,
 ) -> dict[str, Any]:
     """Train into ML_OUTPUT; return what came of it. Raises `StageFailure`."""
     variables = contract.variables(settings, scratch)
@@ -35,43 +43,21 @@ def train(
         arguments = ["--command", command, "--workdir", str(workdir)] if command else []
         details = search.run(search.Search(**settings["search"]), settings, arguments, variables)
         return details | {"wrote": contract.check_output(output)}
-    if command:
+    details = {"device": device, "trainer": "command" if command else "built-in"}
+    if processes is None:
+        processes = contract.gpus() if device == "cuda" and (nodes or not command) else 1
+    if nodes or processes > 1:
+        details["processes"] = processes * (nodes.count if nodes else 1)
+        job = launch.Job(settings, command, str(workdir.absolute()), variables)
+        found = launch.run(job, processes, nodes, scratch)
+        if found is None:
+            return details | {"elsewhere": True}  # another node has the model
+        details |= found
+    elif command:
         run_command(command, workdir, variables, settings.get("timeout"))
-        details = {"trainer": "command"}
     else:
-        details = {"trainer": "built-in", **_built_in(settings, variables)}
-    return {"device": device, "wrote": contract.check_output(output)} | details
-
-
-def _built_in(settings: dict[str, Any], variables: dict[str, str]) -> dict[str, Any]:
-    # Threads that wait by spinning make training several times slower where processors are shared.
-    # OpenMP reads this when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Imported here: where the project's own command trains, torch and polars need not be installed.
-    trainer = importlib.import_module("ml_pipeline.stages.tabular.fit")
-    try:
-        config = json.loads(Path(variables["ML_CONFIG"]).read_text(encoding="utf-8"))
-        seed = int(variables["ML_SEED"])
-    except (OSError, ValueError) as error:
-        raise StageFailure(
-            f"ML_CONFIG or ML_SEED can't be read: {error}", "name a JSON file and a whole number"
-        ) from None
-    try:
-        details: dict[str, Any] = trainer.train_file(
-            Path(variables["ML_DATA"]),
-            settings,
-            config,
-            Path(variables["ML_OUTPUT"]),
-            trainer.Place(seed, variables["ML_DEVICE"], Path(variables["ML_CHECKPOINTS"])),
-        )
-    except (MemoryError, RuntimeError) as error:
-        if trainer.out_of_memory(error):
-            cause = f"training ran out of memory on {variables['ML_DEVICE']}"
-            raise StageFailure(
-                cause, "lower train.config.batch_size, or give the engine more memory"
-            ) from error
-        raise
-    return details
+        details |= built_in.train(settings, variables)
+    return details | {"wrote": contract.check_output(output)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -85,12 +71,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--command", help="what trains instead of the built-in trainer; run by sh")
     parser.add_argument("--workdir", type=Path, default=Path(), help="the project's folder (this one)")
     parser.add_argument("--gpu", choices=("auto", "required"), default="auto", help="required: fail without")
+    parser.add_argument(
+        "--processes", type=int, help="that train together on this machine (one for each GPU, or one)"
+    )
+    together = parser.add_argument_group("several machines, each of which runs this")
+    together.add_argument("--nodes", type=int, help="how many machines train together")
+    together.add_argument("--rendezvous", metavar="HOST:PORT", help="where they meet: the first one's")
+    together.add_argument("--run", help="a name of this training, the same on all")
+    together.add_argument("--address", help="of this machine, where the others reach it")
     options = parser.parse_args(arguments)
+    nodes = None
+    if options.nodes is not None:
+        nodes = launch.Nodes(options.nodes, options.rendezvous, options.run, options.address)
 
     def body() -> dict[str, Any]:
         settings = json.loads(options.config.read_text(encoding="utf-8"))
         with tempfile.TemporaryDirectory() as scratch:
-            return train(settings, options.command, options.workdir, options.gpu == "required", Path(scratch))
+            return train(
+                settings,
+                options.command,
+                options.workdir,
+                options.gpu == "required",
+                options.processes,
+                nodes,
+                Path(scratch),
+            )
 
     run_stage("train", body)
 

@@ -22,17 +22,19 @@ from ml_pipeline.stages.tabular import export, loop, options
 from ml_pipeline.stages.tabular.checkpoints import Checkpoints
 from ml_pipeline.stages.tabular.network import Network
 from ml_pipeline.stages.tabular.prepare import Prepared, prepare, run_key
+from ml_pipeline.stages.tabular.world import ALONE, World
 
 TOLERANCE = 1e-5  # of probabilities, or of the target's standard deviation
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run trains, from which seed, and where its checkpoint lies."""
+    """Where a run trains, from which seed, where its checkpoint lies, and with which other processes."""
 
     seed: int
     device: str  # cpu or cuda
     checkpoints: Path
+    world: World = ALONE
 
 
 def fit(
@@ -41,30 +43,47 @@ def fit(
     """Train on `frame`, whose target is the column `name`; write the model to `output`.
 
     Writes model.onnx, weights.safetensors, metrics.json and history.csv. The same
-    rows, seed and processor give the same weights, also of a run that was interrupted
-    and went on from its checkpoint. Returns what came of it.
+    rows, seed, processor and number of processes give the same weights, also of a run
+    that was interrupted and went on from its checkpoint. Returns what came of it; of
+    several processes, rank 0 alone writes, and the others return nothing.
     """
     chosen = options.read(config)
     started = time.monotonic()
     prepared = prepare(frame, name, task, chosen, place.seed, place.device)
     for unused in prepared.columns.unused:
         print(f"column {unused!r} is not used: it has one value only, or no value often enough", flush=True)
-    checkpoints = Checkpoints(place.checkpoints)
+    checkpoints = Checkpoints(place.checkpoints, place.world)
     network, history = _trained(prepared, chosen, place, checkpoints)
+    details: dict[str, Any] = {}
+    if place.world.rank == 0:
+        rows = frame.drop(name).filter(prepared.held)
+        details = _written(prepared, network, history, rows, output, place.seed, started)
+    place.world.wait()  # until the model is written, each keeps what training could go on from
+    checkpoints.clear()
+    return details
+
+
+def _written(
+    prepared: Prepared,
+    network: Network,
+    history: list[loop.Epoch],
+    rows: Any,
+    output: Path,
+    seed: int,
+    started: float,
+) -> dict[str, Any]:
     metrics = _metrics(prepared, network, history)
     network.cpu()
     weights = {key: value.numpy() for key, value in network.state_dict().items()}
     learned = prepared.learned
     model = export.build(prepared.columns, weights, learned.classes, (learned.mean, learned.deviation))
     (output / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
-    rows = frame.drop(name).filter(prepared.held)
-    difference = _difference(network, prepared, rows, output / "model.onnx", place.seed)
+    difference = _difference(network, prepared, rows, output / "model.onnx", seed)
     metrics |= {"training_seconds": time.monotonic() - started}
     packed = safetensors.numpy.save(weights)
     (output / "weights.safetensors").write_bytes(packed)
     (output / "metrics.json").write_text(json.dumps(metrics, indent=1))
     _write_history(history, output / "history.csv")
-    checkpoints.clear()
     digest = hashlib.sha256(packed).hexdigest()
     best = metrics["best_epoch"]
     print(f"best epoch {best}, weights sha256:{digest}, ONNX within {difference:.1e} of PyTorch")
@@ -94,8 +113,8 @@ def _trained(
         return _train(prepared, chosen, place, checkpoints)
     except (MemoryError, RuntimeError) as error:
         batch = options.sizes(prepared.training.target.shape[0], chosen)[0] // 4
-        if not out_of_memory(error) or batch < 1:
-            raise
+        if not out_of_memory(error) or batch < 1 or place.world.size > 1:
+            raise  # of several processes one alone may lack memory
     print(f"out of memory on {place.device}: training anew, {batch} rows at a time", flush=True)
     if place.device == "cuda":
         torch.cuda.empty_cache()
@@ -107,7 +126,7 @@ def _train(
 ) -> tuple[Network, list[loop.Epoch]]:
     _seed(place.seed, place.device)
     network = Network(prepared.columns, prepared.outputs, chosen).to(place.device)
-    run = loop.Loop(network, prepared.training, chosen, prepared.class_weights)
+    run = loop.Loop(network, prepared.training, chosen, prepared.class_weights, place.world)
     train, held = (rows.target.shape[0] for rows in (prepared.training, prepared.validation))
     print(f"{train} rows train and {held} validate, {run.batch} at a time, on {place.device}", flush=True)
 
@@ -133,7 +152,7 @@ def _refit(prepared: Prepared, chosen: options.Options, place: Place, batch: int
     _seed(place.seed, place.device)
     network: Network = Network(prepared.columns, prepared.outputs, chosen).to(place.device)
     again = replace(chosen, epochs=epochs, batch_size=batch)
-    loop.Loop(network, rows, again, prepared.class_weights).run_without_validation()
+    loop.Loop(network, rows, again, prepared.class_weights, place.world).run_without_validation()
     return network
 
 

@@ -13,6 +13,7 @@ from ml_pipeline.stages.outcome import StageFailure
 from ml_pipeline.stages.tabular.checkpoints import Checkpoints, State
 from ml_pipeline.stages.tabular.network import Network
 from ml_pipeline.stages.tabular.options import Options, sizes
+from ml_pipeline.stages.tabular.world import ALONE, Share, World
 
 HINT = "lower train.config.learning_rate, or check the data"
 EVALUATION_ROWS = 16_384  # at once, which bounds memory
@@ -42,14 +43,23 @@ class Loop:
     """One run over the epochs: what it holds between two of them is what a checkpoint keeps."""
 
     def __init__(
-        self, network: Network, training: Rows, options: Options, weights: Tensor | None = None
+        self,
+        network: Network,
+        training: Rows,
+        options: Options,
+        weights: Tensor | None = None,
+        world: World = ALONE,
     ) -> None:
-        """`weights`, float32 [C], is each class's part in the loss; None for the same."""
+        """`weights`, float32 [C], is each class's part in the loss; None for the same.
+
+        All processes of `world` do the same at once: the same rows, the same network.
+        """
         self.network = network
         self.history: list[Epoch] = []
         self._training = training
         self._options = options
         self._class_weights = weights
+        self._world = world
         self._rate = 0.0  # of the last step
         self._best = 0
         self._best_state = copy.deepcopy(network.state_dict())
@@ -99,7 +109,7 @@ class Loop:
         each = math.ceil(rows / self.batch)
         first = len(self.history) * each
         self.network.train()
-        order = torch.randperm(rows, device=device)
+        order = self._world.same_order(torch.randperm(rows, device=device))
         total = torch.zeros((), device=device)
         for index, start in enumerate(range(0, rows, self.batch)):
             chosen = order[start : start + self.batch]
@@ -113,19 +123,37 @@ class Loop:
         """Take one optimizer's step; return the loss, on the device."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        device = batch.target.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            outputs = self.network(*batch.inputs)
-        loss = _loss(outputs.float(), batch.target, self._class_weights)
+        loss = self._loss(batch) if self._world.size == 1 else self._loss_of_share(batch)
         self._optimizer.zero_grad()
         loss.backward()
+        loss = loss.detach()
+        self._world.add([loss, *(v.grad for v in self.network.parameters() if v.grad is not None)])
         self._optimizer.step()
-        return loss.detach()
+        return loss
+
+    def _loss(self, batch: Rows) -> Tensor:
+        return _loss(self._outputs(batch.inputs), batch.target, self._class_weights)
+
+    def _loss_of_share(self, batch: Rows) -> Tensor:
+        """This process's summand of the batch's mean loss; a share may be empty."""
+        share = self._world.share(batch.target.shape[0])
+        outputs = self._outputs(tuple(part[share.mine] for part in batch.inputs), share)
+        target, weights = batch.target[share.mine], self._class_weights
+        if not target.shape[0]:
+            return outputs.sum()
+        each = torch.ones_like(batch.target) if weights is None else weights[batch.target]
+        return _loss(outputs, target, weights) * (each[share.mine].sum() / each.sum())
+
+    def _outputs(self, inputs: tuple[Tensor, ...], share: Share | None = None) -> Tensor:
+        device = inputs[0].device.type
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            return self.network(*inputs, share).float()
 
     def _epoch(self, validation: Rows) -> None:
         train_loss, speed = self.train_epoch()
-        found = score(self.network, validation, self._class_weights)
-        self.history.append(Epoch(len(self.history) + 1, train_loss, *found, self._rate, speed))
+        found = score(self.network, validation, self._class_weights, self._world)
+        figures = self._world.agreed(train_loss, *found, self._rate, speed)
+        self.history.append(Epoch(len(self.history) + 1, *figures))
 
     def _state(self) -> State:
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
@@ -172,20 +200,27 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return low + (peak - low) * (1 - math.cos(math.pi * place)) / 2
 
 
-def predict(network: Network, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+def predict(network: Network, inputs: tuple[Tensor, Tensor, Tensor], world: World = ALONE) -> Tensor:
     """The ensemble's mean: probabilities [N, C], or scaled values [N, 1]."""
+    if world.size > 1:
+        share = world.share(inputs[0].shape[0])
+        own = predict(network, tuple(part[share.mine] for part in inputs))
+        whole = own.new_zeros(share.rows, own.shape[1])
+        whole[share.mine] = own
+        world.add([whole])
+        return whole
     network.eval()
     parts = []
     with torch.no_grad():
-        for start in range(0, inputs[0].shape[0], EVALUATION_ROWS):
+        for start in range(0, max(inputs[0].shape[0], 1), EVALUATION_ROWS):  # a share may be empty
             outputs = network(*[part[start : start + EVALUATION_ROWS] for part in inputs])
             parts.append((outputs.softmax(2) if outputs.shape[2] > 1 else outputs).mean(0))
     return torch.cat(parts)
 
 
-def score(network: Network, rows: Rows, weights: Tensor | None) -> tuple[float, float]:
+def score(network: Network, rows: Rows, weights: Tensor | None, world: World = ALONE) -> tuple[float, float]:
     """Log loss and accuracy, both by the classes' weights, or mean squared error and R² (scaled target)."""
-    answers = predict(network, rows.inputs)
+    answers = predict(network, rows.inputs, world)
     if rows.target.dtype == torch.int64:
         chances = answers.gather(1, rows.target.unsqueeze(1)).clamp_min(1e-12)
         each = torch.ones_like(chances) if weights is None else weights[rows.target].unsqueeze(1)

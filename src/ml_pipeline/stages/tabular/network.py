@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ml_pipeline.stages.tabular.columns import Columns
 from ml_pipeline.stages.tabular.options import Options
+from ml_pipeline.stages.tabular.world import Share
 
 UNSEEN_RATE = 0.01  # of the codes in a training batch become "unseen", so that it is learned too
 
@@ -49,24 +50,35 @@ class Network(nn.Module):  # type: ignore[misc]
         self.head_bias = nn.Parameter(torch.zeros(options.members, 1, outputs))
         self.dropout = nn.Dropout(options.dropout)
 
-    def forward(self, numeric: Tensor, missing: Tensor, codes: Tensor) -> Tensor:
-        """numeric float32 [N, F], missing float32 [N, M], codes int64 [N, K]."""
-        rows = numeric.shape[0]
+    def forward(self, numeric: Tensor, missing: Tensor, codes: Tensor, share: Share | None = None) -> Tensor:
+        """numeric float32 [N, F], missing float32 [N, M], codes int64 [N, K].
+
+        `share` says of which batch the N rows are a part: its random numbers are then drawn for all of it.
+        """
         parts = []
         if numeric.shape[1]:
             places = ((numeric.T.unsqueeze(2) - self.low) * self.inverse).clamp(0.0, 1.0)
             embedded = torch.relu(places @ self.numeric_weight + self.numeric_bias)  # [F, N, E]
-            parts.append(embedded.transpose(0, 1).reshape(rows, -1))
+            parts.append(embedded.transpose(0, 1).flatten(1))
         parts.append(missing)
         if codes.shape[1]:
             if self.training:
-                hidden = torch.rand(codes.shape, device=codes.device) < UNSEEN_RATE
+                drawn = codes.shape if share is None else (share.rows, codes.shape[1])
+                hidden = torch.rand(drawn, device=codes.device) < UNSEEN_RATE
+                if share is not None:
+                    hidden = hidden[share.mine]
                 codes = torch.where(hidden, self.unseen, codes)
-            parts.append(nn.functional.embedding(codes, self.table).reshape(rows, -1))
+            parts.append(nn.functional.embedding(codes, self.table).flatten(1))
         state = torch.cat(parts, 1) * self.scaling  # [members, N, width]
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            state = self.dropout(torch.relu(state @ weight + bias))
+            state = self._drop(torch.relu(state @ weight + bias), share)
         return state @ self.head_weight + self.head_bias
+
+    def _drop(self, state: Tensor, share: Share | None) -> Tensor:
+        if share is None:
+            return self.dropout(state)
+        kept = self.dropout(state.new_ones(state.shape[0], share.rows, state.shape[2]))
+        return state * kept[:, share.mine]
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameters for an optimizer; biases and the members' scaling do not decay."""

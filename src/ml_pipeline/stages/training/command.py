@@ -39,11 +39,15 @@ def run_command(command: str, workdir: Path, variables: dict[str, str], timeout:
     ) as process:
         assert process.stderr is not None  # noqa: S101
         watch = _Watch(process.pid, timeout)
-        for line in process.stderr:
-            sys.stderr.write(line)
-            if line.strip():
-                last.append(line.strip()[:LINE])
-        process.wait()
+        try:
+            for line in process.stderr:
+                sys.stderr.write(line)
+                if line.strip():
+                    last.append(line.strip()[:LINE])
+            process.wait()
+        except BaseException:  # this process is told to end
+            watch.end()
+            raise
         watch.cancel()
     code = process.returncode if process.returncode >= 0 else 128 - process.returncode
     said = f"it ended with: {last[0]}" if last else "it wrote nothing to stderr"
@@ -74,15 +78,23 @@ class _Watch:
     def __init__(self, group: int, timeout: float | None) -> None:
         self.rang = False
         self._group = group
-        ends = {signal.SIGTERM: timeout, signal.SIGKILL: timeout + GRACE} if timeout else {}
-        self._clocks = [threading.Timer(after, self._end, (how,)) for how, after in ends.items()]
-        for clock in self._clocks:
-            clock.daemon = True
-            clock.start()
+        self._clocks: list[threading.Timer] = []
+        if timeout:
+            self._end_after(timeout)
+
+    def end(self) -> None:
+        self._end_after(0)
 
     def cancel(self) -> None:
         for clock in self._clocks:
             clock.cancel()
+
+    def _end_after(self, seconds: float) -> None:
+        for how, after in ((signal.SIGTERM, seconds), (signal.SIGKILL, seconds + GRACE)):
+            clock = threading.Timer(after, self._end, (how,))
+            clock.daemon = True
+            clock.start()
+            self._clocks.append(clock)
 
     def _end(self, how: signal.Signals) -> None:
         self.rang = True
