@@ -215,7 +215,8 @@ def reach_pytorch_tabular(kept: pl.DataFrame, held: pl.DataFrame) -> Reach:
         verbose=False,
     )  # fmt: skip
     watch = Watch(model, held.to_pandas())
-    model.fit(train=kept.to_pandas(), callbacks=[watch])
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # it leaves its logs behind
+        model.fit(train=kept.to_pandas(), callbacks=[watch])
     seconds = time.perf_counter() - clock - watch.scoring
     if watch.found < TARGET:
         print(

@@ -81,7 +81,7 @@ async def _seen(
         asked["baseline-predictions.npz"] = partial(_answers, run, "baseline", baseline.image, rows)
     elif baseline:
         told = {"input.npz": rows, "model-json.json": files["model-json.json"]}
-        asked["baseline-predictions.npz"] = partial(_told, run, judge, baseline.image, told)
+        asked["baseline-predictions.npz"] = partial(_answers_of_service, run, judge, baseline.image, told)
     answers = await side_by_side(*asked.values())
     # Alone: what runs beside it would slow it down.
     started = await _cold_start(run, image, requests)
@@ -128,7 +128,7 @@ async def _answers(run: Run, who: str, image: dagger.Container, rows: dagger.Fil
     return finished.output.file("predictions.npz")
 
 
-async def _told(
+async def _answers_of_service(
     run: Run, judge: dagger.Container, image: dagger.Container, files: Mapping[str, dagger.File]
 ) -> dagger.File:
     """Let an image of another maker answer the holdout as the service that it is."""

@@ -189,13 +189,17 @@ def test_report_is_a_folder_to_look_at(dagger: Dagger, tumours: Project) -> None
     assert "tumours: may ship" in (folder / "report.html").read_text()
 
 
-def test_report_tells_of_a_baseline_that_is_not_there(dagger: Dagger, tumours: Project) -> None:
-    flags = ("--baseline=localhost:5000/models/none:none", "export", "--path=report")
-    answer = dagger.call(tumours.path, "report", *flags)
+def test_report_tells_of_what_failed_before_its_stage_began(dagger: Dagger, tumours: Project) -> None:
+    pins = (tumours.path / "requirements.txt").read_text()
+    tumours.write("requirements.txt", f"{pins}idna==99.0\n")
+    answer = dagger.call(tumours.path, "report", "export", "--path=report")
     assert answer.code == 0, answer.errors
     text = (tumours.path / "report" / "summary.md").read_text()
-    assert "baseline: --baseline can't be pulled" in text
-    assert "`accuracy`" in text, "the candidate was judged all the same"
+    assert text.startswith("## ❌ tumours: do not ship")
+    for stage in ("test", "train"):
+        assert (
+            f"| ❌ | {stage} |  | the project's requirements can't be installed: Because there is no" in text
+        )
 
 
 def test_report_tells_of_a_run_that_failed(dagger: Dagger, tumours: Project) -> None:

@@ -109,6 +109,11 @@ def test_labels_probabilities_and_numbers(
             odd(LABELS, inputs=[{"name": "age", "datatype": "FP32", "shape": [-1, 7]}]),
             "'age' has shape [-1, 7]",
         ),
+        (odd(LABELS, inputs=[{"name": "age", "shape": [-1]}]), "the baseline's input 'age' has no datatype"),
+        (
+            lambda path, _: (404 if path.startswith("/v2/models") else 200, '[{"id": 1}]'),
+            "nor, of a model 'club', the Open Inference one (status 404); give",
+        ),
         (odd(NUMBERS), "the baseline answered 1000 rows with score FP64 [1000]: no label or number a row"),
         (odd(), "the baseline answered 1000 rows with nothing"),
         (lambda *_: (404, ""), "the image knows no /v2/health/ready"),

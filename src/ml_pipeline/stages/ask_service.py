@@ -38,7 +38,8 @@ def answer(url: str, name: str, rows: Path, model_json: Path, output: Path) -> d
     with contextlib.closing(service.connection):
         service.wait("/v2/health/ready")
         model = _metadata(service, name)
-        inputs = [_checked(tensor, arrays) for tensor in model.get("inputs", [])]
+        path = f"/v2/models/{model.get('name', name)}/infer"
+        inputs = [_checked(tensor, arrays) for tensor in model.get("inputs") or []]
         count = len(next(iter(arrays.values())))
         labels: list[Any] = []
         shares: list[Any] = []
@@ -46,7 +47,7 @@ def answer(url: str, name: str, rows: Path, model_json: Path, output: Path) -> d
             piece = {key: array[first : first + ROWS] for key, array in arrays.items()}
             size = min(ROWS, count - first)
             asked = [_tensor(tensor, piece[tensor["name"]], kinds[tensor["name"]]) for tensor in inputs]
-            document = _json(service, "POST", f"/v2/models/{model['name']}/infer", {"inputs": asked})
+            document = _json(service, "POST", path, {"inputs": asked})
             told, probable = _understood(document.get("outputs") or [], size, signature.get("classes"))
             labels += told
             shares += probable or []
@@ -55,29 +56,35 @@ def answer(url: str, name: str, rows: Path, model_json: Path, output: Path) -> d
         found["probabilities"] = np.asarray(shares, dtype=np.float64)
     output.parent.mkdir(parents=True, exist_ok=True)
     batches.write_npz(output, found)
-    print(f"{count} rows, by {model['name']} over the Open Inference Protocol")
-    return {"rows": count, "model": model["name"]}
+    print(f"{count} rows, at {path}")
+    return {"rows": count, "path": path}
 
 
 def _metadata(service: Service, name: str) -> dict[str, Any]:
     """Return the metadata of the model of that name, or of the only one that the service has."""
-    status, text = service.ask("GET", f"/v2/models/{name}")
-    if status != 200:
-        # An extension that Triton and MLServer have.
-        found, listed = service.ask("POST", "/v2/repository/index", b"{}")
-        names = [entry["name"] for entry in json.loads(listed)] if found == 200 else []
-        if len(names) != 1:
-            there = f"; {nearest(name, names)}" if names else ""
-            cause = (
-                f"the baseline speaks neither our protocol nor, of a model {name!r}, the Open Inference one"
-            )
-            raise StageFailure(f"{cause} (status {status}){there}", HINT)
+    status, text = _asked(service, "GET", f"/v2/models/{name}")
+    if status == 200:
+        return _document(text)
+    # An extension that Triton and MLServer have.
+    found, listed = _asked(service, "POST", "/v2/repository/index", {})
+    names = _names(listed) if found == 200 else []
+    if len(names) == 1:
         return _json(service, "GET", f"/v2/models/{names[0]}")
-    return _document(text)
+    there = f"; {nearest(name, names)}" if names else ""
+    cause = f"the baseline speaks neither our protocol nor, of a model {name!r}, the Open Inference one"
+    raise StageFailure(f"{cause} (status {status}){there}", HINT)
+
+
+def _names(listed: bytes) -> list[str]:
+    """Read a repository's index; nothing where it is none."""
+    try:
+        return [str(entry["name"]) for entry in json.loads(listed)]
+    except (ValueError, TypeError, KeyError):
+        return []
 
 
 def _checked(tensor: Mapping[str, Any], arrays: Mapping[str, Any]) -> Mapping[str, Any]:
-    name, shape = tensor.get("name"), tensor.get("shape")
+    name, shape, datatype = (tensor.get(key) for key in ("name", "shape", "datatype"))
     if name not in arrays:
         cause = f"the baseline reads {name!r}, which is no column of the model's"
         raise StageFailure(f"{cause}; {nearest(str(name), arrays)}", HINT)
@@ -87,6 +94,8 @@ def _checked(tensor: Mapping[str, Any], arrays: Mapping[str, Any]) -> Mapping[st
         or (len(shape) == 2 and shape[1] not in {1, -1})
     ):
         raise StageFailure(f"the baseline's input {name!r} has shape {shape}, not [N] or [N, 1]", HINT)
+    if not isinstance(datatype, str):
+        raise StageFailure(f"the baseline's input {name!r} has no datatype", HINT)
     return tensor
 
 
@@ -133,13 +142,16 @@ def _understood(
     return labels, shares
 
 
-def _json(service: Service, method: str, path: str, body: Any = None) -> dict[str, Any]:
+def _asked(service: Service, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
     try:
-        status, text = service.ask(method, path, json.dumps(body).encode() if body is not None else None)
+        return service.ask(method, path, json.dumps(body).encode() if body is not None else None)
     except (OSError, http.client.HTTPException) as error:
-        raise StageFailure(
-            f"the baseline broke off at {path}: {error or type(error).__name__}", HINT
-        ) from None
+        cause = f"the baseline broke off at {path}: {error or type(error).__name__}"
+        raise StageFailure(cause, HINT) from None
+
+
+def _json(service: Service, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    status, text = _asked(service, method, path, body)
     if status != 200:
         told = " ".join(text.decode(errors="replace").split())[:200]
         raise StageFailure(f"the baseline answered {status} to {path}: {told}", HINT)

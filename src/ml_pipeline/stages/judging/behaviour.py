@@ -49,19 +49,21 @@ def of_answers(images: Sequence[Answers], classes: int | None) -> Behaviour:
     the baseline's standard deviations.
     """
     found = Behaviour()
-    if len(images) > 1:
-        columns = [_column(answers, classes) for answers in images[:2]]
-        effect = "wasserstein" if classes is None else "jensen_shannon"
-        found.values["prediction_drift"] = compare(columns[1], columns[0]).effects.get(effect, 0.0)
-    else:
+    if len(images) < 2:
         found.missing["prediction_drift"] = NO_REFERENCE  # the gate of a first release passes
+    elif classes is None and not all(np.isfinite(answers.predicted).all() for answers in images):
+        found.missing["prediction_drift"] = "some predictions are no finite numbers"
+    else:
+        candidate, baseline = (_column(answers, classes) for answers in images)
+        effect = "wasserstein" if classes is None else "jensen_shannon"
+        found.values["prediction_drift"] = compare(baseline, candidate).effects[effect]
     if classes is None:
         found.missing |= dict.fromkeys(("largest_class_share", "baseline_agreement"), REGRESSION)
         return found
-    candidate = images[0].predicted
-    found.share("largest_class_share", candidate == np.bincount(candidate + 1).argmax() - 1)
+    predicted = images[0].predicted
+    found.share("largest_class_share", predicted == np.bincount(predicted + 1).argmax() - 1)
     if len(images) > 1:
-        found.share("baseline_agreement", candidate == images[1].predicted)
+        found.share("baseline_agreement", predicted == images[1].predicted)
     else:
         found.missing["baseline_agreement"] = "there is no baseline"
     return found
@@ -71,8 +73,7 @@ def _column(answers: Answers, classes: int | None) -> Column:
     if classes is not None:
         counts = np.bincount(answers.predicted + 1, minlength=classes + 1)
         return Categories("string", {str(index): int(rows) for index, rows in enumerate(counts)}, 0)
-    there = answers.predicted[~np.isnan(answers.predicted)]
-    return Numbers("number", np.sort(there), len(answers.predicted) - len(there))
+    return Numbers("number", np.sort(answers.predicted), 0)
 
 
 def train_gap(
