@@ -107,3 +107,13 @@ def test_a_package_of_an_index_with_a_password(dagger: Dagger, tumours: Project,
     for said in (refused, answer, changed):
         assert PASSWORD not in said.log + said.out
         assert "wrong-word" not in said.log + said.out
+
+
+@pytest.mark.timeout(600)
+def test_two_builds_from_nothing_have_the_same_files(dagger: Dagger, tumours: Project, index: str) -> None:
+    """With another index nothing is answered from the cache: all is installed, and trained, again."""
+    known = Dagger({**dagger.environment, "INDEX": f"http://me:{PASSWORD}@{index}"})
+    first = dagger.call(tumours.path, "build-image", "rootfs", "digest")
+    again = known.call(tumours.path, "build-image", "rootfs", "digest", options=["--extra-index=env://INDEX"])
+    assert (first.code, again.code) == (0, 0), first.errors + again.errors
+    assert again.out == first.out

@@ -1,6 +1,7 @@
 """The data stage's `validate`, as a program: the schema, the report, and what a CSV's text means."""
 
 import json
+import tomllib
 from datetime import datetime
 from typing import Any
 
@@ -135,6 +136,26 @@ def test_all_violations_are_reported_and_the_first_is_named(project: Project) ->
 def test_no_more_than_five_rows_are_shown(project: Project) -> None:
     line = project.fails(columns={"age": {"min": 1000}})
     assert "has 100 values below min = 1000 (rows 1, 2, 3, 4, 5, …); fix" in line
+
+
+def test_a_schema_to_paste_is_what_the_data_is_now(project: Project) -> None:
+    project.put(
+        people() | {"seen": [datetime(2024, 1, 1, second=row % 60, microsecond=row) for row in range(100)]}
+    )
+    project.passes()
+    columns = tomllib.loads((project.output / "schema.toml").read_text())["tool"]["ml-pipeline"]["data"][
+        "columns"
+    ]
+    assert columns["age"] == {"type": "integer", "min": 17, "max": 86, "nullable": False}
+    assert (columns["seen"]["min"], columns["seen"]["max"]) == (
+        "2024-01-01T00:00:00",
+        "2024-01-01T00:00:59.000059",
+    )
+    assert columns["job"] == {"type": "string", "allowed": ["clerk", "smith"], "max_missing": 0.5}
+    project.passes(columns=columns)
+    for end, later in (("min", datetime(2023, 12, 31)), ("max", datetime(2024, 1, 2))):
+        project.put(people() | {"seen": [later] * 100})
+        assert f"100 values {'below' if end == 'min' else 'above'} {end} = " in project.fails(columns=columns)
 
 
 def test_columns_that_the_schema_does_not_name_are_reported_only(project: Project) -> None:

@@ -84,10 +84,11 @@ def test_regression_is_split_without_strata(project: Project) -> None:
 
 def test_the_holdout_may_be_a_file(project: Project) -> None:
     project.put(people(30), "held.csv")
-    project.passes("split", holdout="held.csv")
+    columns = {"seen": {"type": "datetime"}}
+    project.passes("split", holdout="held.csv", columns=columns)
     assert (project.read("train").height, project.read("holdout").height) == (100, 30)
+    assert project.passes(holdout="held.csv", columns=columns)
     columns = FULL_SCHEMA | {"age": {"type": "integer", "min": 20}}
-    assert project.passes(holdout="held.csv", columns={"seen": {"type": "datetime"}})
     assert project.report()["holdout"]["rows"] == 30
     project.put(people() | {"age": [50] * 100})
     assert project.fails(holdout="held.csv", columns=columns).startswith(
@@ -99,13 +100,17 @@ def test_the_holdout_may_be_a_file(project: Project) -> None:
     less = {name: values for name, values in people(30).items() if name != "job"}
     project.put(less, "held.csv")
     assert "holdout: column 'job' is not there" in project.fails(holdout="held.csv")
-    assert "the holdout lacks column 'job'" in project.fails("split", holdout="held.csv")
+    assert "holdout: column 'job' is not there" in project.fails("split", holdout="held.csv")
+    project.put(people(30) | {"age": ["old"] * 30}, "held.parquet")
+    line = "data: holdout: column 'age' has type string, in the training data integer; "
+    assert project.fails("split", holdout="held.parquet").startswith(line)
 
 
 def test_a_holdout_of_fewer_rows_than_classes(project: Project) -> None:
     project.put(people() | {"answer": [f"class {row % 4}" for row in range(100)]})
     project.put(people(3) | {"answer": ["class 0", "class 1", "class 1"]}, "held.csv")
-    said = project.fails("split", holdout="held.csv", positive=None)
+    columns = {"seen": {"type": "datetime"}}
+    said = project.fails("split", holdout="held.csv", positive=None, columns=columns)
     assert "the holdout has 3 rows for 4 classes of 'answer'; change holdout" in said
 
 

@@ -11,7 +11,7 @@ OUT/record.json, which the next run compares its data with.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,8 @@ def split(settings: dict[str, Any], folder: Path, output: Path) -> dict[str, Any
     if isinstance(settings["holdout"], str):
         held_table, held, violations = load(settings, folder, "holdout")
         _require_target(held, settings, violations)
-        lacks = [name for name in table.names if name not in held_table.names]
-        if lacks:
-            raise StageFailure(f"the holdout lacks column {lacks[0]!r}", SET_HOLDOUT)
+        if unlike := _unlike(_kinds(frame), _kinds(held)):
+            raise StageFailure(f"holdout: {unlike[0].message}", SET_HOLDOUT)
         train, holdout = frame, held.select(table.names)
         digests["holdout"] = held_table.digest
     else:
@@ -150,18 +149,25 @@ def _check_holdout(
 ) -> tuple[dict[str, Any], pl.LazyFrame, list[Violation]]:
     table, frame, violations = load(settings, folder, "holdout")
     held = _kinds(frame)
-    for name, kind in kinds.items():
-        if name not in held:
-            message = f"column {name!r} is not there ({nearest(name, held)})"
-            violations.append(Violation(name, "missing_column", message))
-        elif held[name] != kind and "empty" not in {held[name], kind}:
-            message = f"column {name!r} has type {held[name]}, in the training data {kind}"
-            violations.append(Violation(name, "type", message))
+    violations += _unlike(kinds, held)
     same_kind = held[settings["target"]] == kinds[settings["target"]]
     violations += _check(frame, settings, held) if same_kind else []
     rows = frame.select(pl.len()).collect().item()
     summary = {"rows": rows, "files": list(table.files), "sha256": table.digest}
     return summary, frame, [replace(found, message=f"holdout: {found.message}") for found in violations]
+
+
+def _unlike(kinds: Mapping[str, str], held: Mapping[str, str]) -> list[Violation]:
+    """What the holdout lacks of the training data's columns, or has as another type."""
+    found = []
+    for name, kind in kinds.items():
+        if name not in held:
+            message = f"column {name!r} is not there ({nearest(name, held)})"
+            found.append(Violation(name, "missing_column", message))
+        elif held[name] != kind and "empty" not in {held[name], kind}:
+            message = f"column {name!r} has type {held[name]}, in the training data {kind}"
+            found.append(Violation(name, "type", message))
+    return found
 
 
 def _require_target(frame: pl.LazyFrame, settings: dict[str, Any], violations: Sequence[Violation]) -> None:

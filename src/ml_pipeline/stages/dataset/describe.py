@@ -78,6 +78,8 @@ def schema(report: Mapping[str, Any], frame: pl.LazyFrame) -> str:
         lines = [f"[tool.ml-pipeline.data.columns.{_key(column['name'])}]", f'type = "{column["type"]}"']
         if column["type"] in {"integer", "number"} and column["min"] is not None:
             lines += [f"min = {_number(column['min'])}", f"max = {_number(column['max'])}"]
+        if column["type"] == "datetime" and column["min"] is not None:
+            lines += [f'{end} = "{column[end].isoformat()}"' for end in ("min", "max")]
         if (
             column["type"] == "string"
             and column["distinct"] <= ALLOWED
