@@ -12,7 +12,8 @@ from ml_pipeline.wording import apart, number, shown
 Status = Literal["passed", "failed", "not-enough-evidence", "not-measured"]
 
 CONFIDENCE = 0.95  # of the intervals that are shown, and of what a search over slices claims
-NO_REFERENCE = "no reference to compare with"
+# Reasons that a metric has no value for which its gate passes: a first release has nothing to compare with.
+NO_REFERENCE, NO_BASELINE = "no reference to compare with", "no baseline to compare with"
 # That a candidate is worse than its baseline takes a tenth of the doubt that a gate allows: 99.5 % where it
 # says 95 %. Most candidates are about as good as their baselines, and of those at most 1 % are failed then.
 REGRESSION_DOUBT = 0.1
@@ -138,7 +139,7 @@ def decide(
     """Apply every gate, so that one run names all that is wrong.
 
     `not_measured` says why a known metric has no value, such as ROC AUC on a holdout of one class;
-    where the reason is NO_REFERENCE the gate passes, as a regression does without a baseline.
+    where there is nothing to compare with the gate passes, as a regression does without a baseline.
     A metric that nobody knows blocks even where its gate is not required: it is a spelling
     mistake, and a gate that can't fail is worse than none.
     """
@@ -152,10 +153,11 @@ def _decide(gate: Gate, measured: Mapping[str, Measured], reasons: Mapping[str, 
         known = sorted({*measured, *MEASURES})
         nearest = ", ".join(difflib.get_close_matches(gate.metric, known, n=3, cutoff=0.0))
         return Decision(gate, None, "failed", f"no such metric; the nearest are {nearest}", blocks=True)
-    if found is None and reasons.get(gate.metric) == NO_REFERENCE:
-        return Decision(gate, None, "passed", NO_REFERENCE, blocks=False)
     if found is None:
-        reason = f"not measured: {reasons.get(gate.metric, 'nothing in this run measures it')}"
+        why = reasons.get(gate.metric, "nothing in this run measures it")
+        if why in {NO_REFERENCE, NO_BASELINE}:
+            return Decision(gate, None, "passed", why, blocks=False)
+        reason = f"not measured: {why}"
         status: Status = "failed" if gate.required else "not-measured"
         return Decision(gate, None, status, reason, blocks=gate.required)
     told = list(_checks(gate, found))
@@ -196,7 +198,7 @@ def _checks(gate: Gate, found: Measured) -> Iterator[tuple[Status, str]]:
 def _compare(gate: Gate, found: Measured, allowed: float) -> tuple[Status, str]:
     difference = found.against_baseline()
     if difference is None:
-        return "passed", "no baseline to compare with"
+        return "passed", NO_BASELINE
     level = gate.decided_at
     ends = interval_of(difference.interval, difference.value, level)
     strict = level and 1 - REGRESSION_DOUBT * (1 - level)

@@ -111,8 +111,9 @@ def test_answers_of_one_class_and_agreement() -> None:
         "largest_class_share": 0.75, "baseline_agreement": 0.75, "prediction_drift": pytest.approx(distance)
     }  # fmt: skip
     assert behaviour.of_answers([one], 2).missing == {
-        "prediction_drift": "no reference to compare with", "baseline_agreement": "there is no baseline"
-    }  # fmt: skip
+        "prediction_drift": "no reference to compare with",
+        "baseline_agreement": "no baseline to compare with",
+    }
     assert set(behaviour.of_answers([one], None).missing) == {
         "largest_class_share", "prediction_drift", "baseline_agreement"
     }  # fmt: skip

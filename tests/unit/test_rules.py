@@ -7,6 +7,7 @@ import pytest
 
 from ml_pipeline.measures import MEASURES
 from ml_pipeline.rules import (
+    NO_BASELINE,
     NO_REFERENCE,
     Decision,
     Difference,
@@ -117,9 +118,15 @@ def test_why_a_metric_is_missing_is_told() -> None:
     assert failure([decision], 3)[1] == "set [tool.ml-pipeline.gates] roc_auc.required = false"
 
 
-def test_a_gate_on_drift_passes_where_nothing_can_have_moved() -> None:
-    decision = only(Gate("drift.age", max=0.5), {}, {"drift.age": NO_REFERENCE})
-    assert (decision.status, decision.reason, decision.blocks) == ("passed", NO_REFERENCE, False)
+@pytest.mark.parametrize(
+    ("gate", "reason"),
+    [(Gate("drift.age", max=0.5), NO_REFERENCE), (Gate("baseline_agreement", min=0.9), NO_BASELINE)],
+)
+def test_the_gate_of_a_first_release_passes_where_there_is_nothing_to_compare_with(
+    gate: Gate, reason: str
+) -> None:
+    decision = only(gate, {}, {gate.metric: reason})
+    assert (decision.status, decision.reason, decision.blocks) == ("passed", reason, False)
 
 
 def test_a_gate_that_is_not_required_fails_without_blocking() -> None:
