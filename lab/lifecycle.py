@@ -44,6 +44,7 @@ def up(*, cluster: bool, gpu_recorder: bool = False) -> None:
         tools.build(tools.ENGINE)
         if cluster:
             tools.build(tools.CLUSTER)
+        tools.forget_sources()
         images.python()
         engine.start_registry()
         engine.start_engine(gpu_recorder=gpu_recorder)
