@@ -1,6 +1,5 @@
 """Bring the project's table in: opened, each column in the type that its schema says."""
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import polars as pl
 
 from ml_pipeline.stages.dataset.schema import Violation, conform
 from ml_pipeline.stages.dataset.split import SET_HOLDOUT
-from ml_pipeline.stages.dataset.tables import SET_PATH, Table, open_table
+from ml_pipeline.stages.dataset.tables import SET_PATH, Table, in_parquet, open_table
 from ml_pipeline.stages.dataset.target import require_columns
 
 SET_REFERENCE = "set reference under [tool.ml-pipeline.data] to a table with the columns of path"
@@ -27,7 +26,7 @@ def load(settings: Mapping[str, Any], folder: Path, key: str) -> tuple[Table, pl
     if table.text and time in table.names and not columns.get(time, {}).get("type"):
         columns[time] = {**columns.get(time, {}), "type": _time_type(table, time)}
     frame, violations = conform(table, columns)
-    return table, _parsed_once(frame) if table.text else frame, violations
+    return table, in_parquet(frame) if table.text else frame, violations
 
 
 def _time_type(table: Table, time: str) -> str:
@@ -35,10 +34,3 @@ def _time_type(table: Table, time: str) -> str:
     numbers = pl.col(time).cast(pl.Float64, strict=False)
     whole = table.frame.select((numbers.is_null() & pl.col(time).is_not_null()).sum()).collect().item() == 0
     return "number" if whole else "datetime"
-
-
-def _parsed_once(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Keep a CSV's columns as Parquet: what asks for one of them next does not parse all again."""
-    file = Path(tempfile.mkdtemp(prefix="parsed-")) / "table.parquet"
-    frame.sink_parquet(file, compression="lz4", maintain_order=True)
-    return pl.scan_parquet(file)

@@ -1,10 +1,12 @@
 """The schema of a table: each column in its declared kind, and every row that breaks a rule."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
+from ml_pipeline.stages.dataset.cores import columns_in_memory
 from ml_pipeline.stages.dataset.kinds import DTYPES, parsed, plain
 from ml_pipeline.stages.dataset.tables import Table
 from ml_pipeline.stages.kinds import kind_of
@@ -159,19 +161,14 @@ def broken(
 ) -> list[Violation]:
     """The (column, rule, words) whose mask is true in some row, and in at least a share of the values.
 
-    One pass counts them all; one more for each that is broken fetches its first rows.
+    They are counted on as many columns at a time as memory allows; one pass more for each that is broken
+    fetches its first rows.
     """
     if not masks:
         return []
-    keys = list(masks)
-    names = list(dict.fromkeys(name for name, _, _ in keys))
-    sums = [masks[key].sum().alias(f"broken {index}") for index, key in enumerate(keys)]
-    row = frame.select(
-        pl.len().alias("rows"), *(pl.col(name).count().alias(f"n {name}") for name in names), *sums
-    ).collect()
-    figures = row.row(0, named=True)
+    figures = _counted(frame, masks)
     found = []
-    for index, key in enumerate(keys):
+    for index, key in enumerate(masks):
         count = figures[f"broken {index}"]
         name, rule, said = key
         of = figures["rows"] if rule in {"nullable", "target_missing"} else figures[f"n {name}"]
@@ -188,6 +185,23 @@ def broken(
                 Violation(name, rule, f"column {name!r} has {words}", count, count / of, rows, values_shown)
             )
     return found
+
+
+def _counted(frame: pl.LazyFrame, masks: Mapping[tuple[str, str, str], pl.Expr]) -> dict[str, int]:
+    """Count rows, each column's values ("n NAME") and, by its place, each mask's rows ("broken 0")."""
+    figures = {"rows": frame.select(pl.len()).collect().item()}
+    names = list(dict.fromkeys(name for name, _, _ in masks))
+    at_once = columns_in_memory(figures["rows"])
+    for start in range(0, len(names), at_once):
+        some = names[start : start + at_once]
+        sums = [
+            mask.sum().alias(f"broken {index}")
+            for index, ((name, _, _), mask) in enumerate(masks.items())
+            if name in some
+        ]
+        values = [pl.col(name).count().alias(f"n {name}") for name in some]
+        figures |= frame.select(*values, *sums).collect().row(0, named=True)
+    return figures
 
 
 def _jsonable(value: Any) -> Any:
