@@ -19,9 +19,7 @@ INSPECTOR = (
     "stages/kinds.py",
     "stages/inspecting/**",
     "stages/serving/**",
-    "stages/dataset/__init__.py",
-    "stages/dataset/record.py",
-    "stages/dataset/sorting.py",
+    *(f"stages/dataset/{name}.py" for name in ("__init__", "effects", "record", "sorting")),
 )
 
 

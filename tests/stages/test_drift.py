@@ -47,7 +47,8 @@ def test_both_ways_of_sorting_sort(values: list[float]) -> None:
 def test_wasserstein_is_scipys_from_rows_and_from_counts(x: list[float], y: list[float]) -> None:
     expected = pytest.approx(wasserstein_distance(x, y), rel=1e-9, abs=1e-6)
     ordered, current = np.sort(x), np.sort(y)
-    assert effects.wasserstein(ordered, np.arange(1, len(x) + 1), current) == expected
+    assert effects.between(ordered, current) == expected
+    assert effects.between(current, ordered) == expected
     values, counts = np.unique(ordered, return_counts=True)
     assert effects.wasserstein(values, np.cumsum(counts), current) == expected
 

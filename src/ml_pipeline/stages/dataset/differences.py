@@ -73,6 +73,8 @@ def _distance(reference: Numbers, current: Numbers) -> float:
     scale = reference.deviation() or current.deviation() or abs(float(before.values[0])) or 1.0
     ends = [abs(float(column.values[end])) for column in (before, now) for end in (0, -1)]
     unit = scale if max(ends) > 1e150 else 1.0  # sums of such numbers would be too large
+    if before.is_whole:
+        return effects.between(_over(before.values, unit), _over(now.values, unit)) * unit / scale
     values, upto = _filled(before)
     return effects.wasserstein(_over(values, unit), upto, _over(now.values, unit)) * unit / scale
 
@@ -82,9 +84,7 @@ def _over(values: Any, unit: float) -> Any:
 
 
 def _filled(column: Numbers) -> tuple[Any, Any]:
-    """Values and how many rows are at most each; what a record has between two stands halfway."""
-    if column.is_whole:
-        return column.values, np.arange(1, column.rows + 1)
+    """A record's values and how many rows are at most each; what it has between two stands halfway."""
     values = column.values.astype(np.float64)
     halfway = values / 2 + np.concatenate([values[:1], values[:-1]]) / 2
     filled, upto = np.stack([halfway, values], axis=1).ravel(), np.stack([column.below, column.upto], axis=1)

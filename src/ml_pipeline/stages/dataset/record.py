@@ -6,7 +6,6 @@ its predictions for these rows are in it too, of classes all counts.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ml_pipeline.stages.dataset import sorting
+from ml_pipeline.stages.dataset import effects, sorting
 from ml_pipeline.stages.outcome import StageFailure
 
 FORMAT = 1
@@ -82,12 +81,10 @@ class Numbers:
         if self.spread is not None:
             return self.spread
         values = self.finite().values
-        if not len(values):
-            return 0.0
-        scale = max(abs(float(values[0])), abs(float(values[-1])), 1.0)
-        scale = scale if scale > 1e150 else 1.0  # its square would be too large
-        centred = values / scale - np.mean(values / scale) if scale > 1 else values - np.mean(values)
-        return math.sqrt(float(np.dot(centred, centred)) / len(values)) * scale
+        largest = max(abs(float(values[0])), abs(float(values[-1]))) if len(values) else 0.0
+        if largest > 1e150:  # its square would be too large
+            return effects.deviation(values / largest) * largest
+        return effects.deviation(values)
 
 
 @dataclass(frozen=True)
