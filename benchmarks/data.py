@@ -12,7 +12,8 @@ ratios, with the least and the greatest. Above 1, "vs" says that ours is that ma
   Evidently's is its report of drift (the preset, with the KS test), and the tests of that alone; the sorts
   are np.sort of the same columns on the same cores
 - schema: 20 columns with ranges, allowed values, a pattern, a key and nullability; ours reports counts,
-  pandera's polars backend checks all of them lazily, and raw polars counts what breaks each rule
+  pandera's polars backend checks all of them lazily, and raw polars counts what breaks each rule; DuckDB
+  counts the same out of a Parquet file, beside ours out of that file
 - reading: a Parquet file opened, counted and digested, beside pyarrow's read of it
 - not with --quick: 5 GB of Parquet and 1 GB of CSV under 2 GB of memory, by larger_than_memory.py
 
@@ -30,6 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandera.polars as pa
 import polars as pl
@@ -151,6 +153,23 @@ def by_polars(frame: pl.DataFrame) -> None:
     frame.lazy().select(wanted).collect()
 
 
+def by_duckdb(path: Path) -> None:
+    wanted = []
+    for name, rule in rules().items():
+        broken = [f"{name} IS NULL"]
+        if "min" in rule:
+            broken += [f"{name} < {rule['min']}", f"{name} > {rule['max']}"]
+        if "allowed" in rule:
+            listed = ", ".join(f"'{value}'" for value in rule["allowed"])
+            broken.append(f"{name} NOT IN ({listed})")
+        if "pattern" in rule:
+            broken.append(f"NOT regexp_full_match({name}, '{rule['pattern']}')")
+        wanted += [f"count(*) FILTER ({condition})" for condition in broken]
+        if rule.get("unique"):
+            wanted.append(f"count({name}) - count(DISTINCT {name})")
+    duckdb.sql(f"SELECT {', '.join(wanted)} FROM read_parquet('{path}')").fetchall()  # noqa: S608 - no input
+
+
 def schema_rounds(rows: int, rounds: int) -> dict[str, float]:
     frame = people(rows)
     print(f"schema, {rows:,} rows, {frame.width} columns")
@@ -162,10 +181,20 @@ def schema_rounds(rows: int, rounds: int) -> dict[str, float]:
         pandera=lambda: by_pandera(frame),
         polars=lambda: by_polars(frame),
     )
-    return {
+    found = {
         "schema_vs_pandera": say("times as fast as pandera", ratio(seconds["pandera"], seconds["ours"])),
         "schema_over_polars": say("times as long as raw polars", ratio(seconds["ours"], seconds["polars"])),
     }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "people.parquet")
+        frame.write_parquet(path)
+        seconds = alternate(
+            rounds,
+            ours=lambda: schema.check(pl.scan_parquet(path), rules()),
+            duckdb=lambda: by_duckdb(path),
+        )
+    ratios = ratio(seconds["duckdb"], seconds["ours"])
+    return found | {"schema_vs_duckdb": say("times as fast as DuckDB, from Parquet", ratios)}
 
 
 def reading_rounds(rows: int, rounds: int) -> dict[str, float]:
