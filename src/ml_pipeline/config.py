@@ -55,8 +55,12 @@ def _contradictions(project: Project) -> Iterator[tuple[str, str]]:
         yield from _gate_contradictions(f"gates.{name}", gate, MEASURES.get(name))
     if project.price_per_hour is not None and not 0 <= project.price_per_hour < math.inf:
         yield f"price_per_hour = {project.price_per_hour}", "use a number of 0 or more, or remove it"
-    if project.deploy.replicas < 1:
-        yield f"deploy.replicas = {project.deploy.replicas}", "use 1 or more"
+    if project.serve.device == "cuda" and project.serve.runtime != "python":
+        hint = 'remove it, or let training write a predictor.py and set serve.runtime = "python"'
+        yield 'serve.device = "cuda" is for serve.runtime = "python"', hint
+    for key in ("replicas", "memory_mb"):
+        if getattr(project.deploy, key) < 1:
+            yield f"deploy.{key} = {getattr(project.deploy, key)}", "use 1 or more"
 
 
 def _gate_contradictions(key: str, gate: Gate, measure: Measure | None) -> Iterator[tuple[str, str]]:

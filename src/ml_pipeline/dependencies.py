@@ -17,6 +17,7 @@ from ml_pipeline.stages.names import nearest
 RUNTIME_FILES = ("requirements.txt", "requirements-model.txt")
 TEST_FILES = ("requirements-test.txt", "requirements-dev.txt")
 TEST_GROUPS = ("test", "tests", "dev")
+TORCH_IS_THERE = "torch-is-there.txt"
 TORCH = (Path(__file__).parent / "requirements" / "torch.txt").read_text().strip()
 
 
@@ -97,10 +98,13 @@ async def install(
     if wanted.listed:
         folder = folder.with_new_file("requirements-listed.txt", "\n".join(wanted.listed) + "\n")
     texts = [await source.file(name).contents() for name in wanted.files]
-    if wants_torch([*texts, *wanted.listed]):
-        container = container.with_(with_torch)
     files = [*wanted.files, *(["requirements-listed.txt"] if wanted.listed else [])]
     command = ["uv", "pip", "install", "--quiet", *(word for name in files for word in ("-r", name))]
+    if wants_torch([*texts, *wanted.listed]):
+        container = container.with_(with_torch)
+        # uv does not see what the base image has, and would install it again.
+        folder = folder.with_new_file(TORCH_IS_THERE, f"{TORCH} ; python_version < '0'\n")
+        command += ["--override", TORCH_IS_THERE]
     installed = (
         container.with_mounted_directory("/requirements", folder)
         .with_workdir("/requirements")

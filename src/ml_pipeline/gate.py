@@ -1,5 +1,6 @@
 """The gate: the image that would ship answers the holdout, and its answers are judged."""
 
+import dataclasses
 from collections.abc import Mapping
 from functools import partial
 
@@ -9,7 +10,7 @@ from dagger import dag
 from ml_pipeline import settings
 from ml_pipeline.baseline import Baseline
 from ml_pipeline.environments import PROGRAMS, module_file, with_pins, with_programs
-from ml_pipeline.image import PORT, USER
+from ml_pipeline.image import PORT, USER, base, with_gpus
 from ml_pipeline.project import Project
 from ml_pipeline.run import OUTPUT, Finished, Run, side_by_side
 from ml_pipeline.training import Trained
@@ -40,6 +41,9 @@ async def validate(
     """
     judge = run.environments.python().with_(with_pins("model", "data", "evaluate"))
     judge = judge.with_(with_programs(*JUDGE))
+    image = image and image.with_(with_gpus(run))
+    if baseline:
+        baseline = dataclasses.replace(baseline, image=baseline.image.with_(with_gpus(run)))
     files = {"holdout.parquet": trained.rows.file("holdout.parquet"), "model-json.json": trained.signature}
     if image:
         files |= await _seen(run, judge, files, image, baseline)
@@ -53,8 +57,7 @@ async def validate(
     judge, arguments = _given(judge, files)
     if image:
         judge, told = _running(judge, "candidate", image)
-        base = dag.container().from_(run.environments.python_image)
-        judge = judge.with_mounted_directory("/base", base.rootfs())
+        judge = judge.with_mounted_directory("/base", base(run).rootfs())
         arguments += [*told, "--base-root=/base", f"--candidate-digest={await image.rootfs().digest()}"]
     if image and baseline and baseline.ours:
         judge, told = _running(judge, "baseline", baseline.image)

@@ -1,18 +1,45 @@
-"""The serving image: a slim Python, the serving pins, the model; no torch, no compiler, no installer."""
+"""The serving image: a slim Python, the serving pins, the model; no torch, no compiler, no installer.
+
+On serve.device = "cuda" it stands on the training image instead, which has torch.
+"""
 
 import dagger
 from dagger import dag
 
 from ml_pipeline import dependencies, sources
-from ml_pipeline.environments import PROGRAMS, PYTHON, VENV, with_pins, with_programs
+from ml_pipeline.environments import PROGRAMS, PYTHON, VENV, Step, with_pins, with_programs
 from ml_pipeline.errors import StageError
 from ml_pipeline.labels import TITLE, VERSION
 from ml_pipeline.run import Run
-from ml_pipeline.training import Trained
+from ml_pipeline.training import Trained, choose_device
 
 PORT = 8000
 USER = "10001"
 SERVER = ("stages/serve.py", "stages/predict.py", "stages/model.py", "stages/serving/**")
+
+
+def base(run: Run) -> dagger.Container:
+    """Return what the image is built on: for CUDA the training image, whose torch it shares."""
+    environments = run.environments
+    on_cuda = run.project.serve.device == "cuda"
+    return dag.container().from_(environments.training_image if on_cuda else environments.python_image)
+
+
+async def check_gpu(run: Run, stage: str) -> None:
+    """Raise StageError where the image wants a GPU to run on and the engine gives none."""
+    if run.project.serve.device == "cuda" and await choose_device(run) == "cpu":
+        why = "--gpu=off gives it none" if run.environments.gpu == "off" else "the engine has no GPU"
+        hint = 'use an engine that has one (see the README), or set serve.device = "cpu"'
+        raise StageError(stage, f'serve.device = "cuda", but {why}', hint)
+
+
+def with_gpus(run: Run) -> Step:
+    """Give an image that wants them the engine's GPUs; see check_gpu."""
+
+    def step(container: dagger.Container) -> dagger.Container:
+        return container.experimental_with_all_gp_us() if run.project.serve.device == "cuda" else container
+
+    return step
 
 
 async def build(run: Run, trained: Trained) -> dagger.Container:
@@ -23,14 +50,15 @@ async def build(run: Run, trained: Trained) -> dagger.Container:
         fitting = "false" if trained.runtime is None else f'"{trained.runtime}"'
         hint = f"set serve.runtime = {fitting}, or train what it names"
         raise StageError("build-image", f"serve.runtime is {wanted!r}, but training wrote {wrote}", hint)
-    installed = run.environments.python().with_(with_pins("model", "serving"))
+    on_cuda = run.project.serve.device == "cuda"
+    installed = run.environments.training() if on_cuda else run.environments.python()
+    installed = installed.with_(with_pins("model", "serving"))
     if wanted == "python":
         pyproject = await sources.text(run.source, "pyproject.toml")
         needs = dependencies.runtime(await run.source.entries(), pyproject)
         installed = await dependencies.install("build-image", installed, run.source, needs)
     image = (
-        dag.container()
-        .from_(run.environments.python_image)
+        base(run)
         .with_directory(VENV, installed.directory(VENV))
         .with_(with_programs(*SERVER))
         .with_directory("/model", trained.served)

@@ -172,7 +172,9 @@ class MlPipeline:
     async def serve(self, source: Source) -> dagger.Service:
         """Train the model and serve its image, for `up`."""
         run = await self._run(source)
-        return (await image.build(run, await training.train(run))).as_service(use_entrypoint=True)
+        await image.check_gpu(run, "serve")
+        served = (await image.build(run, await training.train(run))).with_(image.with_gpus(run))
+        return served.as_service(use_entrypoint=True)
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
     async def report(self, source: Source, baseline: Baseline = None) -> dagger.Directory:

@@ -40,6 +40,7 @@ class Release:
     timeout_s: int = 300
     memory_mb: int = 512
     cpu_millicores: int = 100  # requested, not limited: a limit would only slow the first predictions
+    gpus: int = 0
 
     @property
     def digest(self) -> str:
@@ -62,8 +63,9 @@ def release(settings: Mapping[str, Any]) -> Release:
         right = value is None or isinstance(value, str) if key == "version" else type(value) is kind
         if not right:
             raise ValueError(f"{key} is {value!r}")
-        if kind is int and value < 1:
-            raise ValueError(f"{key} is {value}: the least is 1")
+        least = 0 if key == "gpus" else 1
+        if kind is int and value < least:
+            raise ValueError(f"{key} is {value}: the least is {least}")
     return Release(**settings)
 
 
@@ -147,7 +149,8 @@ def _template(release: Release) -> dict[str, Any]:
 
 
 def _container(release: Release) -> dict[str, Any]:
-    memory = f"{release.memory_mb}Mi"
+    memory = {"memory": f"{release.memory_mb}Mi"}
+    gpus = {"nvidia.com/gpu": str(release.gpus)} if release.gpus else {}
     return {
         "name": "model",
         "image": release.image,
@@ -160,8 +163,8 @@ def _container(release: Release) -> dict[str, Any]:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_S}}},
         "resources": {
-            "requests": {"cpu": f"{release.cpu_millicores}m", "memory": memory},
-            "limits": {"memory": memory},
+            "requests": {"cpu": f"{release.cpu_millicores}m", **memory, **gpus},
+            "limits": {**memory, **gpus},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -29,6 +29,7 @@ async def judged(
     """Train, build and judge; return what passed the gate."""
     if gate.asks_for_drift(run.project) and "validate-data" not in run.outputs:
         await data.validate(run, compared)
+    await image.check_gpu(run, "validate-gate")
     trained = await training.train(run, nodes)
     served = await image.build(run, trained) if run.project.serve.runtime else None
     notes = run.facts.setdefault("notes", [])

@@ -162,19 +162,24 @@ class Gate:
 
 @dataclass(frozen=True)
 class Serve:
-    """What runs in the image; False: the model is not served."""
+    """What runs in the image, and on what; False: the model is not served.
+
+    On "cuda" the image is built on the training image, and each pod asks for a GPU.
+    """
 
     runtime: Literal["onnx", "python", False] = "onnx"
+    device: Literal["cpu", "cuda"] = "cpu"
 
 
 @dataclass(frozen=True)
 class Deploy:
-    """Where a release goes and how."""
+    """Where a release goes and how; `memory_mb` is what each pod requests, and its limit."""
 
     namespace: str = "default"
     replicas: int = 2
     strategy: Literal["rolling", "blue-green", "canary"] = "rolling"
     timeout: int = 300
+    memory_mb: int = 512
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ def deploy(project: Project, image: str, version: str | None) -> str:
             "replicas": section.replicas,
             "strategy": section.strategy,
             "timeout_s": section.timeout,
+            "memory_mb": section.memory_mb,
+            "gpus": 1 if project.serve.device == "cuda" else 0,
             "image": image,
             "version": version,
         }

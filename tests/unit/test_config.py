@@ -19,7 +19,7 @@ def test_defaults_of_a_minimal_project() -> None:
     project = config.parse(None, MINIMAL)
     assert project.data.holdout == 0.2
     assert project.train.command is None
-    assert project.serve.runtime == "onnx"
+    assert (project.serve.runtime, project.serve.device) == ("onnx", "cpu")
     assert project.deploy == Deploy(namespace="default", replicas=2, strategy="rolling")
     assert dict(project.gates) == {}
 
@@ -200,7 +200,17 @@ def test_every_section_is_read() -> None:
             "[data.columns.age]\npattern = '('",
             "config: ml-pipeline.toml: data.columns.age.pattern = '(' is no regular expression; mend it",
         ),
+        (
+            "[serve]\ndevice = 'cuda'",
+            'config: ml-pipeline.toml: serve.device = "cuda" is for serve.runtime = "python"; '
+            'remove it, or let training write a predictor.py and set serve.runtime = "python"',
+        ),
+        (
+            "[serve]\nruntime = 'python'\ndevice = 'tpu'",
+            'config: ml-pipeline.toml: serve.device is "tpu", a string; write "cpu" or "cuda"',
+        ),
         ("[deploy]\nreplicas = 0", "config: ml-pipeline.toml: deploy.replicas = 0; use 1 or more"),
+        ("[deploy]\nmemory_mb = 0", "config: ml-pipeline.toml: deploy.memory_mb = 0; use 1 or more"),
         (
             "[deploy]\nnamespace = 'My_Models'",
             "config: ml-pipeline.toml: deploy.namespace = 'My_Models' is no DNS label; "

@@ -66,6 +66,13 @@ def test_memory_is_requested_and_limited_alike() -> None:
     assert "cpu" not in resources["limits"]
 
 
+def test_a_gpu_is_requested_and_limited_alike_where_one_is_wanted() -> None:
+    resources = _pod(dataclasses.replace(RELEASE, gpus=1))["containers"][0]["resources"]
+    assert resources["requests"]["nvidia.com/gpu"] == resources["limits"]["nvidia.com/gpu"] == "1"
+    without = _pod()["containers"][0]["resources"]
+    assert not [name for kind in without.values() for name in kind if "gpu" in name]
+
+
 def test_the_service_finds_the_pods_of_every_revision() -> None:
     wanted = manifests.service(RELEASE)["spec"]["selector"]
     labels = manifests.deployment(RELEASE)["spec"]["template"]["metadata"]["labels"]
@@ -112,6 +119,7 @@ def test_settings_become_a_release() -> None:
     [
         ({"replica": 2}, "unknown key 'replica'"),
         ({"replicas": 0}, "replicas is 0"),
+        ({"gpus": -1}, "gpus is -1: the least is 0"),
         ({"replicas": True}, "replicas is True"),
         ({"replicas": "2"}, "replicas is '2'"),
         ({"version": 3}, "version is 3"),

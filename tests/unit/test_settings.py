@@ -49,3 +49,10 @@ def test_the_data_stage_gets_rules_that_are_set() -> None:
     document = json.loads(settings.data(config.parse(None, PROJECT)))
     assert document["columns"] == {"ash": {"type": "number", "max": 3, "nullable": True, "unique": False}}
     assert document["seed"] == 7
+
+
+def test_the_cluster_is_asked_for_a_gpu_where_the_model_is_served_on_one() -> None:
+    on_cuda = PROJECT + '[serve]\nruntime = "python"\ndevice = "cuda"\n[deploy]\nmemory_mb = 4096\n'
+    told = json.loads(settings.deploy(config.parse(None, on_cuda), "image", "1"))
+    assert (told["gpus"], told["memory_mb"]) == (1, 4096)
+    assert json.loads(settings.deploy(config.parse(None, PROJECT), "image", "1"))["gpus"] == 0
