@@ -14,6 +14,7 @@ UV = "uv==0.9.9"
 VENV = "/opt/venv"
 PYTHON = f"{VENV}/bin/python"
 PROGRAMS = "/app"
+MODEL = "/model"  # in the serving image
 EXTRA_INDEX = "UV_INDEX"  # uv looks there first, and takes nothing elsewhere that it finds there
 DATA_CREDENTIALS = "/run/secrets/aws"
 COMMON = ("__init__.py", "stages/__init__.py", "stages/outcome.py", "stages/names.py")  # what any stage uses
@@ -39,6 +40,10 @@ class Environments:
     def training(self) -> dagger.Container:
         """Return the CUDA PyTorch image; its own packages stay visible in the virtual environment."""
         return dag.container().from_(self.training_image).with_(self._virtual_environment)
+
+    def serving(self, device: str) -> dagger.Container:
+        """Return what the serving image is built on: for "cuda" the training image, whose torch it shares."""
+        return dag.container().from_(self.training_image if device == "cuda" else self.python_image)
 
     def with_source(self, view: dagger.Directory, path: str) -> Step:
         """Add a view of the source, known to the cache by its content.

@@ -10,7 +10,7 @@ from dagger import dag
 from ml_pipeline import settings
 from ml_pipeline.baseline import Baseline
 from ml_pipeline.environments import PROGRAMS, module_file, with_pins, with_programs
-from ml_pipeline.image import PORT, USER, base, with_gpus
+from ml_pipeline.image import PORT, USER, with_gpus
 from ml_pipeline.project import Project
 from ml_pipeline.run import OUTPUT, Finished, Run, side_by_side
 from ml_pipeline.training import Trained
@@ -57,7 +57,8 @@ async def validate(
     judge, arguments = _given(judge, files)
     if image:
         judge, told = _running(judge, "candidate", image)
-        judge = judge.with_mounted_directory("/base", base(run).rootfs())
+        under = run.environments.serving(run.project.serve.device)
+        judge = judge.with_mounted_directory("/base", under.rootfs())
         arguments += [*told, "--base-root=/base", f"--candidate-digest={await image.rootfs().digest()}"]
     if image and baseline and baseline.ours:
         judge, told = _running(judge, "baseline", baseline.image)

@@ -4,10 +4,9 @@ On serve.device = "cuda" it stands on the training image instead, which has torc
 """
 
 import dagger
-from dagger import dag
 
 from ml_pipeline import dependencies, sources
-from ml_pipeline.environments import PROGRAMS, PYTHON, VENV, Step, with_pins, with_programs
+from ml_pipeline.environments import MODEL, PROGRAMS, PYTHON, VENV, Step, with_pins, with_programs
 from ml_pipeline.errors import StageError
 from ml_pipeline.labels import TITLE, VERSION
 from ml_pipeline.run import Run
@@ -16,13 +15,6 @@ from ml_pipeline.training import Trained, choose_device
 PORT = 8000
 USER = "10001"
 SERVER = ("stages/serve.py", "stages/predict.py", "stages/model.py", "stages/serving/**")
-
-
-def base(run: Run) -> dagger.Container:
-    """Return what the image is built on: for CUDA the training image, whose torch it shares."""
-    environments = run.environments
-    on_cuda = run.project.serve.device == "cuda"
-    return dag.container().from_(environments.training_image if on_cuda else environments.python_image)
 
 
 async def check_gpu(run: Run, stage: str) -> None:
@@ -58,10 +50,10 @@ async def build(run: Run, trained: Trained) -> dagger.Container:
         needs = dependencies.runtime(await run.source.entries(), pyproject)
         installed = await dependencies.install("build-image", installed, run.source, needs)
     image = (
-        base(run)
+        run.environments.serving(run.project.serve.device)
         .with_directory(VENV, installed.directory(VENV))
         .with_(with_programs(*SERVER))
-        .with_directory("/model", trained.served)
+        .with_directory(MODEL, trained.served)
         .with_env_variable("PYTHONDONTWRITEBYTECODE", "1")
         .with_env_variable("PYTHONUNBUFFERED", "1")
         .with_workdir(PROGRAMS)

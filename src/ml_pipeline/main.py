@@ -34,6 +34,13 @@ OptionalKubeconfig = Annotated[dagger.Secret | None, Doc("Which cluster; absent:
 KubeApi = Annotated[
     dagger.Service | None, Doc("The API server where only this machine reaches it, as tcp://localhost:6443")
 ]
+Reproducible = Annotated[
+    bool,
+    Doc(
+        "Push without the engine, so that the same source has the same digest; the registry (http://HOST "
+        "where it is no https) must be reachable from the engine's containers"
+    ),
+]
 NodeCount = Annotated[
     int, Doc("How many nodes of the cluster train together; 1: the engine trains, whatever else is given")
 ]
@@ -143,9 +150,10 @@ class MlPipeline:
         registry_username: Username = None,
         registry_password: Password = None,
         baseline: Baseline = None,
+        reproducible: Reproducible = False,
     ) -> str:
         """Train, build and judge the image, and push it where it passed; return its reference by digest."""
-        target = Registry(registry, registry_username, registry_password)
+        target = Registry(registry, registry_username, registry_password, reproducible)
         run = await self._run(source)
         trained, served = await pipeline.judged(run, await compare.find(run, baseline, None))
         return await release.publish(run, pipeline.servable(served), target, trained.version)
@@ -192,9 +200,11 @@ class MlPipeline:
         kube_api: KubeApi = None,
         baseline: Baseline = None,
         nodes: NodeCount = 1,
+        reproducible: Reproducible = False,
     ) -> str:
         """Lint, test, check data, train, build, judge, publish and deploy; return a Markdown summary."""
-        target = Registry(registry, registry_username, registry_password) if registry else None
+        login = registry_username, registry_password
+        target = Registry(registry, *login, reproducible) if registry else None
         cluster = Cluster(kubeconfig, kube_api) if kubeconfig else None
         together = training_cluster.chosen(nodes, cluster, target)
         return await pipeline.full(await self._run(source), target, cluster, baseline, together)

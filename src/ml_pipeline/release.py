@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import dagger
 from dagger import dag
 
-from ml_pipeline import settings, sources
+from ml_pipeline import reproducible, settings, sources
 from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.errors import ConfigError, StageError
 from ml_pipeline.labels import REVISION, VERSION
@@ -29,12 +29,19 @@ DEPLOYER = (
 class Registry:
     """Where images go, as HOST[:PORT][/PATH], and who pushes them.
 
+    `reproducible`: a program pushes, not the engine, whose clock would be in the image's digest.
     Raises ConfigError for a name without a password, or a password without a name.
     """
 
     address: str
     username: str | None = None
     password: dagger.Secret | None = None
+    reproducible: bool = False
+
+    @property
+    def place(self) -> str:
+        """The address without a scheme; the engine itself knows how it speaks with which registry."""
+        return self.address.removeprefix("https://").removeprefix("http://").rstrip("/")
 
     def __post_init__(self) -> None:
         if bool(self.username) != bool(self.password):
@@ -57,7 +64,13 @@ async def publish(run: Run, image: dagger.Container, registry: Registry, version
     """
     if revision := await sources.revision(run.source):
         image = image.with_label(REVISION, revision)
-    reference = await push(run, "publish", image, registry, run.project.name, version)
+    if registry.reproducible:
+        reference = f"{registry.place}/{run.project.name}:{version}"
+        scheme = "http" if registry.address.startswith("http://") else "https"
+        login = registry.username, registry.password
+        reference += f"@{await reproducible.push(run, image, f'{scheme}://{reference}', *login)}"
+    else:
+        reference = await push(run, "publish", image, registry, run.project.name, version)
     run.facts["image"] = {"reference": reference, "digest": reference.rpartition("@")[2]}
     return reference
 
@@ -72,7 +85,7 @@ async def push(
     compression: dagger.ImageLayerCompression | None = None,
 ) -> str:
     """Push an image as a stage of its own; return its reference by digest."""
-    address = f"{registry.address.removeprefix('https://').rstrip('/')}/{name}:{version}"
+    address = f"{registry.place}/{name}:{version}"
     if registry.username and registry.password:
         image = image.with_registry_auth(address, registry.username, registry.password)
     try:

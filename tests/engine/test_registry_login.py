@@ -1,46 +1,22 @@
 """Publishing to a real registry that asks who is there."""
 
-import contextlib
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import urllib3
 
-from lab import packages
+from tests import locked_registry
 from tests.calls import Answer, Dagger, Project
 from tests.conftest import Lab
-
-PASSWORD = "open sesame"  # noqa: S105 - of the registry below
-# That password, as bcrypt has it.
-USERS = "me:$2b$04$coQlAeA5hXFnumEqK2zWKe45FJEeX11HGqntZKPNLiga9yjqOAwxq\n"
-CONFIG = """
-version: 0.1
-log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: {folder}/content}}}}
-http: {{addr: "localhost:{port}"}}
-auth: {{htpasswd: {{realm: locked, path: {folder}/users}}}}
-"""
+from tests.locked_registry import PASSWORD
 
 
 @pytest.fixture
 def locked(lab: Lab, tmp_path: Path) -> Iterator[str]:
-    """A registry of its own, where one user may push and pull; `lab` has installed the program."""
-    with socket.create_server(("localhost", 0)) as free:
-        port = free.getsockname()[1]
-    (tmp_path / "users").write_text(USERS)
-    (tmp_path / "registry.yml").write_text(CONFIG.format(folder=tmp_path, port=port))
-    command = [packages.program("docker-registry"), "serve", tmp_path / "registry.yml"]
-    with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        for _ in range(100):
-            with contextlib.suppress(OSError), socket.create_connection(("localhost", port), 1):
-                break
-            time.sleep(0.1)
-        yield f"localhost:{port}"
-        process.terminate()
+    """A registry of its own."""
+    with locked_registry.serving(tmp_path, "localhost") as address:
+        yield address
 
 
 def publish(dagger: Dagger, project: Project, registry: str, password: str) -> Answer:

@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from ml_pipeline import data, gate, image, pipeline, quality, release, storage, training, training_cluster
+from ml_pipeline import (
+    data,
+    gate,
+    image,
+    pipeline,
+    quality,
+    release,
+    reproducible,
+    storage,
+    training,
+    training_cluster,
+)
 from ml_pipeline.environments import COMMON
 
 PACKAGE = Path(data.__file__).parent
@@ -21,6 +32,8 @@ SHIPPED = {
     "cold_start": (gate.STARTER,),
     "evaluate": gate.JUDGE,
     "ask_service": gate.JUDGE,
+    "pack": reproducible.PACKER,
+    "push": reproducible.PUSHER,
     "deploy": release.DEPLOYER,
     "train_job": training_cluster.WATCHER,
     "train_node": (*training.TRAINER, *training_cluster.NODE),
