@@ -3,52 +3,25 @@
 A file with torch's name stands in for the training image's torch. What a real GPU does is not shown here.
 """
 
-import subprocess
 from collections.abc import Callable
 
 import pytest
 
-from ml_pipeline.dependencies import TORCH
+from tests import cuda_image
 from tests.calls import Dagger, Project
 from tests.conftest import Lab
-
-SYSTEM = "/usr/lib/python3/dist-packages"
-VERSION = TORCH.partition("==")[2]
-METADATA = f"Metadata-Version: 2.1\nName: torch\nVersion: {VERSION}+cu128\n"
+from tests.cuda_image import SYSTEM
 
 
 @pytest.fixture
 def flowers(project: Callable[[str], Project]) -> Project:
-    """A project that brings its own predictor, and says that it needs torch and a GPU."""
-    flowers = project("flowers")
-    flowers.replace("ml-pipeline.toml", 'runtime = "python"', 'runtime = "python"\ndevice = "cuda"')
-    pins = (flowers.path / "requirements.txt").read_text()
-    flowers.write("requirements.txt", f"{pins}{TORCH}\n")
-    return flowers
-
-
-@pytest.fixture
-def training_image(dagger: Dagger, lab: Lab) -> str:
-    """A Python image with a torch of its own, which weighs nothing."""
-    address = f"{lab.registry}/cuda/base:test"
-    files = {
-        f"{SYSTEM}/torch/__init__.py": "CUDA = True\n",
-        f"{SYSTEM}/torch-{VERSION}.dist-info/METADATA": METADATA,
-    }
-    words = ["dagger", "--progress=plain", "core", "container", "from", "--address=python:3.13-slim"]
-    for path, content in files.items():
-        words += ["with-new-file", f"--path={path}", f"--contents={content}"]
-    words += ["publish", f"--address={address}"]
-    done = subprocess.run(
-        words, env=dagger.variables, capture_output=True, text=True, timeout=120, check=True
-    )
-    return done.stdout.strip()
+    return cuda_image.wanting(project("flowers"))
 
 
 def test_the_image_stands_on_the_training_image_and_shares_its_torch(
-    dagger: Dagger, flowers: Project, training_image: str
+    dagger: Dagger, lab: Lab, flowers: Project
 ) -> None:
-    options = [f"--training-image={training_image}"]
+    options = [f"--training-image={cuda_image.push(dagger, lab.registry)}"]
     words = ["/opt/venv/bin/python", "-c", "import joblib; import torch; print(torch.__file__)"]
     asked = [f"--args={word}" for word in words]
     answer = dagger.call(flowers.path, "build-image", "with-exec", *asked, "stdout", options=options)

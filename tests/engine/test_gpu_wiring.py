@@ -4,12 +4,13 @@ The engine's GPU support is switched on, and a recorder stands in for NVIDIA's h
 container asks for. What a real GPU then does is not shown here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from lab import engine, lifecycle, processes
+from tests import cuda_image
 from tests.calls import Dagger, Project
 from tests.conftest import Lab
 
@@ -53,3 +54,21 @@ def test_gpu_off_asks_for_none(dagger: Dagger, tumours: Project, requests: Path)
     tumours.replace("ml-pipeline.toml", "steps = 500", "steps = 501")
     assert dagger.call(tumours.path, "train", options=["--gpu=off"]).code == 0
     assert not requests.exists()
+
+
+@pytest.mark.timeout(600)
+def test_an_image_for_a_gpu_is_judged_with_one(
+    dagger: Dagger, lab: Lab, project: Callable[[str], Project], requests: Path
+) -> None:
+    # It says that there is a GPU, and so its containers ask for it.
+    image = cuda_image.push(dagger, lab.registry, nvidia_smi="echo GPU 0: a name")
+    options = [f"--training-image={image}"]
+    flowers = cuda_image.wanting(project("flowers"))
+    requests.unlink(missing_ok=True)
+    assert dagger.call(flowers.path, "train", options=options).code == 0
+    training = len(requests.read_text().splitlines())
+    judged = dagger.call(flowers.path, "validate-gate", options=options)
+    assert judged.code == 0, judged.errors
+    # It answers the holdout, starts cold, and serves; the judge itself needs none.
+    assert len(requests.read_text().splitlines()) - training >= 3
+    assert set(requests.read_text().splitlines()) == {"NVIDIA_VISIBLE_DEVICES=all"}

@@ -35,12 +35,8 @@ def locked(lab: Lab, tmp_path: Path) -> Iterator[str]:
 
 
 ANEW = "--extra-index=env://INDEX"
-PLACES = "/opt /app /model"
-LISTING = (
-    "sh",
-    "-c",
-    rf"find {PLACES} -printf '%p %m %U:%G %y %l\n' | sort; find {PLACES} -type f -exec sha256sum {{}} + | sort",
-)
+FIND = "find /opt /app /model"
+LIST = rf"{FIND} -printf '%p %m %U:%G %y %l\n' | sort; {FIND} -type f -exec sha256sum {{}} + | sort"
 
 
 @pytest.mark.timeout(600)
@@ -100,7 +96,7 @@ def test_two_publications_have_the_same_digest(
 
     copied = f"{lab.registry}/reproducible/tumours"
     skopeo("copy", published, f"docker://{copied}:1")
-    listing = ["with-exec", *(f"--args={word}" for word in LISTING), "stdout"]
+    listing = ["with-exec", *(f"--args={word}" for word in ("sh", "-c", LIST)), "stdout"]
     words = ["dagger", "--progress=plain", "core", "container", "from", f"--address={copied}@{digest}"]
     files = subprocess.run(
         [*words, *listing], env=dagger.variables, capture_output=True, text=True, timeout=120, check=True
@@ -115,7 +111,7 @@ def test_who_does_not_know_the_password(dagger: Dagger, tumours: Project, locked
     hint = "check --registry, --registry-username and --registry-password"
     line = f"publish: http://{locked}/models/tumours refused the image: 401 Unauthorized"
     assert answer.code == 1
-    assert answer.errors == [f"{line} (UNAUTHORIZED: authentication required); {hint}"]
+    assert answer.errors == [f"{line}; {hint}"]
     assert "let me in" not in answer.log + answer.out
 
 

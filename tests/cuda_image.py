@@ -1,0 +1,38 @@
+"""A training image with a torch of its own, which weighs nothing, and a project to serve on a GPU."""
+
+import subprocess
+
+from ml_pipeline.dependencies import TORCH
+from tests.calls import Dagger, Project
+
+SYSTEM = "/usr/lib/python3/dist-packages"
+VERSION = TORCH.partition("==")[2]
+METADATA = f"Metadata-Version: 2.1\nName: torch\nVersion: {VERSION}+cu128\n"
+
+
+def push(dagger: Dagger, registry: str, **programs: str) -> str:
+    """Push the image, with further programs of a shell, and return its reference by digest."""
+    address = f"{registry}/cuda/base:test"
+    files = {
+        f"{SYSTEM}/torch/__init__.py": "CUDA = True\n",
+        f"{SYSTEM}/torch-{VERSION}.dist-info/METADATA": METADATA,
+    }
+    words = ["dagger", "--progress=plain", "core", "container", "from", "--address=python:3.13-slim"]
+    for path, content in files.items():
+        words += ["with-new-file", f"--path={path}", f"--contents={content}"]
+    for name, script in programs.items():
+        path = f"--path=/usr/local/bin/{name.replace('_', '-')}"
+        words += ["with-new-file", path, f"--contents=#!/bin/sh\n{script}\n", "--permissions=493"]
+    words += ["publish", f"--address={address}"]
+    done = subprocess.run(
+        words, env=dagger.variables, capture_output=True, text=True, timeout=120, check=True
+    )
+    return done.stdout.strip()
+
+
+def wanting(flowers: Project) -> Project:
+    """Let a project that brings its own predictor say that it needs torch and a GPU."""
+    flowers.replace("ml-pipeline.toml", 'runtime = "python"', 'runtime = "python"\ndevice = "cuda"')
+    pins = (flowers.path / "requirements.txt").read_text()
+    flowers.write("requirements.txt", f"{pins}{TORCH}\n")
+    return flowers
