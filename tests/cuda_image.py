@@ -7,6 +7,12 @@ from tests.calls import Dagger, Project
 
 SYSTEM = "/usr/lib/python3/dist-packages"
 VERSION = TORCH.partition("==")[2]
+# It says that it sees a GPU.
+TORCH_ITSELF = """
+class cuda:
+    is_available = staticmethod(lambda: True)
+    device_count = staticmethod(lambda: 1)
+"""
 METADATA = f"Metadata-Version: 2.1\nName: torch\nVersion: {VERSION}+cu128\n"
 
 
@@ -14,7 +20,7 @@ def push(dagger: Dagger, registry: str, **programs: str) -> str:
     """Push the image, with further programs of a shell, and return its reference by digest."""
     address = f"{registry}/cuda/base:test"
     files = {
-        f"{SYSTEM}/torch/__init__.py": "CUDA = True\n",
+        f"{SYSTEM}/torch/__init__.py": TORCH_ITSELF,
         f"{SYSTEM}/torch-{VERSION}.dist-info/METADATA": METADATA,
     }
     words = ["dagger", "--progress=plain", "core", "container", "from", "--address=python:3.13-slim"]
