@@ -170,6 +170,15 @@ def test_a_registry_s_token_goes_nowhere_else_and_what_it_has_is_not_sent(
     assert json.loads((tmp_path / "outcome.json").read_text())["details"]["bytes"] == 0
 
 
+def test_a_place_elsewhere_does_not_learn_the_login(
+    exported: Path, layer: Path, registry: Registry, tmp_path: Path
+) -> None:
+    registry.store_asks = True
+    done = push(exported, layer, registry.address, tmp_path / "outcome.json")
+    assert (done.returncode, registry.told_to_store, len(registry.scopes)) == (1, [None], 1)
+    assert "refused the image: 401 Unauthorized" in done.stderr
+
+
 def test_a_refusal_is_one_line(exported: Path, layer: Path, registry: Registry, tmp_path: Path) -> None:
     done = push(exported, layer, registry.address, tmp_path / "outcome.json", "wrong-word")
     refused = f"publish: http://{registry.address}/models/adult refused the image: 401 Unauthorized"

@@ -23,6 +23,7 @@ class Registry:
     blobs: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[str, bytes] = field(default_factory=dict)
     scopes: list[str] = field(default_factory=list)
+    store_asks: bool = False  # for a login of its own, which it must not get
     told_to_store: list[str | None] = field(default_factory=list)  # each Authorization
 
 
@@ -44,6 +45,10 @@ def serving() -> Iterator[Registry]:
                     self._say(200, json.dumps({"token": TOKEN}))
                 else:
                     self._say(401, json.dumps({"errors": [{"code": "DENIED", "message": "who\nare you"}]}))
+            elif url.path == "/store" and registry.store_asks:
+                registry.told_to_store.append(login)
+                realm = f'Bearer realm="http://{registry.store}/token",service="here"'
+                self._say(401, **{"WWW-Authenticate": realm})
             elif url.path == "/store":
                 registry.told_to_store.append(login)
                 content = body if asked["permission"] == "yes" else b""

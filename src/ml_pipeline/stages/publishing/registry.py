@@ -70,18 +70,21 @@ class Repository:
         headers: Mapping[str, str] | None = None,
         body: Open | bytes | None = None,
     ) -> urllib3.BaseHTTPResponse:
-        answer = self._send(method, place, headers or {}, body)
-        if answer.status == 401:
+        url = urljoin(f"{self.base}/", place)
+        answer = self._send(method, url, headers or {}, body)
+        if answer.status == 401 and self._is_here(url):
             self._log_in(answer.headers.get("WWW-Authenticate", ""))
-            answer = self._send(method, place, headers or {}, body)
+            answer = self._send(method, url, headers or {}, body)
         return answer
 
+    def _is_here(self, url: str) -> bool:
+        """Tell whether a place may know the login; one elsewhere has a permission in its address."""
+        return urlsplit(url)[:2] == urlsplit(self.base)[:2]
+
     def _send(
-        self, method: str, place: str, headers: Mapping[str, str], body: Open | bytes | None
+        self, method: str, url: str, headers: Mapping[str, str], body: Open | bytes | None
     ) -> urllib3.BaseHTTPResponse:
-        url = urljoin(f"{self.base}/", place)
-        # A place elsewhere, where some registries want their blobs, has its permission in its address.
-        if self._authorization and urlsplit(url).netloc == urlsplit(self.base).netloc:
+        if self._authorization and self._is_here(url):
             headers = {**headers, "Authorization": self._authorization}
         return self._request(method, url, headers, body() if callable(body) else body)
 
