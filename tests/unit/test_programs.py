@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from ml_pipeline import data, gate, image, pipeline, quality, release, storage, training, training_cluster
+from ml_pipeline import (
+    data,
+    gate,
+    image,
+    pipeline,
+    quality,
+    release,
+    storage,
+    tracking,
+    training,
+    training_cluster,
+)
 from ml_pipeline.environments import COMMON
 
 PACKAGE = Path(data.__file__).parent
@@ -25,6 +36,7 @@ SHIPPED = {
     "train_job": training_cluster.WATCHER,
     "train_node": (*training.TRAINER, *training_cluster.NODE),
     "report": pipeline.REPORTER,
+    "track": tracking.PROGRAM,
 }
 
 THERE = {"cold_start": image.SERVER}  # it runs in the image, beside what that has

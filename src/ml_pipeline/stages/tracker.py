@@ -106,9 +106,12 @@ class Server:
         body = None if document is None else json.dumps(document).encode()
         answer = self._ask(method, path, body, {"Content-Type": "application/json"}, TIMEOUT)
         try:
-            return dict(json.loads(answer.data or b"{}"))
-        except (ValueError, TypeError):
-            raise StageFailure(f"{self.uri} answers, but not as MLflow does", SET_URI) from None
+            told = json.loads(answer.data or b"{}")
+        except ValueError:
+            told = None
+        if not isinstance(told, dict):
+            raise StageFailure(f"{self.uri} answers, but not as MLflow does", SET_URI)
+        return told
 
     def _ask(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], timeout: urllib3.Timeout
