@@ -25,7 +25,7 @@ HOME = ROOT / ".venv-mlflow"
 USERNAME = "tracker"
 AUTH = """
 [mlflow]
-default_permission = NO_PERMISSIONS
+default_permission = READ
 database_uri = sqlite:///{folder}/users.db
 admin_username = {username}
 admin_password = {password}
@@ -36,7 +36,7 @@ PATIENCE_S = 90
 
 @dataclass(frozen=True)
 class Mlflow:
-    """A server, and its one user."""
+    """A server, and who may write there."""
 
     port: int
     password: str
@@ -50,7 +50,7 @@ class Mlflow:
         """Who asks, as MLflow's own clients read it."""
         return {"MLFLOW_TRACKING_USERNAME": USERNAME, "MLFLOW_TRACKING_PASSWORD": self.password}
 
-    def ask(self, method: str, path: str, **fields: Any) -> dict[str, Any]:
+    def ask(self, method: str, path: str, /, **fields: Any) -> dict[str, Any]:
         """Ask its REST API."""
         url = f"{self.uri}/api/2.0/mlflow/{path}"
         headers = urllib3.make_headers(basic_auth=f"{USERNAME}:{self.password}")
@@ -58,6 +58,12 @@ class Mlflow:
         answer = urllib3.request(method, url, headers=headers, **sent)
         assert answer.status == 200, answer.data
         return dict(answer.json())
+
+    def guest(self) -> dict[str, str]:
+        """Let someone read; return who, as MLflow's own clients read it."""
+        password = secrets.token_urlsafe(16)
+        self.ask("POST", "users/create", username=f"guest-{password[:4]}", password=password)
+        return {"MLFLOW_TRACKING_USERNAME": f"guest-{password[:4]}", "MLFLOW_TRACKING_PASSWORD": password}
 
     def runs(self, name: str) -> list[dict[str, Any]]:
         """Return the runs of an experiment, the newest first."""

@@ -97,6 +97,11 @@ def name_of(name: str) -> str:
     return "/".join(part if part.strip(".") else "_" for part in allowed.split("/"))
 
 
+def path_of(path: str) -> str:
+    """Return an artifact's path that MLflow takes: it refuses some of what a file may be called."""
+    return re.sub(r"[^\w\-. /+=@,()]", "_", path)
+
+
 def history(lines: Iterable[str]) -> list[Point]:
     """Return the numbers of a history.csv, by its column `epoch` or `step`, or else by its rows."""
     rows = list(csv.DictReader(lines))

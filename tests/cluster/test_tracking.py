@@ -35,12 +35,16 @@ def test_the_champion_goes_with_releases_and_rollbacks(
     name = "ml-pipeline.toml"
     deploy = f'\n[deploy]\nnamespace = "{target.namespace}"\nreplicas = 1\n'
     tumours.write(name, (tumours.path / name).read_text() + deploy)
-    known = Dagger({**dagger.environment, "TRACKING_PASSWORD": mlflow.password})
-    options = [f"--tracking-uri={mlflow.uri}", f"--tracking-server=tcp://localhost:{mlflow.port}"]
-    options += ["--tracking-username=tracker", "--tracking-password=env://TRACKING_PASSWORD"]
+
+    def ask(who: dict[str, str], function: str, *words: str) -> Answer:
+        known = Dagger({**dagger.environment, **who})
+        options = [f"--tracking-uri={mlflow.uri}", f"--tracking-server=tcp://localhost:{mlflow.port}"]
+        options.append(f"--tracking-username={who['MLFLOW_TRACKING_USERNAME']}")
+        options.append("--tracking-password=env://MLFLOW_TRACKING_PASSWORD")
+        return known.call(tumours.path, function, *words, *lab.cluster, options=options)
 
     def call(function: str, *words: str) -> Answer:
-        answer = known.call(tumours.path, function, *words, *lab.cluster, options=options)
+        answer = ask(mlflow.variables, function, *words)
         assert answer.code == 0, answer.errors
         return answer
 
@@ -56,5 +60,14 @@ def test_the_champion_goes_with_releases_and_rollbacks(
 
     assert call("rollback").record["action"] == "rolled-back"
     assert mlflow.aliases("tumours") == {"candidate": "2", "champion": "1"}
-    assert call("deploy", f"--image={image}").record["image"] == image
+    flag = f"--image={image}"
+    refused = ask(mlflow.guest(), "deploy", flag)
+    assert refused.code == 1
+    assert refused.errors == [
+        f"track: {mlflow.uri} refuses: HTTP 403 Forbidden; the release stands; "
+        "check --tracking-username and --tracking-password, and what they are allowed to"
+    ]
+    assert image in str(target.get("pods"))
+    assert mlflow.aliases("tumours") == {"candidate": "2", "champion": "1"}
+    assert call("deploy", flag).record["action"] == "unchanged"
     assert mlflow.aliases("tumours") == {"candidate": "2", "champion": "2"}

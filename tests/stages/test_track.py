@@ -65,6 +65,11 @@ class Project:
 
     def log(self, settings: dict[str, Any] = SETTINGS, **changes: Any) -> dict[str, Any]:
         """Log a run that is as RUN but for the changes; return the outcome's details."""
+        done = self.try_log(settings, self.mlflow.variables, **changes)
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads((self.folder / "outcome.json").read_text())["details"])
+
+    def try_log(self, settings: dict[str, Any], who: dict[str, str], **changes: Any) -> Any:
         documents = {"settings.json": settings, "run.json": {"name": self.name, **RUN, **changes}}
         for name, document in documents.items():
             (self.folder / name).write_text(json.dumps(document))
@@ -72,9 +77,7 @@ class Project:
             f"--{option}": self.folder / name
             for option, name in {"config": "settings.json", "run": "run.json", "files": "files"}.items()
         }
-        done = self.track("log", *(word for pair in paths.items() for word in pair))
-        assert done.returncode == 0, done.stderr
-        return dict(json.loads((self.folder / "outcome.json").read_text())["details"])
+        return self.track("log", *(word for pair in paths.items() for word in pair), **who)
 
     def run(self) -> dict[str, Any]:
         """Return the one run, its params, metrics and tags as dicts."""
@@ -94,6 +97,8 @@ def project(mlflow: Mlflow, onnx_folder: Path, tmp_path: Path) -> Project:
     model = tmp_path / "files" / "model"
     shutil.copytree(onnx_folder, model)
     (model / "history.csv").write_text(HISTORY)
+    (model / "plots").mkdir()
+    (model / "plots" / "größe (50%25)#1?;\n.txt").write_text("as big as that")
     (model / "metrics.json").write_text('{"train_loss": 0.25}')
     (tmp_path / "files" / "verdict.json").write_text(json.dumps(VERDICT))
     return Project(mlflow, tmp_path)
@@ -138,15 +143,17 @@ def test_mlflow_s_own_client_finds_and_loads_the_model(project: Project) -> None
     details = project.log(release={"version": "88ea58f96449"})
     assert (details["version"], details["champion"]) == ("1", "1")
     program = (
-        "import json, mlflow, mlflow.onnx\n"
+        "import json, mlflow, mlflow.onnx, pathlib\n"
         f"model = mlflow.onnx.load_model('models:/{project.name}@champion')\n"
         f"files = mlflow.artifacts.list_artifacts(run_id='{details['run']}', artifact_path='model')\n"
         f"verdict = mlflow.artifacts.load_dict('runs:/{details['run']}/verdict.json')\n"
-        "print(json.dumps([model.graph.name, sorted(file.path for file in files), verdict['passed']]))"
+        f"plots = mlflow.artifacts.download_artifacts('runs:/{details['run']}/model/plots')\n"
+        "verdict['plot'] = [path.name for path in pathlib.Path(plots).iterdir()]\n"
+        "print(json.dumps([model.graph.name, sorted(file.path for file in files), verdict]))"
     )
-    name, files, passed = json.loads(project.mlflow.client(program))
-    assert (name, passed) == ("club", True)
-    wanted = ("MLmodel", "history.csv", "metrics.json", "model.json", "model.onnx")
+    name, files, verdict = json.loads(project.mlflow.client(program))
+    assert (name, verdict["passed"], verdict["plot"]) == ("club", True, ["größe (50_25)_1___.txt"])
+    wanted = ("MLmodel", "history.csv", "metrics.json", "model.json", "model.onnx", "plots")
     assert files == [f"model/{name}" for name in wanted]
 
 
@@ -247,6 +254,16 @@ def test_who_is_not_known_is_refused(project: Project, variables: dict[str, str]
         "check --tracking-username and --tracking-password, and what they are allowed to\n"
     )
     assert USERNAME not in done.stderr
+
+
+def test_who_may_only_read_is_refused(project: Project) -> None:
+    project.track("open")
+    done = project.try_log(SETTINGS, project.mlflow.guest())
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"track: {project.mlflow.uri} refuses: HTTP 403 Forbidden; "
+        "check --tracking-username and --tracking-password, and what they are allowed to\n"
+    )
 
 
 def test_an_experiment_that_was_deleted(project: Project) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from ml_pipeline.errors import ConfigError
+from ml_pipeline.main import MlPipeline
 from ml_pipeline.tracking import Tracker
 
 
@@ -39,3 +40,9 @@ def test_what_is_none(uri: str, said: str) -> None:
 def test_a_name_without_a_password() -> None:
     with pytest.raises(ConfigError, match=r"^config: --tracking-username has no password; pass"):
         Tracker("http://x", username="me")
+
+
+def test_options_of_a_server_that_is_not_named() -> None:
+    assert MlPipeline()._tracker() is None
+    with pytest.raises(ConfigError, match=r"^config: a --tracking option without --tracking-uri; pass"):
+        MlPipeline(tracking_username="me")._tracker()

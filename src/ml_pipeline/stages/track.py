@@ -32,6 +32,7 @@ from ml_pipeline.experiment import (
     Point,
     Tracked,
     history,
+    path_of,
     tracked,
 )
 from ml_pipeline.stages.outcome import StageFailure, run_stage
@@ -133,7 +134,7 @@ def _write(server: Server, found: Mapping[str, Any], wanted: Tracked, files: Pat
         if key.startswith(OURS) and key not in {*wanted.tags, LOGGED}:
             server.post("runs/delete-tag", {"run_id": run_id, "key": key})
     for path in _files(files):
-        server.put(f"{info['artifact_uri']}/{path.relative_to(files).as_posix()}", path)
+        server.put(f"{info['artifact_uri']}/{path_of(path.relative_to(files).as_posix())}", path)
     server.post("runs/update", {"run_id": run_id, "status": wanted.status, "end_time": now})
 
 
