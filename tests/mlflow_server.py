@@ -129,7 +129,8 @@ def serving(folder: Path) -> Iterator[Mlflow]:
         _wait(process, server.port, log)
         yield server
     finally:
-        os.killpg(process.pid, signal.SIGTERM)  # it has workers
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)  # it has workers
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:

@@ -23,6 +23,7 @@ PROGRAM = (
     "measures.py",
     "stages/track.py",
     "stages/tracker.py",
+    "stages/model_registry.py",
 )
 
 

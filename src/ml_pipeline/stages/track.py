@@ -20,25 +20,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_pipeline.experiment import (
-    CANDIDATE,
-    CHAMPION,
-    IMAGE,
-    KEY,
-    LOGGED,
-    OURS,
-    VERDICT,
-    VERSION,
-    Point,
-    Tracked,
-    history,
-    path_of,
-    tracked,
-)
+from ml_pipeline.experiment import KEY, LOGGED, OURS, Point, Tracked, history, path_of, tracked
+from ml_pipeline.stages import model_registry
+from ml_pipeline.stages.model_registry import MODEL
 from ml_pipeline.stages.outcome import StageFailure, run_stage
 from ml_pipeline.stages.tracker import ARTIFACTS, Refused, Server
 
-MODEL = "model"  # the folder of the artifacts that is registered
 AT_ONCE = {"metrics": 1000, "params": 100, "tags": 100}  # what MLflow takes in one request
 
 
@@ -70,7 +57,7 @@ def log(
 ) -> dict[str, Any]:
     """Log a run, or bring the one of the same key up to date; the details say where it is to be seen."""
     wanted = tracked(run, settings, _reported(files))
-    _describe(files / MODEL)
+    model_registry.describe(files / MODEL)
     experiment = opened(server, name)["experiment_id"]
     digests = {path.relative_to(files).as_posix(): _digest(path) for path in _files(files)}
     digest = wanted.digest(digests)
@@ -80,22 +67,11 @@ def log(
         _write(server, found, wanted, files)
         server.post("runs/set-tag", {"run_id": run_id, "key": LOGGED, "value": digest})
     details = {"run": run_id, "url": f"{server.uri}/#/experiments/{experiment}/runs/{run_id}"}
-    details |= _register(server, name, wanted, found["info"]) if wanted.version else {}
+    details |= model_registry.register(server, name, wanted, found["info"]) if wanted.version else {}
     if wanted.released:
-        details |= released(server, name, wanted.released)
+        details |= model_registry.released(server, name, wanted.released)
     print(f"{wanted.status.lower()} run {run_id}: {details['url']}")
     return details
-
-
-def released(server: Server, name: str, version: str) -> dict[str, Any]:
-    """Let `champion` be what is released: of a model that is not registered, no version is."""
-    number = _registered(server, name, version)
-    if number:
-        _alias(server, name, CHAMPION, number)
-    elif CHAMPION in _aliases(server, name):
-        server.delete("registered-models/alias", {"name": name, "alias": CHAMPION})
-    print(f"{CHAMPION} of {name}: {f'version {number}' if number else 'none, for it is not registered'}")
-    return {"champion": number}
 
 
 def _find(server: Server, experiment: str, key: str) -> dict[str, Any] | None:
@@ -125,8 +101,9 @@ def _write(server: Server, found: Mapping[str, Any], wanted: Tracked, files: Pat
     run_id, now = info["run_id"], int(time.time() * 1000)
     tags, metrics = _pairs(data.get("tags")), _pairs(data.get("metrics"))
     changed = [Point(name, value, 0) for name, value in wanted.metrics.items() if metrics.get(name) != value]
-    if LOGGED not in tags:  # the same model has one history; its points have one time, so none is there twice
-        _log(server, run_id, "metrics", [_point(point, info["start_time"]) for point in _history(files)])
+    if LOGGED not in tags:  # the same model has one history
+        points = _without_known(server, run_id, _history(files), metrics)
+        _log(server, run_id, "metrics", [_point(point, info["start_time"]) for point in points])
     _log(server, run_id, "metrics", [_point(point, now) for point in changed])
     _log(server, run_id, "params", [{"key": key, "value": value} for key, value in wanted.params.items()])
     _log(server, run_id, "tags", [{"key": key, "value": value} for key, value in wanted.tags.items()])
@@ -138,66 +115,20 @@ def _write(server: Server, found: Mapping[str, Any], wanted: Tracked, files: Pat
     server.post("runs/update", {"run_id": run_id, "status": wanted.status, "end_time": now})
 
 
+def _without_known(
+    server: Server, run_id: str, points: Sequence[Point], metrics: Mapping[str, Any]
+) -> list[Point]:
+    """Leave out what a logging that was cut short has brought: some servers refuse to have it twice."""
+    known = set()
+    for name in {point.name for point in points} & metrics.keys():
+        found = server.get("metrics/get-history", run_id=run_id, metric_key=name)
+        known |= {(name, int(point.get("step", 0))) for point in found.get("metrics", [])}
+    return [point for point in points if (point.name, point.step) not in known]
+
+
 def _log(server: Server, run_id: str, kind: str, entries: Sequence[Mapping[str, Any]]) -> None:
     for first in range(0, len(entries), AT_ONCE[kind]):
         server.post("runs/log-batch", {"run_id": run_id, kind: entries[first : first + AT_ONCE[kind]]})
-
-
-def _register(server: Server, name: str, wanted: Tracked, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Register what passed the gate; take the candidate's name from what does not pass it any more."""
-    assert wanted.version is not None  # noqa: S101
-    number = _registered(server, name, wanted.version)
-    if wanted.passed and not number:
-        number = _new_version(server, name, wanted.version, run)
-    if not number:
-        return {}
-    for key in (VERDICT, IMAGE):
-        if key in wanted.tags:
-            tag = {"name": name, "version": number, "key": key, "value": wanted.tags[key]}
-            server.post("model-versions/set-tag", tag)
-    if wanted.passed:
-        _alias(server, name, CANDIDATE, number)
-    elif wanted.passed is False and _aliases(server, name).get(CANDIDATE) == number:
-        server.delete("registered-models/alias", {"name": name, "alias": CANDIDATE})
-    return {"version": number}
-
-
-def _new_version(server: Server, name: str, version: str, run: Mapping[str, Any]) -> str:
-    try:
-        server.post("registered-models/create", {"name": name})
-    except Refused as refused:
-        if refused.code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    document = {
-        "name": name,
-        "source": f"{run['artifact_uri']}/{MODEL}",
-        "run_id": run["run_id"],
-        "tags": [{"key": VERSION, "value": version}],
-    }
-    return str(server.post("model-versions/create", document)["model_version"]["version"])
-
-
-def _registered(server: Server, name: str, version: str) -> str | None:
-    """Return the number of a model version, by MLflow's count."""
-    wanted = {"filter": f"name = '{name}' and tags.`{VERSION}` = '{version}'", "max_results": "1"}
-    found = server.get("model-versions/search", **wanted).get("model_versions")
-    return str(found[0]["version"]) if found else None
-
-
-def _alias(server: Server, name: str, alias: str, number: str) -> None:
-    server.post("registered-models/alias", {"name": name, "alias": alias, "version": number})
-
-
-def _aliases(server: Server, name: str) -> dict[str, str]:
-    """Return alias → version."""
-    model = (server.found("registered-models/get", name=name) or {}).get("registered_model", {})
-    return {entry["alias"]: str(entry["version"]) for entry in model.get("aliases", [])}
-
-
-def _describe(model: Path) -> None:
-    """Let MLflow load the registered model (mlflow.onnx.load_model), unless the project has seen to that."""
-    if (model / "model.onnx").exists() and not (model / "MLmodel").exists():
-        (model / "MLmodel").write_text('{"flavors": {"onnx": {"data": "model.onnx"}}}\n')  # JSON is YAML
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -263,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.command == "open":
             return {"experiment": opened(server, options.name)["experiment_id"]}
         if options.command == "released":
-            return released(server, options.name, options.version)
+            return model_registry.released(server, options.name, options.version)
         run, settings = (
             json.loads(path.read_text(encoding="utf-8")) for path in (options.run, options.config)
         )
