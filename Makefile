@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PINS := pyproject.toml requirements-model.txt $(foreach n,data storage torch training serving evaluate report deploy,src/ml_pipeline/requirements/$(n).txt)
+PINS := pyproject.toml requirements-model.txt $(foreach n,data storage torch training serving evaluate report deploy tracking,src/ml_pipeline/requirements/$(n).txt)
 # Prints what clients of the engine need: a Docker or Podman that is there, or else the lab, which it builds.
 LAB = environment=$$($(PYTHON) -m lab use --cluster) && eval "$$environment"
 

@@ -7,11 +7,23 @@ import dagger
 from dagger import DefaultPath, Doc, Ignore, check, function, object_type
 
 from ml_pipeline import baseline as compare
-from ml_pipeline import config, data, image, pipeline, quality, release, sources, training, training_cluster
+from ml_pipeline import (
+    config,
+    data,
+    image,
+    pipeline,
+    quality,
+    release,
+    sources,
+    tracking,
+    training,
+    training_cluster,
+)
 from ml_pipeline.environments import Environments
 from ml_pipeline.errors import ConfigError
 from ml_pipeline.release import Cluster, Registry
 from ml_pipeline.run import Run, side_by_side
+from ml_pipeline.tracking import Tracker
 
 Source = Annotated[
     dagger.Directory,
@@ -78,6 +90,18 @@ class MlPipeline:
         ),
     ] = None
 
+    tracking_uri: Annotated[
+        str | None, Doc("The MLflow server that runs are tracked on, as http://HOST:PORT; absent: none")
+    ] = None
+    tracking_username: Annotated[
+        str | None, Doc("Who tracks; absent: --tracking-password is a token, or there is none")
+    ] = None
+    tracking_password: Annotated[dagger.Secret | None, Doc("The password of --tracking-username")] = None
+    tracking_server: Annotated[
+        dagger.Service | None,
+        Doc("The server of --tracking-uri where only this machine reaches it, as tcp://localhost:5000"),
+    ] = None
+
     @function
     @check
     async def lint(self, source: Source) -> str:
@@ -127,7 +151,9 @@ class MlPipeline:
         target = Registry(registry, registry_username, registry_password) if registry else None
         cluster = Cluster(kubeconfig, kube_api) if kubeconfig else None
         together = training_cluster.chosen(nodes, cluster, target)
-        return await (await training.train(await self._run(source), together)).folder.sync()
+        run, tracker = await self._run(source), self._tracker()
+        async with pipeline.tracked(run, tracker):
+            return await (await training.train(run, together)).folder.sync()
 
     @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def build_image(self, source: Source) -> dagger.Container:
@@ -138,8 +164,9 @@ class MlPipeline:
     @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def validate_gate(self, source: Source, baseline: Baseline = None) -> str:
         """Train, build, and judge the image by the project's gates."""
-        run = await self._run(source)
-        await pipeline.judged(run, await compare.find(run, baseline, None))
+        run, tracker = await self._run(source), self._tracker()
+        async with pipeline.tracked(run, tracker):
+            await pipeline.judged(run, await compare.find(run, baseline, None))
         return pipeline.markdown(run)
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
@@ -154,9 +181,10 @@ class MlPipeline:
     ) -> str:
         """Train, build and judge the image, and push it where it passed; return its reference by digest."""
         target = Registry(registry, registry_username, registry_password, reproducible)
-        run = await self._run(source)
-        trained, served = await pipeline.judged(run, await compare.find(run, baseline, None))
-        return await release.publish(run, pipeline.servable(served), target, trained.version)
+        run, tracker = await self._run(source), self._tracker()
+        async with pipeline.tracked(run, tracker):
+            trained, served = await pipeline.judged(run, await compare.find(run, baseline, None))
+            return await release.publish(run, pipeline.servable(served), target, trained.version)
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
     async def deploy(
@@ -167,14 +195,22 @@ class MlPipeline:
         kube_api: KubeApi = None,
     ) -> str:
         """Release an image to Kubernetes; return the release record as JSON."""
-        run = await self._run(source)
-        return release.as_text(await release.deploy(run, Cluster(kubeconfig, kube_api), image))
+        run, tracker = await self._run(source), self._tracker()
+        if tracker:
+            await tracking.begin(run, tracker)
+        released = await release.deploy(run, Cluster(kubeconfig, kube_api), image)
+        if tracker:
+            await tracking.released(run, tracker, released.details["version"])
+        return release.as_text(released)
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
     async def rollback(self, source: Source, kubeconfig: Kubeconfig, kube_api: KubeApi = None) -> str:
         """Go back to the release before; return the release record as JSON."""
-        run = await self._run(source)
-        return release.as_text(await release.rollback(run, Cluster(kubeconfig, kube_api)))
+        run, tracker = await self._run(source), self._tracker()
+        released = await release.rollback(run, Cluster(kubeconfig, kube_api))  # a tracker can't hinder it
+        if tracker:
+            await tracking.released(run, tracker, released.details["version"])
+        return release.as_text(released)
 
     @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def serve(self, source: Source) -> dagger.Service:
@@ -207,7 +243,19 @@ class MlPipeline:
         target = Registry(registry, *login, reproducible) if registry else None
         cluster = Cluster(kubeconfig, kube_api) if kubeconfig else None
         together = training_cluster.chosen(nodes, cluster, target)
-        return await pipeline.full(await self._run(source), target, cluster, baseline, together)
+        run, tracker = await self._run(source), self._tracker()
+        return await pipeline.full(run, target, cluster, baseline, together, tracker)
+
+    def _tracker(self) -> Tracker | None:
+        if self.tracking_uri:
+            return Tracker(
+                self.tracking_uri, self.tracking_username, self.tracking_password, self.tracking_server
+            )
+        if self.tracking_username or self.tracking_password or self.tracking_server:
+            raise ConfigError(
+                "a --tracking option without --tracking-uri", "pass --tracking-uri=http://HOST:PORT"
+            )
+        return None
 
     async def _run(self, source: dagger.Directory) -> Run:
         if self.gpu not in {"auto", "on", "off"}:

@@ -2,18 +2,20 @@
 
 import json
 import time
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import dagger
 from dagger import dag
 
-from ml_pipeline import baseline, data, gate, image, quality, release, sources, summary, training
+from ml_pipeline import baseline, data, gate, image, quality, release, sources, summary, tracking, training
 from ml_pipeline.baseline import Baseline
 from ml_pipeline.environments import with_pins, with_programs
-from ml_pipeline.errors import PipelineError, StageError
+from ml_pipeline.errors import PipelineError, StageError, StagesError
 from ml_pipeline.release import Cluster, Registry
 from ml_pipeline.run import OUTPUT, Run, side_by_side
+from ml_pipeline.tracking import Tracker
 from ml_pipeline.training import Trained
 from ml_pipeline.training_cluster import Nodes
 
@@ -48,23 +50,41 @@ async def full(
     cluster: Cluster | None,
     given: dagger.Container | None,
     nodes: Nodes | None,
+    tracker: Tracker | None,
 ) -> str:
     """Run every stage; return the Markdown summary, or raise with the stage that failed.
 
     The summary of a failed run goes to the log: the error alone would hide how far it came.
     """
-    run.facts["revision"] = await sources.revision(run.source)
     try:
-        compared = await baseline.find(run, given, cluster)
-        await check(run, compared)
-        trained, served = await judged(run, compared, nodes)
-        if served:
-            await _ship(run, trained, served, registry, cluster)
+        async with tracked(run, tracker):
+            compared = await baseline.find(run, given, cluster)
+            await check(run, compared)
+            trained, served = await judged(run, compared, nodes)
+            if served:
+                await _ship(run, trained, served, registry, cluster)
     except PipelineError as failure:
         run.note(failure)
         print(markdown(run))
         raise
     return markdown(run)
+
+
+@asynccontextmanager
+async def tracked(run: Run, tracker: Tracker | None) -> AsyncIterator[None]:
+    """Log to a tracker what the stages inside come to, also where one fails."""
+    run.facts["revision"] = await sources.revision(run.source)
+    if not tracker:
+        yield
+        return
+    await tracking.begin(run, tracker)
+    try:
+        yield
+    except (StageError, StagesError) as failure:
+        run.note(failure)
+        await _or_noted(run, tracking.log(run, tracker, document(run)))
+        raise
+    await tracking.log(run, tracker, document(run))
 
 
 async def check(run: Run, compared: Baseline | None) -> None:

@@ -12,7 +12,7 @@ from ml_pipeline import reproducible, settings, sources
 from ml_pipeline.environments import with_pins, with_programs
 from ml_pipeline.errors import ConfigError, StageError
 from ml_pipeline.labels import REVISION, VERSION
-from ml_pipeline.run import Finished, Run, last_line
+from ml_pipeline.run import Finished, Run, service_port
 
 CONFIG, KUBECONFIG, API_ALIAS = "/settings.json", "/kubeconfig", "kube-api"
 DEPLOYER = (
@@ -157,17 +157,9 @@ async def connected(
     flags = ["--config", CONFIG, "--kubeconfig", KUBECONFIG]
     if cluster.api:
         container = container.with_service_binding(API_ALIAS, cluster.api)
-        flags += ["--api-server", f"https://{API_ALIAS}:{await _port(stage, cluster.api)}"]
+        port = await service_port(stage, cluster.api, "--kube-api")
+        flags += ["--api-server", f"https://{API_ALIAS}:{port}"]
     return container, flags
-
-
-async def _port(stage: str, service: dagger.Service) -> int:
-    try:
-        ports = await service.ports()
-        return await ports[0].port()
-    except (dagger.QueryError, IndexError) as error:
-        hint = "pass --kube-api=tcp://HOST:PORT of a cluster that is up"
-        raise StageError(stage, f"--kube-api can't be reached: {last_line(str(error))}", hint) from None
 
 
 def as_text(record: Finished) -> str:

@@ -150,6 +150,16 @@ class Run:
         return bool(outcome["started"] < self.started)
 
 
+async def service_port(stage: str, service: dagger.Service, option: str) -> int:
+    """Return the port of a service that an option gave. Raises StageError."""
+    try:
+        ports = await service.ports()
+        return await ports[0].port()
+    except (dagger.QueryError, IndexError) as error:
+        cause, hint = f"{option} can't be reached: {last_line(str(error))}", f"pass {option}=tcp://HOST:PORT"
+        raise StageError(stage, cause, f"{hint} of one that is up") from None
+
+
 def last_line(text: str) -> str:
     """Return the last line that says something, without the trace's number that Dagger ends errors in."""
     lines = re.sub(r"\s*\[traceparent:[^]]*]", "", text).splitlines()

@@ -27,6 +27,13 @@ def train(project: Project, device: str) -> str:
     return _json(_task(project) | told | {"search": search, "device": device})
 
 
+def track(project: Project) -> str:
+    section = project.train
+    return _json(
+        {"task": project.task} | {key: getattr(section, key) for key in ("command", "seed", "config")}
+    )
+
+
 def evaluate(project: Project) -> str:
     gates = {name: _set_fields(gate) for name, gate in project.gates.items()}
     groups = {"sensitive": project.data.sensitive, "slices": project.data.slices}

@@ -2,9 +2,9 @@
 
 A run is a dict of what is known, any of it missing or None: `name`, `revision`, `status`, `gpu`, `notes`,
 `seconds`, `price_per_hour`, `stages` (each with stage, status, seconds, cached, message, hint), `image`
-(reference, digest, size_mb), `release`; and the documents of stages: `data` (report.json), `model`
-(model.json), `verdict` (verdict.json) and `tests` (tests, failed: names, skipped, coverage). Standard
-library only.
+(reference, digest, size_mb), `release`, `tracking` (url, version, champion); and the documents of stages:
+`data` (report.json), `model` (model.json), `verdict` (verdict.json) and `tests` (tests, failed: names,
+skipped, coverage). Standard library only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -111,6 +111,7 @@ def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         "revision": run.get("revision"),
         "data": f"sha256:{str(data['sha256']).removeprefix('sha256:')}" if data.get("sha256") else "",
         "tests": _tests(tests) if tests else "",
+        "tracked": _tracked(run.get("tracking") or {}),
         "gpu": run.get("gpu"),
         "took": _took(run),
     }
@@ -122,6 +123,15 @@ def _release(release: Mapping[str, Any]) -> str:
     pods = f"{release['ready']} of {release['replicas']} replicas ready after {duration(release['seconds'])}"
     before = f", before it {release['previous_image']}" if release.get("previous_image") else ""
     return f"{what}, {pods}{before}"
+
+
+def _tracked(found: Mapping[str, Any]) -> str:
+    """Say where a run is to be seen, and what its model is registered as."""
+    number, champion = found.get("version"), found.get("champion")
+    if not number:
+        return str(found.get("url") or "")
+    names = f"version {number}{', champion' if champion == number else ''}"
+    return f"{found['url']} ({names})"
 
 
 def _took(run: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from ml_pipeline import (
     release,
     reproducible,
     storage,
+    tracking,
     training,
     training_cluster,
 )
@@ -38,6 +39,7 @@ SHIPPED = {
     "train_job": training_cluster.WATCHER,
     "train_node": (*training.TRAINER, *training_cluster.NODE),
     "report": pipeline.REPORTER,
+    "track": tracking.PROGRAM,
 }
 
 THERE = {"cold_start": image.SERVER}  # it runs in the image, beside what that has

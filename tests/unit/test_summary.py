@@ -72,6 +72,15 @@ def test_a_release_is_in_the_headline() -> None:
     assert f"| release | `updated: models/adult revision 3, {pods}` |" in markdown(run)
 
 
+def test_where_a_run_is_tracked() -> None:
+    tracking = {"run": "12", "url": "http://x/#/experiments/1/runs/12"}
+    assert f"| tracked | `{tracking['url']}` |" in markdown({**PIPELINE, "tracking": tracking})
+    registered = {**tracking, "version": "3"}
+    assert "runs/12 (version 3)` |" in markdown({**PIPELINE, "tracking": registered})
+    released = {**registered, "champion": "3"}
+    assert "runs/12 (version 3, champion)` |" in markdown({**PIPELINE, "tracking": released})
+
+
 def test_a_failed_stage_comes_first_with_what_to_do() -> None:
     stage = {
         "stage": "validate-data",
