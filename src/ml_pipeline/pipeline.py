@@ -22,7 +22,7 @@ from ml_pipeline.training_cluster import Nodes
 T = TypeVar("T")
 
 INPUT = "/input"
-REPORTER = ("summary.py", "wording.py", "stages/report.py", "stages/reporting/**")
+REPORTER = ("measures.py", "summary.py", "wording.py", "stages/report.py", "stages/reporting/**")
 
 
 async def judged(

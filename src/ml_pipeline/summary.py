@@ -83,7 +83,7 @@ def markdown(run: Mapping[str, Any]) -> str:
     parts = [
         f"## {'✅' if first.good else '❌'} {_text(first.title)}\n\n{_text(first.why)}",
         *(f"> {_text(stage['hint'])}" for stage in stages if _is_hint(stage)),
-        _table(("", ""), ((label, f"`{_code(value)}`") for label, value in facts(run))),
+        _table(("", ""), ((label, f"`{_code(value)}`") for label, value in (*facts(run), *lineage(run)))),
         _section(
             "Gates", ("", "gate", "value", "baseline", "threshold", ""), map(_gate, verdict.get("gates", []))
         ),
@@ -96,10 +96,8 @@ def markdown(run: Mapping[str, Any]) -> str:
 
 
 def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what was made and from what: label and value, only what is known."""
-    image, release, model, data, tests = (
-        run.get(key) or {} for key in ("image", "release", "model", "data", "tests")
-    )
+    """Return what was made: label and value, only what is known."""
+    image, release, model, tests = (run.get(key) or {} for key in ("image", "release", "model", "tests"))
     digest = image.get("digest") or ""
     reference = image.get("reference") or digest
     size = f" ({image['size_mb']:.0f} MB)" if image.get("size_mb") is not None else ""
@@ -108,12 +106,24 @@ def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
         "digest": digest if digest not in reference else "",
         "release": _release(release) if release else "",
         "model": " ".join(str(model[key]) for key in ("name", "version") if model.get(key)),
-        "revision": run.get("revision"),
-        "data": f"sha256:{str(data['sha256']).removeprefix('sha256:')}" if data.get("sha256") else "",
         "tests": _tests(tests) if tests else "",
         "tracked": _tracked(run.get("tracking") or {}),
         "gpu": run.get("gpu"),
         "took": _took(run),
+    }
+    return [(label, str(value)) for label, value in found.items() if value]
+
+
+def lineage(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what it was made of and judged by: label and value, only what is known."""
+    data, digests = run.get("data") or {}, (run.get("verdict") or {}).get("digests") or {}
+    found = {
+        "revision": run.get("revision"),
+        "data": f"sha256:{str(data['sha256']).removeprefix('sha256:')}" if data.get("sha256") else "",
+        "holdout": digests.get("data"),
+        "gate's settings": digests.get("config"),
+        "candidate's files": digests.get("candidate"),
+        "baseline": digests.get("baseline"),
     }
     return [(label, str(value)) for label, value in found.items() if value]
 

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
+from tests.stages.browsing import chromium
 from tests.stages.odd_images import Answer, serving
 from tests.stages.people import Project, people
 from tests.stages.programs import PREDICTOR, SOURCE, Server, Start, graph, signature
@@ -67,6 +69,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as driver:
+        yield driver
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.stages.browsing import shown_at
 from tests.stages.programs import run
 
 STAGES = [
@@ -159,7 +160,17 @@ def test_a_whole_run(tmp_path: Path) -> None:
         "5.7 %",
     ):
         assert wanted in page.text
-    assert (out / "summary.md").read_text().startswith("## ✅ adult-income: may ship")
+    text = (out / "summary.md").read_text()
+    assert text.startswith("## ✅ adult-income: may ship")
+    loss, rate = re.findall(r"```mermaid\n%%[^\n]*\nxychart-beta\n(.*?)\n```", text, re.DOTALL)
+    # The series that lacks a value is not drawn: its line would have other distances.
+    assert [line.strip() for line in loss.splitlines()] == [
+        'title "train_loss"',
+        'x-axis "epoch" 1 --> 3',
+        "y-axis 0.39 --> 0.61",
+        "line [0.6, 0.5, 0.4]",
+    ]
+    assert rate.endswith("line [0.1, 0.1, 0.1]")
     document = json.loads((out / "report.json").read_text())
     assert document["headline"] == {
         "good": True,
@@ -168,6 +179,77 @@ def test_a_whole_run(tmp_path: Path) -> None:
     }
     assert document["history"]["loss"]["val_loss"] == [[1.0, 0.5], [3.0, 0.45]]
     assert document["tests"] == TESTS
+
+
+def test_metrics_stand_by_what_they_tell_and_what_is_missing_has_its_reason(tmp_path: Path) -> None:
+    """What the training says of itself is not among what was measured of the image."""
+    metrics = {**VERDICT["metrics"], "f1_macro": 0.8, "sensitive_flip_rate": 0.02, "latency_p50_ms": 2.0}
+    verdict = {
+        **VERDICT,
+        "metrics": {**metrics, "worst_slice_accuracy": 0.7, "epochs": 14},
+        "differences": {
+            "worst_slice_accuracy": {
+                "value": -0.08,
+                "interval": [-0.4, 0.1],
+                "where": "job = smith (62 rows)",
+            }
+        },
+        "not_measured": {"rmse": "a classifier has no such metric", "memory_mb": "there is no /metrics"},
+        "digests": {
+            "candidate": "sha256:aa",
+            "baseline": "sha256:bb",
+            "data": "sha256:cc",
+            "config": "sha256:dd",
+        },
+    }
+    made = make(tmp_path, pipeline=pipeline(), verdict=verdict, data={"rows": 3, "sha256": "ee"})
+    assert (made.returncode, made.stderr) == (0, "")
+    text = " ".join(Page(tmp_path / "out" / "report.html").text.split())
+    order = ["Quality", "f1_macro", "Fairness and slices", "worst_slice_accuracy", "job = smith (62 rows)"]
+    order += ["-0.08[-0.4, 0.1]", "Behaviour", "sensitive_flip_rate", "Speed and size", "2.00 ms"]
+    order += ["Told by the training", "epochs", "Not measured: memory_mb (there is no /metrics)", "Lineage"]
+    order += [
+        "revision3f9c",
+        "datasha256:ee",
+        "holdoutsha256:cc",
+        "settingssha256:dd",
+        "filessha256:aa",
+        "sha256:bb",
+    ]
+    places = [text.find(words) for words in order]
+    assert -1 not in places
+    assert places == sorted(places)
+    assert "no such metric" not in text
+    assert "cachedspared 14 s" in text
+    assert "| baseline | `sha256:bb` |" in (tmp_path / "out" / "summary.md").read_text()
+
+
+def test_the_page_fits_a_phone_and_a_screen(browser: Any, tmp_path: Path) -> None:
+    rows = [{"column": "a, b", "kind": "sensitive", "group": "a long name, another", "rows": 99}]
+    rows[0] |= dict.fromkeys(
+        ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate"), 0.1234
+    )
+    verdict = {
+        **VERDICT,
+        "groups": rows,
+        "intervals": {"roc_auc": [0.9, 0.92]},
+        "baseline": VERDICT["metrics"],
+    }
+    column = {
+        "name": "a_name_of_some_length",
+        "type": "string",
+        "distinct": 9999,
+        "top": "a value of some length",
+    }
+    made = make(tmp_path, pipeline=pipeline(), verdict=verdict, data={"rows": 9, "columns": [column]})
+    assert made.returncode == 0
+    for width in (390, 1280):
+        shown_at(browser, width, f"file://{tmp_path}/out/report.html")
+        assert browser.execute_script(TOO_WIDE) == []
+
+
+TOO_WIDE = """return [...document.querySelectorAll('html, .scroll')]
+    .filter(part => part.scrollWidth > part.clientWidth + 1).map(part => part.textContent)"""
 
 
 def test_a_failed_gate_and_failed_tests_reach_every_form(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from ml_pipeline import summary, wording
 from ml_pipeline.stages.outcome import run_stage
-from ml_pipeline.stages.reporting import charts, histograms, junit
+from ml_pipeline.stages.reporting import charts, histograms, junit, mermaid, tables
 
 DOCUMENTS = ("data", "model", "verdict")
 SPLITS = ("train", "val", "valid", "validation", "test")  # train_loss and val_loss share a panel
@@ -42,7 +42,8 @@ def report(source: Path, output: Path) -> dict[str, Any]:
     first = summary.headline(run)
     document = {"format": 1, "headline": asdict(first), **run, "history": curves}
     (output / "report.json").write_text(json.dumps(document, indent=1) + "\n")
-    (output / "summary.md").write_text(summary.markdown(run))
+    drawn = mermaid.section(curves)
+    (output / "summary.md").write_text(summary.markdown(run) + (f"\n{drawn}\n" if drawn else ""))
     (output / "junit.xml").write_bytes(junit.document(run, own))
     (output / "report.html").write_text(page(run, curves))
     if curves:
@@ -66,7 +67,9 @@ def page(run: Mapping[str, Any], curves: Mapping[str, Panel]) -> str:
     html: str = environment.get_template("report.html").render(
         first=summary.headline(run),
         facts=summary.facts(run),
-        metrics=summary.metrics(verdict),
+        confidence=(verdict.get("method") or {}).get("confidence", 0.95),
+        metrics=tables.metrics(verdict),
+        lineage=summary.lineage(run),
         bullet=charts.bullet,
         histogram=histograms.histogram,
         curves={title: _curve(title, panel) for title, panel in curves.items()},
@@ -77,7 +80,7 @@ def page(run: Mapping[str, Any], curves: Mapping[str, Panel]) -> str:
             verdict.get("precision_recall"), "precision", "recall", "precision", diagonal=False
         ),
         calibration=_calibration(verdict),
-        groups=_grouped(verdict.get("groups", [])),
+        groups=tables.groups(verdict.get("groups", [])),
         stages=stages,
         longest=max([0.001, *(stage.get("seconds") or 0 for stage in stages)]),
         notes=run.get("notes") or [],
@@ -134,7 +137,7 @@ def plot(curves: Mapping[str, Panel], path: Path) -> None:
 
 def _curve(title: str, panel: Panel) -> tuple[Markup, list[str]]:
     few = max(len(points) for points in panel.values()) <= 30
-    return charts.lines(panel, x="epoch", y=title, dots=few), list(panel)
+    return charts.lines(panel, x="epoch", title=title, dots=few), list(panel)
 
 
 def _unit_square(points: Any, name: str, x: str, y: str, *, diagonal: bool) -> Markup | None:
@@ -159,23 +162,6 @@ def _calibration(verdict: Mapping[str, Any]) -> Markup | None:
         diagonal=True,
         dots=True,
     )
-
-
-def _grouped(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put the groups of a column together, with the names of what was measured in them."""
-    tables: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for group in groups:
-        tables.setdefault((group["kind"], group["column"]), []).append(group)
-    fixed = {"column", "kind", "group", "rows", "intervals"}
-    return [
-        {
-            "kind": kind,
-            "column": column,
-            "measures": [key for key in rows[0] if key not in fixed],
-            "rows": rows,
-        }
-        for (kind, column), rows in tables.items()
-    ]
 
 
 def _printable(text: str) -> str:

@@ -17,13 +17,17 @@ def lines(
     series: Mapping[str, Points],
     *,
     x: str,
-    y: str,
+    y: str = "",
+    title: str = "",
     x_range: Range | None = None,
     y_range: Range | None = None,
     diagonal: bool = False,
     dots: bool = False,
 ) -> Markup:
-    """Draw series of points [x, y]; `diagonal` adds the line of a guess, or of perfect calibration."""
+    """Draw series of points [x, y]; `diagonal` adds the line of a guess, or of perfect calibration.
+
+    What is measured is named by `y` along the axis, or by `title` where the page says it above.
+    """
     across, up = _scales(series, x_range, y_range)
     parts = [*_axes(across, up, x, y)]
     if diagonal:
@@ -40,7 +44,7 @@ def lines(
                 '<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="3"><title>{:.3g}, {:.3g}</title></circle>'
             )
             parts += [dot.format(colour, across(p[0]), up(p[1]), p[0], p[1]) for p in points]
-    described = Markup("<title>{}</title>").format(f"{y} by {x}: {', '.join(series)}")
+    described = Markup("<title>{}</title>").format(f"{y or title} by {x}: {', '.join(series)}")
     head = Markup('<svg viewBox="0 0 {} {}" role="img" class="chart">').format(WIDTH, HEIGHT)
     return head + described + Markup("").join(parts) + Markup("</svg>")
 
