@@ -22,7 +22,8 @@ class Baseline:
     version: str | None  # of its model, where its label says
     record: dagger.File | None  # what its training data was like; images of other makers have none
     ours: bool  # it has this project's programs; others are asked over the Open Inference Protocol
-    digest: str | None  # sha256:…, of what the cluster runs; None: --baseline gave the image
+    digest: str | None  # sha256:…; None where the engine does not know it
+    runs: bool  # it is what the cluster runs, not what --baseline gave
 
 
 async def find(run: Run, given: dagger.Container | None, cluster: Cluster | None) -> Baseline | None:
@@ -32,16 +33,16 @@ async def find(run: Run, given: dagger.Container | None, cluster: Cluster | None
     """
     notes = run.facts.setdefault("notes", [])
     if given:
-        return await _opened("--baseline", given, None)
+        return await _opened("--baseline", given, runs=False)
     reference = await release.running(run, cluster) if cluster else None
     if not reference:
         notes.append("no baseline: the gates compare with thresholds only")
         return None
     notes.append(f"the baseline is what the cluster runs: {reference}")
-    return await _opened(reference, dag.container().from_(reference), reference.rpartition("@")[2])
+    return await _opened(reference, dag.container().from_(reference), runs=True)
 
 
-async def _opened(name: str, image: dagger.Container, digest: str | None) -> Baseline:
+async def _opened(name: str, image: dagger.Container, *, runs: bool) -> Baseline:
     try:
         version = await image.label(VERSION)
     except dagger.QueryError as error:
@@ -52,5 +53,9 @@ async def _opened(name: str, image: dagger.Container, digest: str | None) -> Bas
         files = await image.directory(MODEL).entries()
     except dagger.QueryError:
         files = []
+    try:
+        digest = (await image.image_ref()).partition("@")[2] or None
+    except dagger.QueryError:  # it was changed after it was pulled
+        digest = None
     record = image.file(f"{MODEL}/{RECORD}") if RECORD in files else None
-    return Baseline(image, version, record, SIGNATURE in files, digest)
+    return Baseline(image, version, record, SIGNATURE in files, digest, runs)

@@ -53,6 +53,8 @@ def _contradictions(project: Project) -> Iterator[tuple[str, str]]:
     yield from _train_contradictions(project.train)
     for name, gate in project.gates.items():
         yield from _gate_contradictions(f"gates.{name}", gate, MEASURES.get(name))
+        if name in {"shadow_agreement", "shadow_difference"} and not project.data.requests:
+            yield f"gates.{name} is about recorded requests", "name their file by data.requests"
     if project.price_per_hour is not None and not 0 <= project.price_per_hour < math.inf:
         yield f"price_per_hour = {project.price_per_hour}", "use a number of 0 or more, or remove it"
     if project.serve.device == "cuda" and project.serve.runtime != "python":
@@ -84,7 +86,8 @@ def _data_contradictions(project: Project) -> Iterator[tuple[str, str]]:
     yield from _limits("data.drift", data.drift)
     yield from _shares("data.leakage", {"score": data.leakage.score, "shared": data.leakage.shared})
     for key, path in (
-        ("data.path", data.path), ("data.holdout", data.holdout), ("data.reference", data.reference)
+        ("data.path", data.path), ("data.holdout", data.holdout), ("data.reference", data.reference),
+        ("data.requests", data.requests),
     ):  # fmt: skip
         if isinstance(path, str):
             yield from _place_contradictions(key, path)

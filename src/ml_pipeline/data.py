@@ -42,7 +42,7 @@ async def _container(run: Run) -> dagger.Container:
         environment(run)
         .with_(with_programs(*PROGRAM))
         .with_new_file(CONFIG, settings.data(run.project))
-        .with_directory(DATA, await sources.data(run.source, run.project))
+        .with_directory(DATA, await sources.data(run.source, run.project.data.paths))
     )
     if run.project.data.urls:
         container = container.with_mounted_directory(f"{DATA}/{storage.FOLDER}", await storage.objects(run))

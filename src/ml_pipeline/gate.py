@@ -7,7 +7,7 @@ from functools import partial
 import dagger
 from dagger import dag
 
-from ml_pipeline import settings
+from ml_pipeline import settings, sources, storage
 from ml_pipeline.baseline import Baseline
 from ml_pipeline.environments import PROGRAMS, module_file, with_pins, with_programs
 from ml_pipeline.image import PORT, USER, with_gpus
@@ -15,7 +15,7 @@ from ml_pipeline.project import Project
 from ml_pipeline.run import OUTPUT, Finished, Run, side_by_side
 from ml_pipeline.training import Trained
 
-INPUT = "/input"
+INPUT, DATA = "/input", "/data"
 DIFFERENCES = tuple(
     f"stages/dataset/{name}.py"
     for name in ("__init__", "differences", "effects", "ks", "ks_probability", "record", "sorting")
@@ -30,6 +30,16 @@ JUDGE = (
     *DIFFERENCES,
 )
 STARTER = "stages/cold_start.py"
+RECORDER = (
+    "stages/recorded.py",
+    "stages/paths.py",
+    "stages/kinds.py",
+    "stages/judging/__init__.py",
+    "stages/judging/batches.py",
+    "stages/dataset/tables.py",
+    "stages/serving/columns.py",
+    "stages/serving/signature.py",
+)
 
 
 async def validate(
@@ -47,6 +57,8 @@ async def validate(
     files = {"holdout.parquet": trained.rows.file("holdout.parquet"), "model-json.json": trained.signature}
     if image:
         files |= await _seen(run, judge, files, image, baseline)
+        if baseline and run.project.data.requests:
+            files |= await _shadow(run, judge, trained.signature, image, baseline)
     # The gates come after what is prepared without them: a changed gate prepares nothing again.
     config = dag.directory().with_new_file("config.json", settings.evaluate(run.project))
     files["config.json"] = config.file("config.json")
@@ -80,12 +92,12 @@ async def _seen(
     arguments = ["prepare", *arguments, f"--output={OUTPUT}"]
     prepared = (await run.stage("prepare-holdout", container, "evaluate", arguments)).output
     rows, requests = prepared.file("holdout.npz"), prepared.file("requests.json")
-    asked = {"predictions.npz": partial(_answers, run, "candidate", image, rows)}
-    if baseline and baseline.ours:
-        asked["baseline-predictions.npz"] = partial(_answers, run, "baseline", baseline.image, rows)
-    elif baseline:
+    asked = {"predictions.npz": partial(_answers, run, "predict-candidate", image, rows)}
+    if baseline:
         told = {"input.npz": rows, "model-json.json": files["model-json.json"]}
-        asked["baseline-predictions.npz"] = partial(_answers_of_service, run, judge, baseline.image, told)
+        asked["baseline-predictions.npz"] = partial(
+            _answers_of_baseline, run, "predict-baseline", judge, baseline, told
+        )
     answers = await side_by_side(*asked.values())
     # Alone: what runs beside it would slow it down.
     started = await _cold_start(run, image, requests)
@@ -94,6 +106,29 @@ async def _seen(
         "requests.json": requests,
         "start-metrics.json": started,
     }
+
+
+async def _shadow(
+    run: Run, judge: dagger.Container, signature: dagger.File, image: dagger.Container, baseline: Baseline
+) -> Mapping[str, dagger.File]:
+    """Let both images answer the recorded requests; return what they said."""
+    path = run.project.data.requests or ""
+    container = run.environments.python().with_(with_pins("model", "data")).with_(with_programs(*RECORDER))
+    container = container.with_file(f"{INPUT}/model-json.json", signature)
+    if "://" in path:
+        container = container.with_mounted_directory(f"{DATA}/{storage.FOLDER}", await storage.objects(run))
+    else:
+        container = container.with_directory(DATA, await sources.data(run.source, [path]))
+    arguments = ["--data", DATA, "--path", path, "--model-json", f"{INPUT}/model-json.json"]
+    arguments += ["--output", f"{OUTPUT}/requests.npz"]
+    prepared = await run.stage("prepare-requests", container, "recorded", arguments)
+    rows = prepared.output.file("requests.npz")
+    told = {"input.npz": rows, "model-json.json": signature}
+    candidate, before = await side_by_side(
+        partial(_answers, run, "shadow-candidate", image, rows),
+        partial(_answers_of_baseline, run, "shadow-baseline", judge, baseline, told),
+    )
+    return {"recorded-predictions.npz": candidate, "baseline-recorded-predictions.npz": before}
 
 
 def _given(
@@ -119,8 +154,8 @@ def asks_for_drift(project: Project) -> bool:
     return any(metric == "drift_share" or metric.startswith("drift.") for metric in project.gates)
 
 
-async def _answers(run: Run, who: str, image: dagger.Container, rows: dagger.File) -> dagger.File:
-    """Let an image answer the holdout through its own batch command, as its own user."""
+async def _answers(run: Run, stage: str, image: dagger.Container, rows: dagger.File) -> dagger.File:
+    """Let an image answer rows through its own batch command, as its own user."""
     writable = dag.directory()
     container = (
         image.with_mounted_file(f"{INPUT}/holdout.npz", rows)
@@ -128,21 +163,24 @@ async def _answers(run: Run, who: str, image: dagger.Container, rows: dagger.Fil
         .with_directory("/outcome", writable, owner=USER)
     )
     arguments = ["--input", f"{INPUT}/holdout.npz", "--output", f"{OUTPUT}/predictions.npz"]
-    finished = await run.stage(f"predict-{who}", container, "predict", arguments)
+    finished = await run.stage(stage, container, "predict", arguments)
     return finished.output.file("predictions.npz")
 
 
-async def _answers_of_service(
-    run: Run, judge: dagger.Container, image: dagger.Container, files: Mapping[str, dagger.File]
+async def _answers_of_baseline(
+    run: Run, stage: str, judge: dagger.Container, baseline: Baseline, files: Mapping[str, dagger.File]
 ) -> dagger.File:
-    """Let an image of another maker answer the holdout as the service that it is."""
+    """Let the baseline answer the rows in input.npz, an image of another maker as the service that it is."""
+    image = baseline.image
+    if baseline.ours:
+        return await _answers(run, stage, image, files["input.npz"])
     ports = await image.exposed_ports()
     port = await ports[0].port() if ports else PORT
     container, arguments = _given(judge, files)
     container = container.with_service_binding("baseline", image.as_service(use_entrypoint=True))
     arguments += [f"--url=http://baseline:{port}", f"--name={run.project.name}"]
     arguments.append(f"--output={OUTPUT}/predictions.npz")
-    finished = await run.stage("predict-baseline", container, "ask_service", arguments)
+    finished = await run.stage(stage, container, "ask_service", arguments)
     return finished.output.file("predictions.npz")
 
 

@@ -45,8 +45,8 @@ MEASURES: Mapping[str, Measure] = {
     ),
     **_measures(
         "behaviour",
-        "baseline_agreement",
-        "largest_class_share sensitive_flip_rate missing_value_flip_rate train_holdout_gap",
+        "baseline_agreement shadow_agreement",
+        "shadow_difference largest_class_share sensitive_flip_rate missing_value_flip_rate train_holdout_gap",
     ),
     **_measures(
         "running",

@@ -37,7 +37,7 @@ async def judged(
     notes = run.facts.setdefault("notes", [])
     if not served:
         notes.append("serve.runtime = false: no image was built")
-    if compared and compared.digest and compared.version == trained.version:
+    if compared and compared.runs and compared.version == trained.version:
         notes.append("the cluster runs this very model: the gates compare with thresholds only")
         compared = None
     await gate.validate(run, trained, served, compared)

@@ -72,7 +72,8 @@ class Column:
 class Data:
     """Where the rows are, what is predicted, and how rows are kept back.
 
-    `path`, and `holdout` and `reference` where they are paths, are in the source, or s3://BUCKET/KEY.
+    `path`, and `holdout` and `reference` where they are paths, are in the source, or s3://BUCKET/KEY; so
+    are `requests`, a recorded sample without answers, which candidate and baseline answer side by side.
     """
 
     path: str
@@ -81,6 +82,7 @@ class Data:
     holdout: float | str = 0.2
     time: str | None = None
     reference: str | None = None
+    requests: str | None = None
     key: tuple[str, ...] = ()
     drift: Drift = Drift()
     leakage: Leakage = Leakage()
@@ -96,8 +98,8 @@ class Data:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """The URLs that name its tables."""
-        return tuple(path for path in self._tables if "://" in path)
+        """The URLs that name its tables and requests."""
+        return tuple(path for path in (*self._tables, self.requests or "") if "://" in path)
 
     @property
     def _tables(self) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """Views of the project's folder: each stage sees what it reads, so that nothing else reruns it."""
 
+from collections.abc import Sequence
+
 import dagger
 from dagger import dag
 
@@ -24,16 +26,17 @@ def tested(source: dagger.Directory) -> dagger.Directory:
 def trained(source: dagger.Directory, project: Project) -> dagger.Directory:
     """Return the code that a training command may see: neither the data (the holdout is in it) nor tests."""
     hidden = [*UNTRAINED, *TESTS, ".git", "ml-pipeline.toml", *project.data.paths]
+    hidden += [project.data.requests] if project.data.requests else []
     return source.filter(exclude=hidden, gitignore=True)
 
 
-async def data(source: dagger.Directory, project: Project) -> dagger.Directory:
-    """Return the data files alone, each known by its content; what is not there is left out.
+async def data(source: dagger.Directory, paths: Sequence[str]) -> dagger.Directory:
+    """Return the data files of these paths alone, each known by its content; what is not there is left out.
 
     What .gitignore names is kept: data often stands there.
     """
     found = dag.directory()
-    for path in project.data.paths:
+    for path in paths:
         if await source.exists(path, expected_type=dagger.ExistsType.DIRECTORY_TYPE):
             found = found.with_directory(path, source.directory(path))
             continue

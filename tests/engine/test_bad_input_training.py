@@ -93,6 +93,33 @@ def test_a_gate_that_is_not_passed_ships_nothing(dagger: Dagger, lab: Lab, tumou
     assert lab.tags("not-passed/tumours") == []
 
 
+def test_a_holdout_of_three_rows_is_no_evidence(dagger: Dagger, tumours: Project) -> None:
+    header, *rows = (tumours.path / "data/tumours.csv").read_text().splitlines()
+    kinds = {row.rpartition(",")[2]: row for row in rows}
+    tumours.write("data/three.csv", "\n".join([header, *kinds.values(), rows[0]]))
+    tumours.replace(CONFIG, "[data.columns]", 'holdout = "data/three.csv"\n\n[data.columns]')
+    tumours.replace(CONFIG, "{min = 0.85}", "{min = 0.85, confidence = 0.95}")
+    answer = dagger.call(tumours.path, "validate-gate")
+    assert answer.code == 1
+    (line,) = answer.errors
+    assert re.fullmatch(
+        r"validate-gate: accuracy: not enough evidence: (1|0\.\d+) has no interval \(3 holdout rows\); "
+        r"judge it on more holdout rows, or set \[tool\.ml-pipeline\.gates\] "
+        r'accuracy\.insufficient = "allow"',
+        line,
+    )
+
+
+def test_a_gate_on_a_metric_that_nobody_measures(dagger: Dagger, tumours: Project) -> None:
+    tumours.replace(CONFIG, "accuracy = {min", "acuracy = {required = false, min")
+    answer = dagger.call(tumours.path, "validate-gate")
+    line = (
+        "validate-gate: acuracy no such metric; the nearest are accuracy, train_accuracy, balanced_accuracy; "
+        "correct the name in [tool.ml-pipeline.gates] acuracy"
+    )
+    assert (answer.code, answer.errors) == (1, [line])
+
+
 def test_a_command_that_never_wrote_a_graph_cannot_be_served_as_one(dagger: Dagger, tumours: Project) -> None:
     command = 'echo "{}" > $ML_OUTPUT/metrics.json'
     tumours.replace(CONFIG, COMMAND, f"command = '{command}'")

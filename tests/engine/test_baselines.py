@@ -1,5 +1,6 @@
 """Images to compare with that this project did not build."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.calls import Dagger, Project
+from tests.calls import Dagger, Project, stages
 from tests.conftest import Lab
 
 # All that it has is the Open Inference Protocol: a rule of thumb on one column.
@@ -93,6 +94,69 @@ def test_a_service_that_speaks_no_protocol(dagger: Dagger, lab: Lab, tumours: Pr
         "give an image that speaks this project's protocol or the Open Inference one"
     )
     assert (answer.code, answer.errors) == (1, [line])
+
+
+def test_a_baseline_that_can_not_be_pulled(dagger: Dagger, lab: Lab, tumours: Project) -> None:
+    answer = dagger.call(tumours.path, "validate-gate", f"--baseline={lab.registry}/nobody/nothing:1")
+    assert answer.code == 1
+    (line,) = answer.errors
+    assert line.startswith("baseline: --baseline can't be pulled: "), line
+    assert line.endswith("; pass --baseline=REF of an image that this engine can pull")
+
+
+def test_a_baseline_that_answers_another_number_of_rows(dagger: Dagger, lab: Lab, tumours: Project) -> None:
+    program = THUMB.replace("for value in values]", "for value in values[1:]]")
+    other = publish(dagger, f"{lab.registry}/others/short:1", program)
+    answer = dagger.call(tumours.path, "validate-gate", f"--baseline={other}")
+    line = (
+        "predict-baseline: the baseline answered 113 rows with label BYTES [112]: no label or number a row; "
+        "give a baseline that reads the data's columns and keeps to the protocol"
+    )
+    assert (answer.code, answer.errors) == (1, [line])
+
+
+def test_a_baseline_that_lies_about_its_classes(dagger: Dagger, lab: Lab, tumours: Project) -> None:
+    """It would be wrong in every row, and no candidate could be worse."""
+    program = rule(project="tumours", column="radius", limit="15", above="cruel", below="kind")
+    other = publish(dagger, f"{lab.registry}/others/liar:1", program)
+    answer = dagger.call(tumours.path, "validate-gate", f"--baseline={other}")
+    assert answer.code == 1
+    (line,) = answer.errors
+    assert re.fullmatch(
+        r"validate-gate: the baseline answers '(kind|cruel)', which is none of the model's classes "
+        r"\['benign', 'malignant'\]; give a baseline that was trained on the same target",
+        line,
+    )
+
+
+@pytest.mark.timeout(300)
+def test_recorded_requests_are_answered_by_both(dagger: Dagger, lab: Lab, tumours: Project) -> None:
+    header, *rows = (tumours.path / "data/tumours.csv").read_text().splitlines()
+    names = header.split(",")[:-1]
+    recorded = [dict(zip(names, map(float, row.split(",")[:-1]), strict=True)) for row in rows[:200]]
+    lines = [json.dumps({"instances": recorded[:50]}), *map(json.dumps, recorded[50:])]
+    tumours.write("data/asked.jsonl", "\n".join(lines))
+    tumours.replace(
+        "ml-pipeline.toml", 'positive = "malignant"', 'positive = "malignant"\nrequests = "data/asked.jsonl"'
+    )
+    gate = "{min = 0.85}\nshadow_agreement = {min = 0.99}"
+    tumours.replace("ml-pipeline.toml", "{min = 0.85}", gate)
+    other = publish(dagger, f"{lab.registry}/others/thumb:1", THUMB)
+    answer = dagger.call(tumours.path, "validate-gate", f"--baseline={other}")
+    assert answer.code == 1
+    (line,) = answer.errors
+    assert re.match(
+        r"validate-gate: shadow_agreement 0\.\d+ on 200 recorded requests is below min 0\.99 ", line
+    ), line
+    assert {"prepare-requests", "shadow-candidate", "shadow-baseline"} <= set(stages(answer.log))
+    tumours.write("data/asked.jsonl", lines[-1] + "\n" + json.dumps({"radius": "wide"}))
+    answer = dagger.call(tumours.path, "validate-gate", f"--baseline={other}")
+    (line,) = answer.errors
+    assert line.startswith(
+        "prepare-requests: data/asked.jsonl line 2: radius: expected a number, got 'wide'; "
+    )
+    answer = dagger.call(tumours.path, "validate-gate")
+    assert answer.code == 0, "there is nothing to compare with"
 
 
 @pytest.mark.timeout(600)

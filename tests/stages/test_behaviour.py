@@ -119,6 +119,43 @@ def test_answers_of_one_class_and_agreement() -> None:
     }  # fmt: skip
 
 
+def test_recorded_requests_that_two_images_answer() -> None:
+    shares = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]])
+    other = np.array([[0.8, 0.2], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
+    images = [Answers(np.argmax(each, axis=1), each) for each in (shares, other)]
+    found = behaviour.of_recorded(images, 2)
+    assert found.values == {"shadow_agreement": 0.75, "shadow_difference": pytest.approx((0.1 + 0.2) / 4)}
+    wanted = scipy.stats.binomtest(3, 4).proportion_ci(0.95, method="wilson")
+    assert found.intervals["shadow_agreement"](0.95) == pytest.approx((wanted.low, wanted.high))
+    assert found.where == "4 recorded requests"
+    # A class that the signature lacks is no agreement, not even with itself.
+    unknown = [Answers(np.array([-1, 0])), Answers(np.array([-1, 0]))]
+    found = behaviour.of_recorded(unknown, 2)
+    assert found.values == {"shadow_agreement": 0.5}
+    assert found.missing == {"shadow_difference": "the model gives no probabilities"}
+
+
+def test_recorded_requests_of_a_regression() -> None:
+    random = np.random.default_rng(0)
+    one, other = random.normal(5, 1, 400), random.normal(5, 1, 400)
+    found = behaviour.of_recorded([Answers(one), Answers(other)], None)
+    apart = np.abs(one - other)
+    assert found.values == {"shadow_difference": pytest.approx(apart.mean())}
+    assert found.missing == {"shadow_agreement": "a regression has no such metric"}
+    half = 1.96 * apart.std() / 20
+    ends = (apart.mean() - half, apart.mean() + half)
+    assert found.intervals["shadow_difference"](0.95) == pytest.approx(ends, rel=1e-4)
+    few = behaviour.of_recorded([Answers(one[:5]), Answers(other[:5])], None)
+    assert few.intervals["shadow_difference"](0.95) is None
+    one[3] = np.nan
+    assert behaviour.of_recorded([Answers(one), Answers(other)], None).values == {}
+
+
+def test_without_a_baseline_or_requests_nothing_is_compared() -> None:
+    assert set(behaviour.of_recorded(None, 2).missing.values()) == {"no baseline to compare with"}
+    assert set(behaviour.of_recorded([], 2).missing.values()) == {"[tool.ml-pipeline.data] names no requests"}
+
+
 def test_drift_of_predicted_numbers_is_in_the_baselines_deviations() -> None:
     random = np.random.default_rng(0)
     before, now = random.normal(3, 2, 500), random.normal(4, 1, 500)

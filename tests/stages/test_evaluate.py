@@ -227,6 +227,33 @@ def test_the_baseline_is_judged_on_the_same_rows(gate: Gate, tmp_path: Path) -> 
     assert "the baseline answered 399 of 400 holdout rows" in line
 
 
+def test_recorded_requests_are_judged_beside_the_holdout(gate: Gate, tmp_path: Path) -> None:
+    with np.load(gate.folder / "predictions.npz") as archive:
+        answered, shares = archive["predictions"], archive["probabilities"]
+    other = np.where(np.arange(ROWS) % 20 == 0, np.where(answered == "yes", "no", "yes"), answered)
+    np.savez(tmp_path / "candidate.npz", predictions=answered, probabilities=shares)
+    np.savez(tmp_path / "baseline.npz", predictions=other)
+    gates = {"shadow_agreement": {"min": 0.97, "confidence": 0.95}}
+    baseline = {"baseline-predictions": gate.folder / "predictions.npz"}
+    recorded = {"recorded-predictions": tmp_path / "candidate.npz"}
+    recorded |= {"baseline-recorded-predictions": tmp_path / "baseline.npz"}
+    code, verdict, line = gate.judge({"gates": gates}, **baseline, **recorded)
+    assert code == 1
+    assert "0.95 [0.924, 0.9674] on 400 recorded requests is below min 0.97 (400 holdout rows)" in line, line
+    assert (verdict["requests"], verdict["metrics"]["shadow_agreement"]) == (ROWS, 0.95)
+    assert verdict["not_measured"]["shadow_difference"] == "the model gives no probabilities"
+    code, verdict, _ = gate.judge({"gates": gates})
+    assert (code, verdict["requests"], verdict["gates"][0]["status"]) == (0, None, "passed"), "no baseline"
+    code, _, line = gate.judge({"gates": gates}, **baseline)
+    assert (code, "shadow_agreement not measured: [tool.ml-pipeline.data] names no requests" in line) == (
+        1,
+        True,
+    )
+    np.savez(tmp_path / "baseline.npz", predictions=other[1:])
+    code, _, line = gate.judge({"gates": gates}, **baseline, **recorded)
+    assert (code, "the baseline answered 399 of 400 recorded requests" in line) == (1, True)
+
+
 def test_a_candidate_that_got_slow_to_start_and_a_baseline_as_quick(gate: Gate, tmp_path: Path) -> None:
     started = tmp_path / "start-metrics.json"
     started.write_text('{"cold_start_ms": 700.0}')
@@ -343,6 +370,22 @@ def test_settings_that_do_not_fit(gate: Gate, settings: dict[str, Any], line: st
     assert (code, line in said) == (1, True)
 
 
+def test_a_slice_without_values_is_a_group_of_its_own(gate: Gate, tmp_path: Path) -> None:
+    frame = pl.read_parquet(gate.holdout).with_columns(region=pl.lit(None, pl.String), none=pl.lit(None))
+    frame.write_parquet(tmp_path / "holdout.parquet")
+    changes = {"holdout": tmp_path / "holdout.parquet"}
+    code, verdict, line = gate.judge({"slices": ["region", "none"], "sensitive": ["region"]}, **changes)
+    assert (code, line) == (0, "")
+    assert {(group["column"], group["group"], group["rows"]) for group in verdict["groups"]} == {
+        ("region", "(missing)", ROWS),
+        ("none", "(missing)", ROWS),
+    }
+    assert (
+        verdict["not_measured"]["equalized_odds_difference"]
+        == "no sensitive column has two groups of 30 rows"
+    )
+
+
 def test_files_that_can_not_be_read(gate: Gate, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.write_text("not what it should be")
@@ -354,7 +397,7 @@ def test_files_that_can_not_be_read(gate: Gate, tmp_path: Path) -> None:
 def test_a_batch_command_that_answers_otherwise_than_the_server_fails(gate: Gate, tmp_path: Path) -> None:
     with np.load(gate.folder / "predictions.npz") as archive:
         answers = dict(archive)
-    answers["probabilities"] = answers["probabilities"][:, ::-1]
+    answers["probabilities"] = np.roll(answers["probabilities"], 1, axis=0)
     np.savez(tmp_path / "other.npz", **answers)
     code, verdict, line = gate.judge({}, predictions=tmp_path / "other.npz")
     assert code == 1

@@ -307,6 +307,14 @@ def test_a_target_that_can_not_be_judged(target: list[Any], message: str) -> Non
         ({}, "the baseline's answers lack `predictions`"),
         ({"predictions": np.array(["yes"])}, "the baseline answered 1 of 2 holdout rows"),
         ({"predictions": np.array([[1, 2], [3, 4]])}, "the baseline's predictions have 2 columns"),
+        (
+            {"predictions": np.array(["ja", "nein"])},
+            "the baseline answers 'ja', which is none of the model's",
+        ),
+        (
+            {"predictions": np.array(["yes", "no"]), "probabilities": np.array([[0.9, 0.1], [0.2, 0.8]])},
+            "the baseline's labels are hardly ever its likeliest class",
+        ),
     ],
 )
 def test_answers_that_can_not_be_judged(arrays: dict[str, Any], message: str) -> None:

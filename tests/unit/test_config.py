@@ -133,6 +133,16 @@ def test_every_section_is_read() -> None:
             'write "block" or "allow"',
         ),
         (
+            "[gates]\nshadow_agreement = {min = 0.99}",
+            "config: ml-pipeline.toml: gates.shadow_agreement is about recorded requests; "
+            "name their file by data.requests",
+        ),
+        (
+            "requests = '../asked.jsonl'",
+            "config: ml-pipeline.toml: data.requests = '../asked.jsonl' leaves the source; "
+            "use a path inside the project's folder",
+        ),
+        (
             "holdout = 1.5",
             "config: ml-pipeline.toml: data.holdout = 1.5 is no fraction; "
             "use a number between 0 and 1, or a path",

@@ -35,6 +35,7 @@ SHIPPED = {
     "ask_service": gate.JUDGE,
     "pack": reproducible.PACKER,
     "push": reproducible.PUSHER,
+    "recorded": gate.RECORDER,
     "deploy": release.DEPLOYER,
     "train_job": training_cluster.WATCHER,
     "train_node": (*training.TRAINER, *training_cluster.NODE),

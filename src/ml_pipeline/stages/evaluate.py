@@ -14,8 +14,9 @@ from ml_pipeline import rules
 from ml_pipeline.measures import MEASURES
 from ml_pipeline.rules import Decision, Measured
 from ml_pipeline.stages.judging import batches, behaviour, probe, quality, scoring, size, skew, verdict
+from ml_pipeline.stages.judging.metrics import Answers
 from ml_pipeline.stages.judging.quality import Quality
-from ml_pipeline.stages.judging.scoring import Holdout
+from ml_pipeline.stages.judging.scoring import Holdout, Task
 from ml_pipeline.stages.judging.verdict import Evidence
 from ml_pipeline.stages.outcome import StageFailure, run_stage
 from ml_pipeline.wording import number, shown
@@ -93,6 +94,7 @@ def _examine(
         if path
     ]
     found = quality.examine(holdout, images, columns, settings["target"])
+    shadow = _recorded(arguments, task) if len(images) > 1 else None
     requests = _read_json(arguments.requests)
     probed, before = probe.measure(arguments.candidate_url, requests["instances"], arguments.baseline_url)
     asked = (arguments.candidate_url, requests["instances"], probed, model["columns"], columns["sensitive"])
@@ -100,10 +102,12 @@ def _examine(
         behaviour.of_answers(images, len(task.classes) if task.classes else None),
         behaviour.train_gap(reported, found.measured, regression=task.regression),
         behaviour.of_changed_requests(*asked, regression=task.regression),
+        behaviour.of_recorded(shadow, len(task.classes) if task.classes else None),
     ):
         found.missing |= part.missing
         found.measured |= {
-            name: Measured(value, interval=part.intervals.get(name)) for name, value in part.values.items()
+            name: Measured(value, interval=part.intervals.get(name), where=part.where)
+            for name, value in part.values.items()
         }
     running = probed.values | (_read_json(arguments.start_metrics) if arguments.start_metrics else {})
     if arguments.candidate_root:
@@ -112,7 +116,21 @@ def _examine(
         before["image_mb"] = size.unpacked(arguments.baseline_root)
     found.missing |= probed.missing
     found.measured |= {name: Measured(value, before.get(name)) for name, value in running.items()}
-    return Evidence(found, skew.compare(images[0], requests["rows"], probed, task), len(images) > 1)
+    compared = skew.compare(images[0], requests["rows"], probed, task)
+    return Evidence(found, compared, len(images) > 1, len(shadow[0].predicted) if shadow else None)
+
+
+def _recorded(arguments: argparse.Namespace, task: Task) -> list[Answers]:
+    """Return what both images said to the recorded requests; nothing where there are none."""
+    if not arguments.recorded_predictions:
+        return []
+    told = batches.read_npz(arguments.recorded_predictions)
+    before = batches.read_npz(arguments.baseline_recorded_predictions)
+    rows, what = len(told.get("predictions", ())), "recorded requests"
+    return [
+        scoring.answers_of(told, rows, task, "candidate", what),
+        scoring.answers_of(before, rows, task, "baseline", what),
+    ]
 
 
 def text(decisions: Sequence[Decision], rows: int) -> str:
@@ -174,6 +192,8 @@ def _parse(given: Sequence[str] | None) -> argparse.Namespace:
     )
     judging.add_argument("--predictions", type=Path, help="what the candidate's batch command wrote")
     judging.add_argument("--baseline-predictions", type=Path, help="what the baseline's wrote")
+    judging.add_argument("--recorded-predictions", type=Path, help="the candidate's to recorded requests")
+    judging.add_argument("--baseline-recorded-predictions", type=Path, help="the baseline's to them")
     judging.add_argument("--metrics", type=Path, help="metrics.json of the training; may be absent")
     judging.add_argument("--data-metrics", type=Path, help="metrics.json of the data stage: null is unknown")
     judging.add_argument("--requests", type=Path, help="requests.json of `prepare`")
@@ -196,6 +216,8 @@ def _parse(given: Sequence[str] | None) -> argparse.Namespace:
         image = [arguments.predictions, arguments.requests, arguments.candidate_url]
         if any(image) and not all(image):
             parser.error("--predictions, --requests and --candidate-url go together: they are one image's")
+        if bool(arguments.recorded_predictions) != bool(arguments.baseline_recorded_predictions):
+            parser.error("--recorded-predictions and --baseline-recorded-predictions go together")
         if bool(arguments.candidate_root) != bool(arguments.base_root):
             parser.error("--candidate-root and --base-root go together")
     return arguments

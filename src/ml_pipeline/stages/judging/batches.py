@@ -27,7 +27,9 @@ def read_holdout(path: Path) -> pl.DataFrame:
     return frame
 
 
-def features(frame: pl.DataFrame, columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def features(
+    frame: pl.DataFrame, columns: Sequence[Mapping[str, Any]], what: str = "the holdout"
+) -> dict[str, Any]:
     """Return one 1-D array [N] a feature, as the batch command reads it.
 
     Strings are "" where missing; numbers float64 with NaN, or int64 when none is missing; booleans bool, or
@@ -36,13 +38,13 @@ def features(frame: pl.DataFrame, columns: Sequence[Mapping[str, Any]]) -> dict[
     lacking = [column["name"] for column in columns if column["name"] not in frame.columns]
     if lacking:
         raise StageFailure(
-            f"the holdout lacks column {lacking[0]!r}, which the model reads",
-            "give the holdout the columns of the training data, or train again",
+            f"{what} lacks column {lacking[0]!r}, which the model reads",
+            f"give {what} the columns of the training data, or train again",
         )
-    return {column["name"]: _array(frame[column["name"]], column["type"]) for column in columns}
+    return {column["name"]: _array(frame[column["name"]], column["type"], what) for column in columns}
 
 
-def _array(series: pl.Series, kind: str) -> Any:
+def _array(series: pl.Series, kind: str, what: str) -> Any:
     try:
         if kind == "string":
             return np.asarray(series.cast(pl.String).fill_null("").to_list(), dtype=np.str_)
@@ -55,7 +57,7 @@ def _array(series: pl.Series, kind: str) -> Any:
             return series.cast(pl.Int64 if kind == "integer" else pl.Boolean).to_numpy()
         return series.cast(pl.Float64).fill_null(math.nan).to_numpy()
     except pl.exceptions.PolarsError as error:
-        cause = f"column {series.name!r} of the holdout is not all {kind}: {_line(error)}"
+        cause = f"column {series.name!r} of {what} is not all {kind}: {_line(error)}"
         raise StageFailure(cause, "mend the data, or its entry in [tool.ml-pipeline.data.columns]") from None
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from ml_pipeline.rules import NO_BASELINE, NO_REFERENCE, Interval, Measured
 from ml_pipeline.stages.dataset.differences import compare
 from ml_pipeline.stages.dataset.record import Categories, Column, Numbers
-from ml_pipeline.stages.judging.intervals import Mirrored, Share
-from ml_pipeline.stages.judging.metrics import Answers
+from ml_pipeline.stages.judging.intervals import Mean, Mirrored, Share
+from ml_pipeline.stages.judging.metrics import Answers, normalised, probability_fault
 from ml_pipeline.stages.judging.probe import Probe, Service
 
 MAX_VALUES = 8  # of a sensitive column: the ones that the requests have
@@ -22,6 +22,7 @@ UNSEEN = "a value that no row has"
 FAR = 10  # times the range that the requests have
 # Of columns, which are not drawn; and a distance between distributions.
 WITHOUT_INTERVAL = ("missing_value_refusals", "out_of_range_errors", "prediction_drift")
+SHADOW = ("shadow_agreement", "shadow_difference")
 REGRESSION = "a regression has no such metric"
 
 Rows = Sequence[Mapping[str, Any]]
@@ -34,6 +35,7 @@ class Behaviour:
     values: dict[str, float] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     intervals: dict[str, Interval] = field(default_factory=dict)
+    where: str = ""  # of which rows it tells, where they are not the holdout's
 
     def share(self, name: str, of_rows: Any) -> None:
         """Take the mean of one value a row [n], each between 0 and 1."""
@@ -66,6 +68,40 @@ def of_answers(images: Sequence[Answers], classes: int | None) -> Behaviour:
         found.share("baseline_agreement", predicted == images[1].predicted)
     else:
         found.missing["baseline_agreement"] = NO_BASELINE
+    return found
+
+
+def of_recorded(images: Sequence[Answers] | None, classes: int | None) -> Behaviour:
+    """Say how far the candidate's answers to recorded requests are from the baseline's.
+
+    shadow_agreement: the share of requests to which both say the same class. shadow_difference: on average,
+    the total variation distance of their probabilities (of two classes: by how much one probability
+    differs), or of a regression the distance of the numbers, in the target's unit. `images`: None without
+    a baseline, empty without requests.
+    """
+    found = Behaviour()
+    if not images:
+        why = NO_BASELINE if images is None else "[tool.ml-pipeline.data] names no requests"
+        found.missing = dict.fromkeys(SHADOW, why)
+        return found
+    found.where = f"{len(images[0].predicted):,} recorded requests"
+    one, other = (answers.predicted for answers in images)
+    if classes is None:
+        found.missing["shadow_agreement"] = REGRESSION
+        apart = np.abs(one - other)
+        if np.isfinite(apart).all():
+            found.values["shadow_difference"] = float(apart.mean())
+            found.intervals["shadow_difference"] = Mean(float(apart.mean()), float(apart.std()), len(apart))
+        else:
+            found.missing["shadow_difference"] = "some predictions are no finite numbers"
+        return found
+    found.share("shadow_agreement", (one == other) & (one >= 0))
+    faults = [probability_fault(answers.probabilities, classes) for answers in images]
+    if any(faults):
+        found.missing["shadow_difference"] = next(fault for fault in faults if fault)
+    else:
+        shares = [normalised(answers.probabilities) for answers in images]
+        found.share("shadow_difference", np.abs(shares[0] - shares[1]).sum(axis=1) / 2)
     return found
 
 

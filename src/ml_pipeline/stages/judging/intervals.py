@@ -19,6 +19,7 @@ PUSHED = frozenset(
         "equalized_odds_ratio",
     }
 )
+MANY = 30  # values whose mean is about normally distributed
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,22 @@ class Share:
         middle = (self.rows * self.mean + z2 / 2) / weight
         half = (z2 * (self.rows * self.mean * (1 - self.mean) + z2 / 4)) ** 0.5 / weight
         return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The interval of a mean over `rows` of values of at least 0, whose standard deviation is known."""
+
+    mean: float
+    deviation: float
+    rows: int
+
+    def __call__(self, confidence: float) -> tuple[float, float] | None:
+        """Return that of the normal distribution, which means of many values have; None for few."""
+        if self.rows < MANY:
+            return None
+        half = float(ndtri(0.5 + confidence / 2)) * self.deviation / self.rows**0.5
+        return max(self.mean - half, 0.0), self.mean + half
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from ml_pipeline.stages.judging import groups, metrics
 from ml_pipeline.stages.judging.metrics import Answers
 from ml_pipeline.stages.outcome import StageFailure
 
+CONTRADICTED = 0.9  # of the rows; labels by a threshold that weighs costs differ from it in fewer
+
 
 @dataclass(frozen=True)
 class Task:
@@ -73,7 +75,9 @@ def truth_of(frame: pl.DataFrame, target: str, task: Task) -> Any:
     return truth
 
 
-def answers_of(arrays: Mapping[str, Any], rows: int, task: Task, who: str = "candidate") -> Answers:
+def answers_of(
+    arrays: Mapping[str, Any], rows: int, task: Task, who: str = "candidate", what: str = "holdout rows"
+) -> Answers:
     """Check an image's answers to `rows` rows and turn labels into class indices."""
     if "predictions" not in arrays:
         raise StageFailure(
@@ -82,7 +86,7 @@ def answers_of(arrays: Mapping[str, Any], rows: int, task: Task, who: str = "can
     predictions, probabilities = arrays["predictions"], arrays.get("probabilities")
     for array in (predictions, probabilities):
         if array is not None and len(array) != rows:
-            cause = f"the {who} answered {len(array):,} of {rows:,} holdout rows"
+            cause = f"the {who} answered {len(array):,} of {rows:,} {what}"
             raise StageFailure(cause, "let the batch command answer each row once, in order")
     predictions = predictions.reshape(rows, -1)
     if predictions.shape[1] != 1:
@@ -91,12 +95,30 @@ def answers_of(arrays: Mapping[str, Any], rows: int, task: Task, who: str = "can
         )
     predictions = predictions[:, 0]
     if task.classes is not None:
-        return Answers(metrics.class_indices(predictions, task.classes), probabilities)
+        answers = Answers(metrics.class_indices(predictions, task.classes), probabilities)
+        _check_classes(answers, predictions, task.classes, who)
+        return answers
     try:
         return Answers(predictions.astype(np.float64))
     except ValueError:
         cause = f"the {who} predicted {predictions[0].item()!r} where a number is wanted"
         raise StageFailure(cause, "export a regression model, or correct [tool.ml-pipeline] task") from None
+
+
+def _check_classes(answers: Answers, labels: Any, classes: list[Any], who: str) -> None:
+    """Refuse an image that means other classes: against one that is always wrong any candidate would pass."""
+    known = answers.predicted >= 0
+    if not known.any():
+        cause = f"the {who} answers {labels[0].item()!r}, which is none of the model's classes {classes}"
+        raise StageFailure(cause, f"give a {who} that was trained on the same target")
+    if metrics.probability_fault(answers.probabilities, len(classes)):
+        return
+    likeliest = np.asarray(answers.probabilities).argmax(axis=1)
+    if np.mean((likeliest != answers.predicted)[known]) > CONTRADICTED:
+        cause = (
+            f"the {who}'s labels are hardly ever its likeliest class: its probabilities are in another order"
+        )
+        raise StageFailure(cause, f"let them be in the order of {classes}")
 
 
 def members(frame: pl.DataFrame, column: str, kind: str) -> Any:

@@ -22,6 +22,7 @@ class Evidence:
     quality: Quality
     skew: dict[str, Any] | None = None
     compared: bool = False  # there is a baseline
+    requests: int | None = None  # recorded ones that both images answered
 
 
 def document(
@@ -65,6 +66,7 @@ def document(
             "fairness": quality.fairness,
             "slices": quality.slices,
             "skew": skew,
+            "requests": evidence.requests,
             **{key: quality.curves.get(key) for key in CURVES},
         }
     )
