@@ -71,7 +71,14 @@ async def validate(
         judge, told = _running(judge, "candidate", image)
         under = run.environments.serving(run.project.serve.device)
         judge = judge.with_mounted_directory("/base", under.rootfs())
-        arguments += [*told, "--base-root=/base", f"--candidate-digest={await image.rootfs().digest()}"]
+        pulled = await run.timed("weigh-image", _compressed(image, under))
+        arguments += [
+            *told,
+            "--compressed-mb",
+            *pulled,
+            "--base-root=/base",
+            f"--candidate-digest={await image.rootfs().digest()}",
+        ]
     if image and baseline and baseline.ours:
         judge, told = _running(judge, "baseline", baseline.image)
         arguments += told
@@ -147,6 +154,11 @@ def _running(
     container = container.with_service_binding(who, image.as_service(use_entrypoint=True))
     container = container.with_mounted_directory(f"/{who}", image.rootfs())
     return container, [f"--{who}-url=http://{who}:{PORT}", f"--{who}-root=/{who}"]
+
+
+async def _compressed(*images: dagger.Container) -> list[str]:
+    """Return the MB of images as a registry keeps them; publishing needs their layers in that form too."""
+    return [f"{await image.as_tarball().size() / 1e6:.1f}" for image in images]
 
 
 def asks_for_drift(project: Project) -> bool:

@@ -53,7 +53,8 @@ MEASURES: Mapping[str, Measure] = {
         "throughput_rows_per_s",
         "prediction_drift missing_value_refusals out_of_range_errors "
         "latency_p50_ms latency_p95_ms latency_p99_ms batch_latency_p50_ms batch_latency_p95_ms "
-        "batch_latency_p99_ms memory_mb cold_start_ms image_mb image_above_base_mb",
+        "batch_latency_p99_ms memory_mb cold_start_ms image_mb image_above_base_mb "
+        "image_compressed_mb image_above_base_compressed_mb",
     ),
     **_measures("elsewhere", lower="drift_share"),
 }

@@ -141,9 +141,12 @@ def test_what_publish_returns_is_in_the_registry_and_a_baseline(
     assert report.code == 0, report.errors
     verdict = json.loads((tumours.path / "report" / "report.json").read_text())["verdict"]
     assert re.fullmatch("[a-z0-9]+:[0-9a-f]{64}", verdict["digests"]["candidate"])
+    assert verdict["digests"]["baseline"] == answer.out.strip().partition("@")[2]
     assert 0 < verdict["metrics"]["cold_start_ms"] < 60_000
     assert verdict["baseline"]["latency_p95_ms"] > 0, "it was asked as it runs"
     assert 100 < verdict["baseline"]["image_mb"] < 1000
+    above = verdict["metrics"]["image_above_base_mb"], verdict["metrics"]["image_above_base_compressed_mb"]
+    assert 160 > above[0] > above[1] > 20
     kept = verdict["baseline"]["accuracy"]
     assert kept == pytest.approx(float(row[2]), abs=1e-4), "a failed lint does not lose the baseline"
 

@@ -44,6 +44,13 @@ def test_lines_are_rows_or_whole_requests(tmp_path: Path, onnx_folder: Path) -> 
     assert run("predict", *answers, ML_MODEL=str(onnx_folder)).returncode == 0
 
 
+def test_a_fetched_object_is_named_by_its_url(tmp_path: Path, onnx_folder: Path) -> None:
+    (tmp_path / "s3:/bucket").mkdir(parents=True)
+    (tmp_path / "s3:/bucket/asked.jsonl").write_text(json.dumps(ROWS[0]) + "\n{}\n")
+    code, line, _ = read(tmp_path, "s3://bucket/asked.jsonl", onnx_folder)
+    assert (code, "s3://bucket/asked.jsonl line 2: age: expected an integer, got null" in line) == (1, True)
+
+
 @pytest.mark.parametrize("name", ["asked.parquet", "asked.csv"])
 def test_tables_may_have_more_columns(tmp_path: Path, onnx_folder: Path, name: str) -> None:
     columns = {key: [row[key] for row in ROWS] for key in ("age", "job", "member")}

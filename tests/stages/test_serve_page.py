@@ -10,6 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.stages.browsing import shown_at
 from tests.stages.programs import Server, Start
 
 
@@ -114,3 +115,10 @@ def test_the_page_keeps_to_itself(page: Any, server: Server) -> None:
     said = [entry["message"] for entry in page.get_log("browser")]
     assert [text for text in said if "Content Security Policy" not in text and " 422 " not in text] == []
     assert sum("Content Security Policy" in text for text in said) == 1
+
+
+def test_the_page_fits_a_phone(browser: Any, server: Server) -> None:
+    shown_at(browser, 390, f"http://127.0.0.1:{server.port}/")
+    predict(browser)
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -15,4 +15,7 @@ def test_files_count_once_and_links_not_at_all(tmp_path: Path) -> None:
     (image / "model.onnx").write_bytes(b"x" * 500_000)
     os.link(image / "model.onnx", image / "same.onnx")
     (image / "large").symlink_to(tmp_path)
-    assert size.measure(image, base) == {"image_mb": 2.5, "image_above_base_mb": 0.5}
+    unpacked = {"image_mb": 2.5, "image_above_base_mb": 0.5}
+    assert size.measure(image, base) == unpacked
+    pulled = {"image_compressed_mb": 1.5, "image_above_base_compressed_mb": 0.5}
+    assert size.measure(image, base, (1.5, 1.0)) == unpacked | pulled

@@ -111,7 +111,7 @@ def _examine(
         }
     running = probed.values | (_read_json(arguments.start_metrics) if arguments.start_metrics else {})
     if arguments.candidate_root:
-        running |= size.measure(arguments.candidate_root, arguments.base_root)
+        running |= size.measure(arguments.candidate_root, arguments.base_root, arguments.compressed_mb)
     if arguments.baseline_root:
         before["image_mb"] = size.unpacked(arguments.baseline_root)
     found.missing |= probed.missing
@@ -202,6 +202,9 @@ def _parse(given: Sequence[str] | None) -> argparse.Namespace:
     judging.add_argument("--baseline-url", help="the running baseline; absent: it is not measured")
     judging.add_argument("--candidate-root", type=Path, help="the candidate's root filesystem, to be weighed")
     judging.add_argument("--base-root", type=Path, help="that of its base image")
+    judging.add_argument(
+        "--compressed-mb", type=float, nargs=2, help="the MB of the candidate and of its base in a registry"
+    )
     judging.add_argument("--baseline-root", type=Path, help="the baseline's")
     for what, default in (
         ("candidate", "none"),

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 MEGABYTE = 1e6
-MEASURES = ("image_mb", "image_above_base_mb")
+MEASURES = ("image_mb", "image_above_base_mb", "image_compressed_mb", "image_above_base_compressed_mb")
 
 
 def unpacked(root: Path) -> float:
@@ -25,7 +25,14 @@ def unpacked(root: Path) -> float:
     return total / MEGABYTE
 
 
-def measure(image: Path, base: Path) -> dict[str, float]:
-    """Return image_mb, all of it, and image_above_base_mb, what it adds to its base."""
+def measure(image: Path, base: Path, compressed: tuple[float, float] | None = None) -> dict[str, float]:
+    """Return image_mb, all of it, and image_above_base_mb, what it adds to its base.
+
+    `compressed`: the MB of both in a registry, for the same two of what a node has to pull.
+    """
     whole = unpacked(image)
-    return {"image_mb": whole, "image_above_base_mb": whole - unpacked(base)}
+    found = {"image_mb": whole, "image_above_base_mb": whole - unpacked(base)}
+    if compressed:
+        pulled, of_base = compressed
+        found |= {"image_compressed_mb": pulled, "image_above_base_compressed_mb": pulled - of_base}
+    return found
