@@ -114,8 +114,8 @@ def test_a_gate_on_a_metric_that_nobody_measures(dagger: Dagger, tumours: Projec
     tumours.replace(CONFIG, "accuracy = {min", "acuracy = {required = false, min")
     answer = dagger.call(tumours.path, "validate-gate")
     line = (
-        "validate-gate: acuracy no such metric; the nearest are accuracy, train_accuracy, balanced_accuracy; "
-        "correct the name in [tool.ml-pipeline.gates] acuracy"
+        "validate-gate: acuracy no such metric; the nearest are accuracy, balanced_accuracy, "
+        "worst_slice_accuracy; correct the name in [tool.ml-pipeline.gates] acuracy"
     )
     assert (answer.code, answer.errors) == (1, [line])
 

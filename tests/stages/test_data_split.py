@@ -106,6 +106,15 @@ def test_the_holdout_may_be_a_file(project: Project) -> None:
     assert project.fails("split", holdout="held.parquet").startswith(line)
 
 
+def test_whole_numbers_of_a_short_holdout_are_numbers_as_those_of_the_training_data(project: Project) -> None:
+    project.put(people() | {"wage": [row + 0.5 for row in range(100)]})
+    project.put(people(3) | {"wage": [4, 5, 6], "answer": ["yes", "no", "yes"]}, "held.csv")
+    columns = {"seen": {"type": "datetime"}}
+    assert project.passes(holdout="held.csv", columns=columns)
+    project.passes("split", holdout="held.csv", columns=columns)
+    assert project.read("holdout")["wage"].to_list() == [4.0, 5.0, 6.0]
+
+
 def test_a_holdout_of_fewer_rows_than_classes(project: Project) -> None:
     project.put(people() | {"answer": [f"class {row % 4}" for row in range(100)]})
     project.put(people(3) | {"answer": ["class 0", "class 1", "class 1"]}, "held.csv")

@@ -100,6 +100,7 @@ def split(settings: dict[str, Any], folder: Path, output: Path) -> dict[str, Any
     if isinstance(settings["holdout"], str):
         held_table, held, violations = load(settings, folder, "holdout")
         _require_target(held, settings, violations)
+        held = _widened(held, _kinds(frame))
         if unlike := _unlike(_kinds(frame), _kinds(held)):
             raise StageFailure(f"holdout: {unlike[0].message}", SET_HOLDOUT)
         train, holdout = frame, held.select(table.names)
@@ -148,6 +149,7 @@ def _check_holdout(
     settings: dict[str, Any], folder: Path, kinds: dict[str, str]
 ) -> tuple[dict[str, Any], pl.LazyFrame, list[Violation]]:
     table, frame, violations = load(settings, folder, "holdout")
+    frame = _widened(frame, kinds)
     held = _kinds(frame)
     violations += _unlike(kinds, held)
     same_kind = held[settings["target"]] == kinds[settings["target"]]
@@ -155,6 +157,12 @@ def _check_holdout(
     rows = frame.select(pl.len()).collect().item()
     summary = {"rows": rows, "files": list(table.files), "sha256": table.digest}
     return summary, frame, [replace(found, message=f"holdout: {found.message}") for found in violations]
+
+
+def _widened(frame: pl.LazyFrame, kinds: Mapping[str, str]) -> pl.LazyFrame:
+    """Take whole numbers for numbers where the training data has such: a short CSV may have no others."""
+    whole = [name for name, kind in _kinds(frame).items() if (kind, kinds.get(name)) == ("integer", "number")]
+    return frame.with_columns(pl.col(whole).cast(pl.Float64)) if whole else frame
 
 
 def _unlike(kinds: Mapping[str, str], held: Mapping[str, str]) -> list[Violation]:
