@@ -43,11 +43,17 @@ RECORDER = (
 
 
 async def validate(
-    run: Run, trained: Trained, image: dagger.Container | None, baseline: Baseline | None = None
+    run: Run,
+    trained: Trained,
+    image: dagger.Container | None,
+    baseline: Baseline | None = None,
+    *,
+    weighed: bool = False,
 ) -> Finished:
     """Judge the candidate, beside the baseline if there is one; the output folder has verdict.json.
 
-    Without an image (serve.runtime = false) only the training's own metrics are judged.
+    Without an image (serve.runtime = false) only the training's own metrics are judged. How large the image
+    is when compressed takes seconds to find out: it is asked for by a gate, or because it is `weighed`.
     """
     judge = run.environments.python().with_(with_pins("model", "data", "evaluate"))
     judge = judge.with_(with_programs(*JUDGE))
@@ -71,14 +77,10 @@ async def validate(
         judge, told = _running(judge, "candidate", image)
         under = run.environments.serving(run.project.serve.device)
         judge = judge.with_mounted_directory("/base", under.rootfs())
-        pulled = await run.timed("weigh-image", _compressed(image, under))
-        arguments += [
-            *told,
-            "--compressed-mb",
-            *pulled,
-            "--base-root=/base",
-            f"--candidate-digest={await image.rootfs().digest()}",
-        ]
+        if weighed or any(metric.endswith("_compressed_mb") for metric in run.project.gates):
+            pulled = await run.timed("weigh-image", _compressed(image, under))
+            arguments += ["--compressed-mb", *pulled]
+        arguments += [*told, "--base-root=/base", f"--candidate-digest={await image.rootfs().digest()}"]
     if image and baseline and baseline.ours:
         judge, told = _running(judge, "baseline", baseline.image)
         arguments += told

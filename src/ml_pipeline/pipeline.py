@@ -26,7 +26,7 @@ REPORTER = ("measures.py", "summary.py", "wording.py", "stages/report.py", "stag
 
 
 async def judged(
-    run: Run, compared: Baseline | None, nodes: Nodes | None = None
+    run: Run, compared: Baseline | None, nodes: Nodes | None = None, *, weighed: bool = False
 ) -> tuple[Trained, dagger.Container | None]:
     """Train, build and judge; return what passed the gate."""
     if gate.asks_for_drift(run.project) and "validate-data" not in run.outputs:
@@ -40,7 +40,7 @@ async def judged(
     if compared and compared.runs and compared.version == trained.version:
         notes.append("the cluster runs this very model: the gates compare with thresholds only")
         compared = None
-    await gate.validate(run, trained, served, compared)
+    await gate.validate(run, trained, served, compared, weighed=weighed)
     return trained, served
 
 
@@ -161,7 +161,7 @@ async def report(run: Run, given: dagger.Container | None) -> dagger.Directory:
     run.facts["revision"] = await sources.revision(run.source)
     compared = await _or_noted(run, baseline.find(run, given, None))
     await _or_noted(run, check(run, compared))
-    await _or_noted(run, judged(run, compared))
+    await _or_noted(run, judged(run, compared, weighed=True))
     known = document(run)
     findings = {"data", "model", "verdict"}  # these have files of their own
     pipeline = {key: value for key, value in known.items() if key not in findings}
