@@ -76,8 +76,11 @@ def read(config: Any) -> Options:
 
 
 def bins(rows: int, options: Options) -> int:
-    """The greatest number of bins for so many rows: a bin of a hundred rows or more, or 16 bins."""
-    return options.bins or max(16, min(48, rows // 100))
+    """The greatest number of bins for so many rows: a hundred rows a bin, and two bins at least.
+
+    With fewer rows a bin, small data is learned by heart.
+    """
+    return options.bins or max(2, min(48, rows // 100))
 
 
 def sizes(rows: int, options: Options) -> tuple[int, int]:
