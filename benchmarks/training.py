@@ -24,6 +24,7 @@ import argparse
 import contextlib
 import io
 import json
+import logging
 import math
 import resource
 import subprocess
@@ -313,7 +314,9 @@ def main() -> None:
     if arguments.one_epoch:
         one_epoch()
         return
-    warnings.filterwarnings("ignore", module="sklearn")
+    warnings.filterwarnings("ignore", module="sklearn|pytorch_tabular|pytorch_lightning|torch.utils.data")
+    for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     kept, held = halves(0)
     found = rates(kept, 3 if arguments.quick else 7)
     found |= times(kept, held, 1 if arguments.quick else 5, quick=arguments.quick)
