@@ -42,7 +42,7 @@ def test_sizes_follow_the_rows(count: int, batch: int, epochs: int) -> None:
     assert options.sizes(count, options.Options()) == (batch, epochs)
 
 
-@pytest.mark.parametrize(("count", "wanted"), [(10, 2), (3_000, 30), (40_000, 48)])
+@pytest.mark.parametrize(("count", "wanted"), [(10, 2), (1_280, 20), (40_000, 48)])
 def test_bins_follow_the_rows(count: int, wanted: int) -> None:
     assert options.bins(count, options.Options()) == wanted
     assert options.bins(count, options.Options(bins=7)) == 7

@@ -76,11 +76,11 @@ def read(config: Any) -> Options:
 
 
 def bins(rows: int, options: Options) -> int:
-    """The greatest number of bins for so many rows: a hundred rows a bin, and two bins at least.
+    """The greatest number of bins for so many rows: 64 rows a bin, and two bins at least.
 
     With fewer rows a bin, small data is learned by heart.
     """
-    return options.bins or max(2, min(48, rows // 100))
+    return options.bins or max(2, min(48, rows // 64))
 
 
 def sizes(rows: int, options: Options) -> tuple[int, int]:
