@@ -6,12 +6,13 @@ import dagger
 from dagger import dag
 
 from ml_pipeline import release
+from ml_pipeline.environments import MODEL
 from ml_pipeline.errors import StageError
 from ml_pipeline.labels import VERSION
 from ml_pipeline.release import Cluster
 from ml_pipeline.run import Run, last_line
 
-MODEL, SIGNATURE, RECORD = "/model", "model.json", "record.json"
+SIGNATURE, RECORD = "model.json", "record.json"
 
 
 @dataclass(frozen=True)

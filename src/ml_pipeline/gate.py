@@ -10,7 +10,8 @@ from dagger import dag
 from ml_pipeline import settings, sources, storage
 from ml_pipeline.baseline import Baseline
 from ml_pipeline.environments import PROGRAMS, module_file, with_pins, with_programs
-from ml_pipeline.image import PORT, USER, with_gpus
+from ml_pipeline.image import USER, with_gpus
+from ml_pipeline.manifests import PORT
 from ml_pipeline.project import Project
 from ml_pipeline.run import OUTPUT, Finished, Run, side_by_side
 from ml_pipeline.training import Trained

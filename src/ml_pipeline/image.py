@@ -9,10 +9,10 @@ from ml_pipeline import dependencies, sources
 from ml_pipeline.environments import MODEL, PROGRAMS, PYTHON, VENV, Step, with_pins, with_programs
 from ml_pipeline.errors import StageError
 from ml_pipeline.labels import TITLE, VERSION
+from ml_pipeline.manifests import PORT
 from ml_pipeline.run import Run
 from ml_pipeline.training import Trained, choose_device
 
-PORT = 8000
 USER = "10001"
 SERVER = ("stages/serve.py", "stages/predict.py", "stages/model.py", "stages/serving/**")
 

@@ -21,6 +21,7 @@ DEPLOYER = (
     "stages/deploy.py",
     "stages/cluster.py",
     "stages/kubeconfig.py",
+    "stages/retries.py",
     "stages/rolling.py",
 )
 

@@ -24,6 +24,7 @@ PROGRAM = (
     "stages/track.py",
     "stages/tracker.py",
     "stages/model_registry.py",
+    "stages/retries.py",
 )
 
 

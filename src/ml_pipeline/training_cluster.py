@@ -24,6 +24,7 @@ WATCHER = (
     "stages/train_job.py",
     "stages/cluster.py",
     "stages/kubeconfig.py",
+    "stages/retries.py",
 )
 
 

@@ -16,6 +16,7 @@ from kubernetes.config import ConfigException, load_kube_config_from_dict
 from ml_pipeline.manifests import MANAGER
 from ml_pipeline.stages.kubeconfig import not_one
 from ml_pipeline.stages.outcome import StageFailure
+from ml_pipeline.stages.retries import AGAIN
 
 APIS = {
     "deployments": "/apis/apps/v1",
@@ -23,17 +24,7 @@ APIS = {
     "jobs": "/apis/batch/v1",
 }  # the others are in the core API
 TIMEOUT_S = (5, 30)  # to connect, to read
-RETRIES = urllib3.Retry(
-    total=4,
-    connect=2,
-    read=2,
-    redirect=False,
-    other=0,  # a certificate that is wrong stays so
-    backoff_factor=0.2,
-    status_forcelist=(429, 502, 503, 504),
-    allowed_methods={"GET", "PATCH", "DELETE"},  # each of ours may be done twice
-    raise_on_status=False,
-)
+RETRIES = AGAIN.new(allowed_methods={"GET", "PATCH", "DELETE"})  # each of ours may be done twice
 MEMORY = "/dev/shm"  # noqa: S108 - a private folder in it
 
 

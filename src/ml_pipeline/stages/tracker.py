@@ -17,28 +17,17 @@ from urllib.parse import quote, urlencode, urlsplit
 import urllib3
 
 from ml_pipeline.stages.outcome import StageFailure
+from ml_pipeline.stages.retries import AGAIN
 
 API = "/api/2.0/mlflow"
 ARTIFACTS = "mlflow-artifacts:"  # what the server keeps itself, and hands out
 TIMEOUT = urllib3.Timeout(connect=5, read=60)
 UPLOAD = urllib3.Timeout(connect=5, read=900)  # the server answers when it has put it where it keeps it
-RETRIES = urllib3.Retry(
-    total=4,
-    connect=2,
-    read=2,
-    redirect=False,
-    other=0,  # a certificate that is wrong stays so
-    backoff_factor=0.2,
-    status_forcelist=(429, 502, 503, 504),
-    allowed_methods=None,  # any
-    raise_on_status=False,
-)
-ONCE = RETRIES.new(read=0, status=0)  # what would be there twice
+ONCE = AGAIN.new(read=0, status=0)  # what would be there twice
 SET_URI = (
     "check --tracking-uri; for a server on your loopback pass --tracking-server=tcp://localhost:PORT too"
 )
 SET_USER = "check --tracking-username and --tracking-password, and what they are allowed to"
-
 SET_HOSTS = "name the host of --tracking-uri in mlflow server --allowed-hosts"
 
 
@@ -116,7 +105,7 @@ class Server:
     def _ask(
         self, method: str, path: str, body: Any, headers: Mapping[str, str], timeout: urllib3.Timeout
     ) -> urllib3.BaseHTTPResponse:
-        retries = ONCE if path.endswith("/create") else RETRIES
+        retries = ONCE if path.endswith("/create") else AGAIN
         try:
             answer = self._pool.request(
                 method,
