@@ -71,10 +71,10 @@ def _named(x: Any, y: Any) -> pl.DataFrame:
     return pl.DataFrame({f"x{index}": column for index, column in enumerate(x.T)} | {"target": y})
 
 
-def ours(rows: pl.DataFrame, task: str, seed: int) -> Answers:
+def ours(rows: pl.DataFrame, task: str, seed: int, device: str = "cpu") -> Answers:
     folder = Path(tempfile.mkdtemp())
     with contextlib.redirect_stdout(io.StringIO()):
-        fit.fit(rows, "target", task, {}, folder, fit.Place(seed, "cpu", folder))
+        fit.fit(rows, "target", task, {}, folder, fit.Place(seed, device, folder))
     session = onnxruntime.InferenceSession(folder / "model.onnx")
     names = [node.name for node in session.get_inputs()]
     return lambda held: session.run(["prediction"], {name: columns.raw(held[name]) for name in names})[0]

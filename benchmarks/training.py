@@ -25,13 +25,12 @@ import contextlib
 import io
 import json
 import logging
-import math
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,87 +42,21 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_tabular import TabularModel
 from pytorch_tabular.config import DataConfig, OptimizerConfig, TrainerConfig
 from pytorch_tabular.models import CategoryEmbeddingModelConfig
-from quality import ours, score, table
-from rounds import alternate, ratio, say
+from quality import ours, score
+from rates import DEVICE, halves, rates
+from rounds import ratio, say
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from torch.utils.data import DataLoader, TensorDataset
 
 from ml_pipeline.stages.tabular import columns, fit, loop, options
 from ml_pipeline.stages.tabular.network import Network
-from ml_pipeline.stages.tabular.prepare import Prepared, prepare
+from ml_pipeline.stages.tabular.prepare import prepare
 
 TARGET = 85.0  # % of the rows kept back
 EPOCHS = 20  # of PyTorch Tabular, at most
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Reach = tuple[float, float]  # seconds, and the accuracy reached then
-
-
-def halves(seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    rows = table("adult").rows
-    kept, held = train_test_split(np.arange(rows.height), test_size=0.2, random_state=seed)
-    return rows[kept], rows[held]
-
-
-class Sides:
-    """Epochs of the same network over the same rows, made in three ways."""
-
-    def __init__(self, prepared: Prepared, chosen: options.Options) -> None:
-        self._prepared = prepared
-        self._chosen = chosen
-        self._rows = prepared.training
-        self._on_host = TensorDataset(*[part.cpu() for part in (*self._rows.inputs, self._rows.target)])
-        self.steps = math.ceil(len(self._rows.target) / self._run().batch)
-
-    def _run(self) -> loop.Loop:
-        torch.manual_seed(0)
-        network = Network(self._prepared.columns, self._prepared.outputs, self._chosen).to(DEVICE)
-        return loop.Loop(network, self._rows, self._chosen)
-
-    def ours(self) -> None:
-        self._run().train_epoch()
-
-    def pure(self) -> None:
-        run = self._run()
-        batch = loop.Rows(
-            tuple(part[: run.batch].clone() for part in self._rows.inputs),
-            self._rows.target[: run.batch].clone(),
-        )
-        self._go(run, (batch for _ in range(self.steps)))
-
-    def loader(self) -> None:
-        run = self._run()
-        rows = DataLoader(self._on_host, batch_size=run.batch, shuffle=True)
-        self._go(
-            run,
-            (
-                loop.Rows(tuple(part.to(DEVICE) for part in inputs), target.to(DEVICE))
-                for *inputs, target in rows
-            ),
-        )
-
-    def _go(self, run: loop.Loop, batches: Iterable[loop.Rows]) -> None:
-        run.network.train()
-        for batch in batches:
-            loss = run.step(batch, 1e-3)
-        loss.item()  # waits for the device
-
-
-def rates(kept: pl.DataFrame, rounds: int) -> dict[str, float]:
-    prepared = prepare(kept, "target", "classification", options.Options(), 0, DEVICE)
-    found = {}
-    for name, chosen in (("", options.Options()), ("_light", options.Options(width=64, members=1))):
-        sides = Sides(prepared, chosen)
-        print(f"an epoch of {sides.steps} steps of the {name[1:] or 'default'} network, on {DEVICE}")
-        sides.ours()  # what is built at first use is no round's
-        seconds = alternate(rounds, ours=sides.ours, pure=sides.pure, loader=sides.loader)
-        loader, pure = (ratio(seconds[side], seconds["ours"]) for side in ("loader", "pure"))
-        found[f"vs_dataloader{name}"] = say("times as fast as a DataLoader", loader)
-        found[f"of_pure_compute{name}"] = say("of the rate of pure compute", pure)
-    return found
 
 
 def reach_ours(kept: pl.DataFrame, held: pl.DataFrame) -> Reach:

@@ -85,6 +85,23 @@ def test_variables_win_over_the_settings(train: Train, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "config.json").read_text() == "{}"
 
 
+def test_relative_paths_are_the_callers_not_the_projects(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.json").write_text('{"loss": 1}')
+    command = "test -f $ML_DATA && test -d $ML_CHECKPOINTS && cp $ML_CONFIG $ML_OUTPUT/metrics.json"
+    (tmp_path / "kept").mkdir()
+    given = {
+        "ML_DATA": "train.parquet",
+        "ML_OUTPUT": "out",
+        "ML_CONFIG": "mine.json",
+        "ML_CHECKPOINTS": "kept",
+    }
+    ended = train("--command", command, **given)
+    assert (ended.code, ended.outcome["details"]["wrote"]) == (0, ["metrics.json"])
+
+
 # Command → what the one line says.
 BAD: dict[str, str] = {
     "echo first >&2; echo the rows are odd >&2; echo >&2; exit 3": (

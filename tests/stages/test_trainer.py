@@ -13,6 +13,9 @@ import torch
 
 from ml_pipeline.stages.outcome import StageFailure
 from ml_pipeline.stages.tabular import checkpoints, fit, loop
+from ml_pipeline.stages.tabular.network import Network
+from ml_pipeline.stages.tabular.options import Options
+from ml_pipeline.stages.tabular.prepare import prepare
 from tests.stages.tabular_rows import labelled
 
 
@@ -95,6 +98,32 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(
     assert "going on after epoch 2, from the checkpoint" in capsys.readouterr().out
 
 
+def test_an_epoch_goes_over_all_rows_in_equal_batches() -> None:
+    frame = pl.DataFrame({"x": np.arange(120) / 10, "y": np.arange(120) / 10})
+    prepared = prepare(frame, "y", "regression", Options(batch_size=17), 0, "cpu")
+    run = loop.Loop(Network(prepared.columns, 1, Options()), prepared.training, Options(batch_size=17))
+    batches = []
+
+    def step(batch: loop.Rows, _: torch.Tensor) -> torch.Tensor:
+        batches.append(batch.target)
+        return torch.tensor(float(len(batches)))
+
+    run.step = step
+    mean, _ = run.train_epoch()
+    assert [len(batch) for batch in batches] == [17] * 6, "102 rows train"
+    seen, wanted = torch.cat(batches), prepared.training.target
+    assert torch.equal(seen.sort().values, wanted.sort().values)
+    assert mean == 3.5
+    batches.clear()
+    run.train_epoch()
+    assert not torch.equal(torch.cat(batches), seen), "another order"
+    run = loop.Loop(Network(prepared.columns, 1, Options()), prepared.training, Options(batch_size=101))
+    batches.clear()
+    run.step = step
+    run.train_epoch()
+    assert [len(batch) for batch in batches] == [51] * 2
+
+
 class Small:
     """A device that has memory for so many rows of a training batch."""
 
@@ -114,8 +143,10 @@ def test_a_batch_that_is_too_large_for_the_device(
     Small(monkeypatch, 64)
     train(tmp_path, labelled(), batch_size=128)
     assert "out of memory on cpu: training anew, 32 rows at a time\n" in capsys.readouterr().out
+    Small(monkeypatch, 16)
     with pytest.raises(torch.OutOfMemoryError):  # which the stage turns into its line
         train(tmp_path, labelled(), batch_size=100_000)
+    assert "out of memory on cpu: training anew, 63 rows at a time\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

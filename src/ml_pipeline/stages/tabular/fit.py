@@ -95,6 +95,16 @@ def _written(
     }
 
 
+def make_deterministic(seed: int, device: str) -> None:
+    """Seed all random numbers, and let torch compute the same from the same."""
+    torch.manual_seed(seed)
+    if device == "cuda":  # cuBLAS asks for this before its first call
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # On CUDA, an operation without a deterministic form warns instead of ending the run.
+    torch.use_deterministic_algorithms(True, warn_only=device == "cuda")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing reads it, and filling takes time
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether that is what an error says; torch has no class of its own for it on the CPU."""
     told = (
@@ -112,7 +122,8 @@ def _trained(
     try:
         return _train(prepared, chosen, place, checkpoints)
     except (MemoryError, RuntimeError) as error:
-        batch = options.sizes(prepared.training.target.shape[0], chosen)[0] // 4
+        rows = prepared.training.target.shape[0]
+        batch = min(rows, options.sizes(rows, chosen)[0]) // 4
         if not out_of_memory(error) or batch < 1 or place.world.size > 1:
             raise  # of several processes one alone may lack memory
     print(f"out of memory on {place.device}: training anew, {batch} rows at a time", flush=True)
@@ -124,7 +135,7 @@ def _trained(
 def _train(
     prepared: Prepared, chosen: options.Options, place: Place, checkpoints: Checkpoints
 ) -> tuple[Network, list[loop.Epoch]]:
-    _seed(place.seed, place.device)
+    make_deterministic(place.seed, place.device)
     network = Network(prepared.columns, prepared.outputs, chosen).to(place.device)
     run = loop.Loop(network, prepared.training, chosen, prepared.class_weights, place.world)
     train, held = (rows.target.shape[0] for rows in (prepared.training, prepared.validation))
@@ -149,7 +160,7 @@ def _refit(prepared: Prepared, chosen: options.Options, place: Place, batch: int
     """Train anew on all rows, for as many epochs as were best: few rows are too good to be kept back."""
     rows = prepared.everything
     print(f"training anew on all {rows.target.shape[0]} rows, for {epochs} epochs", flush=True)
-    _seed(place.seed, place.device)
+    make_deterministic(place.seed, place.device)
     network: Network = Network(prepared.columns, prepared.outputs, chosen).to(place.device)
     again = replace(chosen, epochs=epochs, batch_size=batch)
     loop.Loop(network, rows, again, prepared.class_weights, place.world).run_without_validation()
@@ -194,14 +205,6 @@ def train_file(
         hint = f"check data.target: {nearest(name, frame.columns)}"
         raise StageFailure(f"the training rows have no column {name!r}", hint)
     return fit(frame, name, settings["task"], config, output, place)
-
-
-def _seed(seed: int, device: str) -> None:
-    torch.manual_seed(seed)
-    if device == "cuda":  # cuBLAS asks for this before its first call
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # On CUDA, an operation without a deterministic form warns instead of ending the run.
-    torch.use_deterministic_algorithms(True, warn_only=device == "cuda")
 
 
 def _difference(network: Network, prepared: Prepared, rows: Any, model: Path, seed: int) -> float:

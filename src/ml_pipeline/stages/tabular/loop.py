@@ -13,6 +13,7 @@ from ml_pipeline.stages.outcome import StageFailure
 from ml_pipeline.stages.tabular.checkpoints import Checkpoints, State
 from ml_pipeline.stages.tabular.network import Network
 from ml_pipeline.stages.tabular.options import Options, sizes
+from ml_pipeline.stages.tabular.replay import Replay
 from ml_pipeline.stages.tabular.world import ALONE, Share, World
 
 HINT = "lower train.config.learning_rate, or check the data"
@@ -25,6 +26,9 @@ class Rows:
 
     inputs: tuple[Tensor, Tensor, Tensor]  # as `Network.forward` takes them
     target: Tensor  # int64 [N] class indices, or float32 [N] with mean 0 and variance 1
+
+    def at(self, places: Tensor) -> "Rows":
+        return Rows(tuple(part[places] for part in self.inputs), self.target[places])
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,25 @@ class Loop:
         self._options = options
         self._class_weights = weights
         self._world = world
-        self._rate = 0.0  # of the last step
         self._best = 0
         self._best_state = copy.deepcopy(network.state_dict())
+        on_gpu = training.target.is_cuda
         self._optimizer = torch.optim.AdamW(
-            network.parameter_groups(options.weight_decay), lr=options.learning_rate, fused=True
+            network.parameter_groups(options.weight_decay),
+            lr=options.learning_rate,
+            fused=True,
+            capturable=on_gpu,
         )
-        self.batch, self.epochs = sizes(training.target.shape[0], options)
+        rows, device = training.target.shape[0], training.target.device
+        most, self.epochs = sizes(rows, options)
+        self.steps = math.ceil(rows / most)  # of an epoch
+        self.batch = math.ceil(rows / self.steps)  # equal batches, for which an epoch sees a few rows twice
+        # What a step reads and writes stays where it is, so that a GPU can replay it.
+        self._order = torch.zeros(self.steps, self.batch, dtype=torch.int64, device=device)
+        self._rates = torch.zeros(self.steps, device=device)
+        self._place = torch.zeros(1, dtype=torch.int64, device=device)
+        self._total = torch.zeros((), device=device)
+        self._replay = Replay() if on_gpu else None
 
     def run(
         self, validation: Rows, checkpoints: Checkpoints, key: str, progress: Callable[[Epoch, float], None]
@@ -100,27 +116,29 @@ class Loop:
             loss, speed = self.train_epoch()
             if not math.isfinite(loss):
                 raise StageFailure(f"the loss is not finite in epoch {epoch} of the second training", HINT)
-            self.history.append(Epoch(epoch, loss, math.nan, math.nan, self._rate, speed))
+            self.history.append(Epoch(epoch, loss, math.nan, math.nan, self._rate(self.steps - 1), speed))
 
     def train_epoch(self) -> tuple[float, float]:
         """Go over the training rows once, in a new order; return the mean loss and rows a second."""
         clock = time.monotonic()
         rows, device = self._training.target.shape[0], self._training.target.device
-        each = math.ceil(rows / self.batch)
-        first = len(self.history) * each
         self.network.train()
         order = self._world.same_order(torch.randperm(rows, device=device))
-        total = torch.zeros((), device=device)
-        for index, start in enumerate(range(0, rows, self.batch)):
-            chosen = order[start : start + self.batch]
-            batch = Rows(tuple(part[chosen] for part in self._training.inputs), self._training.target[chosen])
-            self._rate = learning_rate(first + index, self.epochs * each, self._options.learning_rate)
-            total += self.step(batch, self._rate) * chosen.shape[0]
-        mean = total.item() / rows  # waits for the device, so the clock below is right
-        return mean, rows / (time.monotonic() - clock)
+        again = order[: self._order.numel() - rows]
+        self._order.copy_(torch.cat([order, again]).view_as(self._order))
+        self._rates.copy_(torch.tensor([self._rate(step) for step in range(self.steps)]))
+        self._place.zero_()
+        self._total.zero_()
+        for _ in range(self.steps):
+            if self._replay:
+                self._replay.do(self._step_at_place)
+            else:
+                self._step_at_place()
+        mean = self._total.item() / self.steps  # waits for the device, so the clock below is right
+        return mean, self._order.numel() / (time.monotonic() - clock)
 
-    def step(self, batch: Rows, rate: float) -> Tensor:
-        """Take one optimizer's step; return the loss, on the device."""
+    def step(self, batch: Rows, rate: Tensor) -> Tensor:
+        """Take one optimizer's step at a learning rate, float32 []; return the loss, on the device."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         loss = self._loss(batch) if self._world.size == 1 else self._loss_of_share(batch)
@@ -130,6 +148,18 @@ class Loop:
         self._world.add([loss, *(v.grad for v in self.network.parameters() if v.grad is not None)])
         self._optimizer.step()
         return loss
+
+    def _step_at_place(self) -> None:
+        """Take the epoch's next step; nothing in it waits for the device."""
+        chosen = self._order.index_select(0, self._place).squeeze(0)
+        rate = self._rates.index_select(0, self._place).squeeze(0)
+        self._total += self.step(self._training.at(chosen), rate)
+        self._place += 1
+
+    def _rate(self, step: int) -> float:
+        """Return the learning rate of a step of the current epoch."""
+        place = len(self.history) * self.steps + step
+        return learning_rate(place, self.epochs * self.steps, self._options.learning_rate)
 
     def _loss(self, batch: Rows) -> Tensor:
         return _loss(self._outputs(batch.inputs), batch.target, self._class_weights)
@@ -152,7 +182,7 @@ class Loop:
     def _epoch(self, validation: Rows) -> None:
         train_loss, speed = self.train_epoch()
         found = score(self.network, validation, self._class_weights, self._world)
-        figures = self._world.agreed(train_loss, *found, self._rate, speed)
+        figures = self._world.agreed(train_loss, *found, self._rate(self.steps - 1), speed)
         self.history.append(Epoch(len(self.history) + 1, *figures))
 
     def _state(self) -> State:

@@ -36,7 +36,7 @@ class Options:
     learning_rate: float = 6e-3  # the peak of the schedule
     weight_decay: float = 0.2
     dropout: float = 0.1
-    width: int = 256  # of each hidden layer
+    width: int = 128  # of each hidden layer
     depth: int = 1  # hidden layers
     members: int = 4  # of the ensemble inside the network
     bins: int = 0  # of a numeric column, at most; 0: by the number of rows

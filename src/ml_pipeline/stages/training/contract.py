@@ -14,7 +14,10 @@ WANTED = ("model.onnx", "predictor.py", "metrics.json")
 
 
 def variables(settings: dict[str, Any], scratch: Path) -> dict[str, str]:
-    """Return the six, from the environment or from the settings. Raises `StageFailure`."""
+    """Return the six, from the environment or from the settings; paths absolute, as a command runs elsewhere.
+
+    Raises `StageFailure`.
+    """
     given = {name: os.environ.get(name, "") for name in ("ML_DATA", "ML_OUTPUT")}
     for name, value in given.items():
         if not value:
@@ -31,7 +34,9 @@ def variables(settings: dict[str, Any], scratch: Path) -> dict[str, str]:
         "ML_DEVICE": str(settings.get("device", "cpu")),
         "ML_CHECKPOINTS": str(checkpoints),
     }
-    return given | {name: os.environ.get(name) or value for name, value in defaults.items()}
+    found = given | {name: os.environ.get(name) or value for name, value in defaults.items()}
+    paths = ("ML_DATA", "ML_OUTPUT", "ML_CONFIG", "ML_CHECKPOINTS")
+    return found | {name: str(Path(found[name]).absolute()) for name in paths}
 
 
 def choose_device(wanted: str, required: bool) -> str:
