@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from ml_pipeline.stages.tabular import fit, loop, options
 from ml_pipeline.stages.tabular.network import Network
-from ml_pipeline.stages.tabular.prepare import Prepared, prepare
+from ml_pipeline.stages.tabular.prepare import Prepared, Rows, prepare
 from ml_pipeline.stages.tabular.replay import Replay
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -62,7 +62,7 @@ class Sides:
         """The batches from a shuffled TensorDataset, a step launched as usual."""
         rows = DataLoader(self._on_host, batch_size=self._loop.batch, shuffle=True)
         for *inputs, target in rows:
-            batch = loop.Rows(tuple(part.to(DEVICE) for part in inputs), target.to(DEVICE))
+            batch = Rows(tuple(part.to(DEVICE) for part in inputs), target.to(DEVICE))
             self._loader.step(batch, self._rate)
         _wait()
 

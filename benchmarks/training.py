@@ -48,6 +48,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from ml_pipeline.stages.tabular import columns, fit, loop, options
 from ml_pipeline.stages.tabular.network import Network
 from ml_pipeline.stages.tabular.prepare import prepare
+from ml_pipeline.stages.tabular.scoring import predict
 
 
 def reach_ours(kept: pl.DataFrame, held: pl.DataFrame) -> Reach:
@@ -66,7 +67,7 @@ def reach_ours(kept: pl.DataFrame, held: pl.DataFrame) -> Reach:
         clock = time.perf_counter()
         run.train_epoch()
         seconds += time.perf_counter() - clock
-        answers = classes[loop.predict(network, inputs).argmax(1).cpu().numpy()]
+        answers = classes[predict(network, inputs).argmax(1).cpu().numpy()]
         if (found := score(answers, held["target"].to_numpy(), "classification")) >= TARGET:
             return seconds, found
     sys.exit(f"ours did not reach {TARGET} %")

@@ -15,7 +15,7 @@ from ml_pipeline.stages.outcome import StageFailure
 from ml_pipeline.stages.tabular import checkpoints, fit, loop
 from ml_pipeline.stages.tabular.network import Network
 from ml_pipeline.stages.tabular.options import Options
-from ml_pipeline.stages.tabular.prepare import prepare
+from ml_pipeline.stages.tabular.prepare import Rows, prepare
 from tests.stages.tabular_rows import labelled
 
 
@@ -104,7 +104,7 @@ def test_an_epoch_goes_over_all_rows_in_equal_batches() -> None:
     run = loop.Loop(Network(prepared.columns, 1, Options()), prepared.training, Options(batch_size=17))
     batches = []
 
-    def step(batch: loop.Rows, _: torch.Tensor) -> torch.Tensor:
+    def step(batch: Rows, _: torch.Tensor) -> torch.Tensor:
         batches.append(batch.target)
         return torch.tensor(float(len(batches)))
 

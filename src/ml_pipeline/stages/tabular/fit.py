@@ -22,6 +22,7 @@ from ml_pipeline.stages.tabular import export, loop, options
 from ml_pipeline.stages.tabular.checkpoints import Checkpoints
 from ml_pipeline.stages.tabular.network import Network
 from ml_pipeline.stages.tabular.prepare import Prepared, prepare, run_key
+from ml_pipeline.stages.tabular.scoring import predict, score
 from ml_pipeline.stages.tabular.world import ALONE, World
 
 TOLERANCE = 1e-5  # of probabilities, or of the target's standard deviation
@@ -169,7 +170,7 @@ def _refit(prepared: Prepared, chosen: options.Options, place: Place, batch: int
 
 def _metrics(prepared: Prepared, network: Network, history: list[loop.Epoch]) -> dict[str, Any]:
     best = _best(history)
-    train_loss, train_score = loop.score(network, prepared.training, prepared.class_weights)
+    train_loss, train_score = score(network, prepared.training, prepared.class_weights)
     return {
         "validation_loss": best.validation_loss,
         f"validation_{_metric(prepared)}": best.validation_score,
@@ -221,7 +222,7 @@ def _difference(network: Network, prepared: Prepared, rows: Any, model: Path, se
     for frame in (rows, holes):
         encoded = fitted.encode(columns, frame)
         inputs = (torch.from_numpy(part) for part in (encoded.numeric, encoded.missing, encoded.codes))
-        wanted = loop.predict(network, tuple(inputs)).numpy()
+        wanted = predict(network, tuple(inputs)).numpy()
         feeds = {name: fitted.raw(frame[name]) for name in columns.types}
         prediction, *probabilities = session.run(None, feeds)
         if learned.classes is None:

@@ -13,22 +13,12 @@ from ml_pipeline.stages.outcome import StageFailure
 from ml_pipeline.stages.tabular.checkpoints import Checkpoints, State
 from ml_pipeline.stages.tabular.network import Network
 from ml_pipeline.stages.tabular.options import Options, sizes
+from ml_pipeline.stages.tabular.prepare import Rows
 from ml_pipeline.stages.tabular.replay import Replay
+from ml_pipeline.stages.tabular.scoring import score
 from ml_pipeline.stages.tabular.world import ALONE, Share, World
 
 HINT = "lower train.config.learning_rate, or check the data"
-EVALUATION_ROWS = 16_384  # at once, which bounds memory
-
-
-@dataclass(frozen=True)
-class Rows:
-    """N rows on the device."""
-
-    inputs: tuple[Tensor, Tensor, Tensor]  # as `Network.forward` takes them
-    target: Tensor  # int64 [N] class indices, or float32 [N] with mean 0 and variance 1
-
-    def at(self, places: Tensor) -> "Rows":
-        return Rows(tuple(part[places] for part in self.inputs), self.target[places])
 
 
 @dataclass(frozen=True)
@@ -228,36 +218,6 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     else:
         low, place = peak / 250_000, 1 - (step - rise) / max(steps - 1 - rise, 1)
     return low + (peak - low) * (1 - math.cos(math.pi * place)) / 2
-
-
-def predict(network: Network, inputs: tuple[Tensor, Tensor, Tensor], world: World = ALONE) -> Tensor:
-    """The ensemble's mean: probabilities [N, C], or scaled values [N, 1]."""
-    if world.size > 1:
-        share = world.share(inputs[0].shape[0])
-        own = predict(network, tuple(part[share.mine] for part in inputs))
-        whole = own.new_zeros(share.rows, own.shape[1])
-        whole[share.mine] = own
-        world.add([whole])
-        return whole
-    network.eval()
-    parts = []
-    with torch.no_grad():
-        for start in range(0, max(inputs[0].shape[0], 1), EVALUATION_ROWS):  # a share may be empty
-            outputs = network(*[part[start : start + EVALUATION_ROWS] for part in inputs])
-            parts.append((outputs.softmax(2) if outputs.shape[2] > 1 else outputs).mean(0))
-    return torch.cat(parts)
-
-
-def score(network: Network, rows: Rows, weights: Tensor | None, world: World = ALONE) -> tuple[float, float]:
-    """Log loss and accuracy, both by the classes' weights, or mean squared error and R² (scaled target)."""
-    answers = predict(network, rows.inputs, world)
-    if rows.target.dtype == torch.int64:
-        chances = answers.gather(1, rows.target.unsqueeze(1)).clamp_min(1e-12)
-        each = torch.ones_like(chances) if weights is None else weights[rows.target].unsqueeze(1)
-        right = (answers.argmax(1) == rows.target).float().unsqueeze(1)
-        return tuple((value * each).sum().item() / each.sum().item() for value in (-chances.log(), right))
-    error = torch.nn.functional.mse_loss(answers.squeeze(1), rows.target).item()
-    return error, 1.0 - error
 
 
 def _loss(outputs: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:

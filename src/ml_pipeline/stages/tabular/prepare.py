@@ -6,11 +6,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ml_pipeline.stages.tabular import columns as fitted
 from ml_pipeline.stages.tabular import target
-from ml_pipeline.stages.tabular.loop import Rows
 from ml_pipeline.stages.tabular.options import Options, bins
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N rows on the device."""
+
+    inputs: tuple[Tensor, Tensor, Tensor]  # as `Network.forward` takes them
+    target: Tensor  # int64 [N] class indices, or float32 [N] with mean 0 and variance 1
+
+    def at(self, places: Tensor) -> "Rows":
+        return Rows(tuple(part[places] for part in self.inputs), self.target[places])
 
 
 @dataclass(frozen=True)
