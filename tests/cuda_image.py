@@ -11,7 +11,8 @@ VERSION = TORCH.partition("==")[2]
 TORCH_ITSELF = """
 class cuda:
     is_available = staticmethod(lambda: True)
-    device_count = staticmethod(lambda: 1)
+    device_count = staticmethod(lambda: 2)
+    get_device_name = staticmethod(lambda index: "a name")
 """
 METADATA = f"Metadata-Version: 2.1\nName: torch\nVersion: {VERSION}+cu128\n"
 

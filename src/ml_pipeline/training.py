@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import dagger
 from dagger import dag
 
-from ml_pipeline import data, dependencies, settings, sources, training_cluster
+from ml_pipeline import data, dependencies, settings, sources, training_cluster, wording
 from ml_pipeline.environments import with_pins, with_programs, with_torch
 from ml_pipeline.errors import ConfigError
 from ml_pipeline.run import OUTPUT, Run
@@ -60,6 +60,7 @@ async def train(run: Run, nodes: Nodes | None = None) -> Trained:
             arguments += ["--source", SOURCE]
             container = container.with_exec(["chmod", "--recursive", "a+rX", SOURCE])  # for a user of its own
         trained = await training_cluster.train(run, nodes, container, key, arguments)
+        run.facts["gpu"] = wording.device(device, trained.details.get("gpus") or [])
         return await _described(run, trained.output, rows)
     if run.project.train.command:
         arguments += ["--workdir", SOURCE]
@@ -67,6 +68,7 @@ async def train(run: Run, nodes: Nodes | None = None) -> Trained:
         container = container.experimental_with_all_gp_us()
     container = container.with_mounted_cache(CHECKPOINTS, dag.cache_volume(f"ml-pipeline-checkpoints-{key}"))
     trained = await run.stage("train", container, "train", arguments)
+    run.facts["gpu"] = wording.device(device, trained.details.get("gpus") or [])
     return await _described(run, trained.output, rows)
 
 

@@ -1,6 +1,7 @@
 """Numbers as people read them; pure, standard library only."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,3 +36,10 @@ def number(value: float) -> str:
     if float(text) == 0 and value != 0:
         return f"{value:.2g}"
     return text.rstrip("0").rstrip(".")
+
+
+def device(kind: str, gpus: Sequence[str]) -> str:
+    """Return cpu or cuda, with the names of its GPUs: "cuda (2x NVIDIA H200)"."""
+    counted = Counter(gpus).items()
+    names = ", ".join(f"{count}x {name}" if count > 1 else name for name, count in counted)
+    return f"{kind} ({names})" if names else kind

@@ -67,8 +67,9 @@ def test_an_image_for_a_gpu_is_judged_with_one(
     requests.unlink(missing_ok=True)
     assert dagger.call(flowers.path, "train", options=options).code == 0
     training = len(requests.read_text().splitlines())
-    judged = dagger.call(flowers.path, "validate-gate", options=options)
+    judged = dagger.call(flowers.path, "full-pipeline", options=options)
     assert judged.code == 0, judged.errors
+    assert "| gpu | `cuda (2x a name)` |" in judged.out.splitlines()
     # It answers the holdout, starts cold, and serves; the judge itself needs none.
     assert len(requests.read_text().splitlines()) - training >= 3
     assert set(requests.read_text().splitlines()) == {"NVIDIA_VISIBLE_DEVICES=all"}

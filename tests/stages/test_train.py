@@ -1,6 +1,7 @@
 """The training stage around a project's own command: the contract, and each way to end badly."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from ml_pipeline.stages.outcome import StageFailure
 from ml_pipeline.stages.training import command
-from tests.stages.programs import run
+from tests.stages.programs import SOURCE, run
 
 SETTINGS = {"task": "classification", "target": "y", "positive": None, "seed": 7, "config": {"epochs": 3}}
 
@@ -26,6 +27,7 @@ class Ended:
 
 
 Train = Callable[..., Ended]
+COUNTS = "echo '{}' > $ML_OUTPUT/metrics.json"
 
 
 @pytest.fixture
@@ -172,3 +174,34 @@ def test_paths_that_are_not_there(train: Train, tmp_path: Path) -> None:
 
 def test_a_device_that_is_none(train: Train) -> None:
     assert train("--command", "true", ML_DEVICE="tpu").outcome["message"] == "ML_DEVICE is 'tpu'"
+
+
+TORCH = """
+class cuda:
+    is_available = staticmethod(lambda: True)
+    device_count = staticmethod(lambda: 2)
+    get_device_name = staticmethod(["NVIDIA H200", "NVIDIA L4"].__getitem__)
+"""
+
+
+def test_gpus_are_named_by_torch(train: Train, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text(TORCH)
+    ended = train("--command", COUNTS, ML_DEVICE="cuda", PYTHONPATH=f"{tmp_path}:{SOURCE}")
+    assert (ended.outcome["details"]["device"], ended.outcome["details"]["gpus"]) == (
+        "cuda",
+        ["NVIDIA H200", "NVIDIA L4"],
+    )
+
+
+def test_gpus_are_named_by_the_driver_where_torch_is_not_there(train: Train, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError")
+    listing = tmp_path / "nvidia-smi"
+    listing.write_text(
+        "#!/bin/sh\necho 'GPU 0: NVIDIA H200 (UUID: GPU-6be7c66e-c474-7fdb-69e1-06bcec8f0a69)'\n"
+    )
+    listing.chmod(0o755)
+    path = {"PYTHONPATH": f"{tmp_path}:{SOURCE}", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ended = train("--command", COUNTS, ML_DEVICE="cuda", **path)
+    assert ended.outcome["details"]["gpus"] == ["NVIDIA H200"]
+    on_cpu = train("--command", COUNTS, ML_DEVICE="cpu", **path)
+    assert "gpus" not in on_cpu.outcome["details"]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ml_pipeline.summary import duration, headline, markdown, measure, threshold
+from ml_pipeline.wording import device
 
 GATE: dict[str, Any] = {
     "metric": "accuracy",
@@ -187,3 +188,9 @@ def test_units() -> None:
         threshold({**GATE, "metric": "memory_mb", "min": None, "max": 512, "max_regression": None})
         == "≤ 512 MB"
     )
+
+
+def test_a_device_and_its_gpus() -> None:
+    assert device("cpu", []) == "cpu"
+    assert device("cuda", ["NVIDIA H200"]) == "cuda (NVIDIA H200)"
+    assert device("cuda", ["a", "b", "a"]) == "cuda (2x a, b)"

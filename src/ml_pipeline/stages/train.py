@@ -44,8 +44,11 @@ def train(
         details = search.run(search.Search(**settings["search"]), settings, arguments, variables)
         return details | {"wrote": contract.check_output(output)}
     details = {"device": device, "trainer": "command" if command else "built-in"}
+    gpus = contract.gpus() if device == "cuda" else []
+    if gpus:
+        details["gpus"] = gpus
     if processes is None:
-        processes = contract.gpus() if device == "cuda" and (nodes or not command) else 1
+        processes = len(gpus) if gpus and (nodes or not command) else 1
     if nodes or processes > 1:
         details["processes"] = processes * (nodes.count if nodes else 1)
         job = launch.Job(settings, command, str(workdir.absolute()), variables)

@@ -56,17 +56,21 @@ def choose_device(wanted: str, required: bool) -> str:
     return "cpu"
 
 
-def gpus() -> int:
-    """Count the CUDA devices that this process may use."""
+def gpus() -> list[str]:
+    """Return the names of the CUDA devices that this process may use."""
     try:
         torch: Any = importlib.import_module("torch")
     except (ImportError, OSError):  # OSError: a library of its own that can't be loaded
         listing = shutil.which("nvidia-smi")
         if listing:
             listed = subprocess.run([listing, "--list-gpus"], check=False, capture_output=True, text=True)
-            return len(listed.stdout.splitlines()) if listed.returncode == 0 else 0
-        return int(Path("/dev/nvidia0").exists())
-    return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
+            lines = listed.stdout.splitlines() if listed.returncode == 0 else []
+            # GPU 0: NVIDIA H200 (UUID: GPU-6be7c66e-…)
+            return [line.partition(": ")[2].partition(" (UUID")[0] or line for line in lines]
+        return ["a GPU"] if Path("/dev/nvidia0").exists() else []
+    if not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
 def check_output(output: Path) -> list[str]:

@@ -117,7 +117,7 @@ def _places(device: str, trials: int) -> "queue.SimpleQueue[dict[str, str]]":
     places: list[dict[str, str]] = []
     if device == "cuda":
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = visible.split(",") if visible else [str(index) for index in range(contract.gpus())]
+        names = visible.split(",") if visible else [str(index) for index in range(len(contract.gpus()))]
         places = [{"CUDA_VISIBLE_DEVICES": name} for name in names[:trials]]
     else:
         count = min(trials, processors)
