@@ -22,8 +22,7 @@ PROGRAM = (
     "wording.py",
     "measures.py",
     "stages/track.py",
-    "stages/tracker.py",
-    "stages/model_registry.py",
+    "stages/tracking/**",
     "stages/retries.py",
 )
 

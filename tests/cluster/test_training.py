@@ -21,6 +21,7 @@ TRAIN = """
 [train.config]
 epochs = 10
 patience = 10
+width = 512
 
 [train.node]
 cpu_millicores = 100
@@ -62,7 +63,7 @@ def node_without_image() -> Iterator[None]:
 
 @pytest.fixture
 def slow(project: Callable[[str], Project], target: Target) -> Project:
-    """The built-in trainer's project, with enough rows that its epochs take a second or so."""
+    """The built-in trainer's project, with so many rows and weights that its epochs take a second or so."""
     wine = project("wine")
     header, *rows = (wine.path / "data" / "wine.csv").read_text().splitlines()
     wine.write("data/wine.csv", "\n".join([header, *rows * 120]) + "\n")

@@ -17,7 +17,7 @@ TRAINER = b"ml_pipeline.stages.train"
 
 @pytest.fixture
 def slow(project: Callable[[str], Project]) -> Project:
-    """The built-in trainer's project with enough rows that its epochs take a second or so."""
+    """The built-in trainer's project with so many rows that a wide network's epochs take a second or so."""
     wine = project("wine")
     header, *rows = (wine.path / "data" / "wine.csv").read_text().splitlines()
     wine.write("data/wine.csv", "\n".join([header, *rows * 150]) + "\n")
@@ -68,7 +68,7 @@ def weights(dagger: Dagger, project: Project) -> tuple[str, str]:
 
 @pytest.mark.timeout(600)
 def test_a_run_that_is_killed_twice_ends_in_the_same_weights(dagger: Dagger, slow: Project) -> None:
-    slow.replace(CONFIG, "[gates]", "[train.config]\nepochs = 8\n\n[gates]")
+    slow.replace(CONFIG, "[gates]", "[train.config]\nwidth = 512\nepochs = 8\n\n[gates]")
     for epoch in (3, 5):
         log = kill_after(dagger, slow, epoch)
         assert "train: ran out of memory or was killed (exit 137); give the engine more memory" in log

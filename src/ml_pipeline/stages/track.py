@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from ml_pipeline.experiment import KEY, LOGGED, OURS, Point, Tracked, history, path_of, tracked
-from ml_pipeline.stages import model_registry
-from ml_pipeline.stages.model_registry import MODEL
 from ml_pipeline.stages.outcome import StageFailure, run_stage
-from ml_pipeline.stages.tracker import ARTIFACTS, Refused, Server
+from ml_pipeline.stages.tracking import registry
+from ml_pipeline.stages.tracking.registry import MODEL
+from ml_pipeline.stages.tracking.server import ARTIFACTS, Refused, Server
 
 AT_ONCE = {"metrics": 1000, "params": 100, "tags": 100}  # what MLflow takes in one request
 
@@ -57,7 +57,7 @@ def log(
 ) -> dict[str, Any]:
     """Log a run, or bring the one of the same key up to date; the details say where it is to be seen."""
     wanted = tracked(run, settings, _reported(files))
-    model_registry.describe(files / MODEL)
+    registry.describe(files / MODEL)
     experiment = opened(server, name)["experiment_id"]
     digests = {path.relative_to(files).as_posix(): _digest(path) for path in _files(files)}
     digest = wanted.digest(digests)
@@ -67,9 +67,9 @@ def log(
         _write(server, found, wanted, files)
         server.post("runs/set-tag", {"run_id": run_id, "key": LOGGED, "value": digest})
     details = {"run": run_id, "url": f"{server.uri}/#/experiments/{experiment}/runs/{run_id}"}
-    details |= model_registry.register(server, name, wanted, found["info"]) if wanted.version else {}
+    details |= registry.register(server, name, wanted, found["info"]) if wanted.version else {}
     if wanted.released:
-        details |= model_registry.released(server, name, wanted.released)
+        details |= registry.released(server, name, wanted.released)
     print(f"{wanted.status.lower()} run {run_id}: {details['url']}")
     return details
 
@@ -194,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.command == "open":
             return {"experiment": opened(server, options.name)["experiment_id"]}
         if options.command == "released":
-            return model_registry.released(server, options.name, options.version)
+            return registry.released(server, options.name, options.version)
         run, settings = (
             json.loads(path.read_text(encoding="utf-8")) for path in (options.run, options.config)
         )

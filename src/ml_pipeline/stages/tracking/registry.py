@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_pipeline.experiment import CANDIDATE, CHAMPION, IMAGE, VERDICT, VERSION, Tracked
-from ml_pipeline.stages.tracker import Refused, Server
+from ml_pipeline.stages.tracking.server import Refused, Server
 
 MODEL = "model"  # the folder of a run's artifacts that is registered
 

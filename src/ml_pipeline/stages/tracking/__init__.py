@@ -1,0 +1,1 @@
+"""What the `track` program is made of."""
