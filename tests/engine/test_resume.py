@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 import signal
 import subprocess
 from collections.abc import Callable
@@ -68,7 +69,9 @@ def weights(dagger: Dagger, project: Project) -> tuple[str, str]:
 
 @pytest.mark.timeout(600)
 def test_a_run_that_is_killed_twice_ends_in_the_same_weights(dagger: Dagger, slow: Project) -> None:
-    slow.replace(CONFIG, "[gates]", "[train.config]\nwidth = 512\nepochs = 8\n\n[gates]")
+    seed = secrets.randbelow(2**31)  # else an engine that ran this test before answers from its cache
+    train = f"[train]\nseed = {seed}\n\n[train.config]\nwidth = 512\nepochs = 8"
+    slow.replace(CONFIG, "[gates]", f"{train}\n\n[gates]")
     for epoch in (3, 5):
         log = kill_after(dagger, slow, epoch)
         assert "train: ran out of memory or was killed (exit 137); give the engine more memory" in log
