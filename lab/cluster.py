@@ -120,9 +120,10 @@ def _start_node() -> None:
     containerd, kubelet = _containerd(), _kubelet()
     if start(containerd, _clear_node):
         say("containerd")
-    # Its socket answers before its image service does, which kubelet asks for once and gives up.
-    booted = "containerd successfully booted"
-    wait_until("containerd", lambda: booted in containerd.log.read_text(errors="replace"), containerd)
+    # Its socket answers before its services for kubelet do, which asks once and gives up. This is the last
+    # that they say before: first, after "successfully booted", they find out what was left behind.
+    serving = "Start streaming server"
+    wait_until("containerd", lambda: serving in containerd.log.read_text(errors="replace"), containerd)
     fresh = start(kubelet)
     if start(PROXY) or fresh:
         say(f"node {NODE}")
