@@ -60,14 +60,15 @@ async def train(run: Run, nodes: Nodes | None = None) -> Trained:
             arguments += ["--source", SOURCE]
             container = container.with_exec(["chmod", "--recursive", "a+rX", SOURCE])  # for a user of its own
         trained = await training_cluster.train(run, nodes, container, key, arguments)
-        run.facts["gpu"] = wording.device(device, trained.details.get("gpus") or [])
-        return await _described(run, trained.output, rows)
-    if run.project.train.command:
-        arguments += ["--workdir", SOURCE]
-    if device == "cuda":
-        container = container.experimental_with_all_gp_us()
-    container = container.with_mounted_cache(CHECKPOINTS, dag.cache_volume(f"ml-pipeline-checkpoints-{key}"))
-    trained = await run.stage("train", container, "train", arguments)
+    else:
+        if run.project.train.command:
+            arguments += ["--workdir", SOURCE]
+        if device == "cuda":
+            container = container.experimental_with_all_gp_us()
+        kept = dag.cache_volume(f"ml-pipeline-checkpoints-{key}")
+        trained = await run.stage(
+            "train", container.with_mounted_cache(CHECKPOINTS, kept), "train", arguments
+        )
     run.facts["gpu"] = wording.device(device, trained.details.get("gpus") or [])
     return await _described(run, trained.output, rows)
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them; pure, standard library only."""
+"""Numbers and devices as people read them; pure, standard library only."""
 
 import math
 from collections import Counter

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -73,6 +74,9 @@ def on_device(parts: Any, mask: Any, device: str) -> Rows:
 
 def run_key(prepared: Prepared, options: Options, seed: int, device: str) -> str:
     """Name the run: equal where a checkpoint of one can be gone on with by the other."""
-    versions = {"torch": torch.__version__, "device": device}
+    code = hashlib.sha256()  # of the trainer: another one takes other steps from the same state
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        code.update(path.read_bytes())
+    versions = {"torch": torch.__version__, "device": device, "code": code.hexdigest()}
     document = {"rows": prepared.digest, "options": asdict(options), "seed": seed, **versions}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
