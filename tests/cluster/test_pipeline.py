@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ml_pipeline import manifests
 from tests.calls import ROOT, Answer, Dagger, Project, ask, stages
 from tests.cluster.stage import Target
 from tests.conftest import Lab
@@ -34,6 +35,16 @@ def ran(answer: Answer) -> set[str]:
     """Return the stages that were not answered from the cache, of those that ever are."""
     never = {"build-image", "publish", "deploy", "baseline"}
     return {stage for stage, took in stages(answer.out).items() if took != "cached"} - never
+
+
+def answers_as(address: str, version: str) -> bool:
+    """Whether the service comes to answer as a model's version: pods of the one before drain first."""
+    deadline = time.monotonic() + manifests.DRAIN_S
+    while ask(address, {"instances": [ROW]})["model"]["version"] != version:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 @pytest.mark.timeout(900)
@@ -75,12 +86,13 @@ def test_released_left_alone_updated_and_rolled_back(
     assert second.code == 0, second.errors
     assert "updated" in fact(second, "release")
     assert re.search(r"^\| `accuracy` \| 0\.\d+ \[.+\] \| 0\.\d+ \|$", second.out, re.MULTILINE), second.out
-    assert ask(address, {"instances": [ROW]})["model"]["version"] == fact(second, "model").split()[-1]
+    assert answers_as(address, fact(second, "model").split()[-1])
 
     back = dagger.call(tumours.path, "rollback", *lab.cluster)
     assert back.code == 0, back.errors
     record = back.record
     assert (record["action"], record["digest"]) == ("rolled-back", digest)
+    assert answers_as(address, fact(first, "model").split()[-1])
 
     alone = dagger.call(tumours.path, "deploy", f"--image={fact(second, 'image')}", *lab.cluster)
     assert alone.code == 0, alone.errors

@@ -28,6 +28,7 @@ def requests(lab: Lab) -> Iterator[Path]:
 def test_no_gpu_is_there_but_training_asks_for_all_of_them(
     dagger: Dagger, tumours: Project, requests: Path
 ) -> None:
+    tumours.train_anew()
     requests.unlink(missing_ok=True)
     answer = dagger.call(tumours.path, "train", options=["--gpu=on"])
     message = (
@@ -40,6 +41,7 @@ def test_no_gpu_is_there_but_training_asks_for_all_of_them(
 
 @pytest.mark.timeout(300)
 def test_no_gpu_is_there_and_auto_trains_without(dagger: Dagger, tumours: Project, requests: Path) -> None:
+    tumours.train_anew()
     requests.unlink(missing_ok=True)
     answer = dagger.call(tumours.path, "train", "entries", options=["--gpu=auto"])
     assert answer.code == 0
@@ -50,8 +52,8 @@ def test_no_gpu_is_there_and_auto_trains_without(dagger: Dagger, tumours: Projec
 
 @pytest.mark.timeout(300)
 def test_gpu_off_asks_for_none(dagger: Dagger, tumours: Project, requests: Path) -> None:
+    tumours.train_anew()
     requests.unlink(missing_ok=True)
-    tumours.replace("ml-pipeline.toml", "steps = 500", "steps = 501")
     assert dagger.call(tumours.path, "train", options=["--gpu=off"]).code == 0
     assert not requests.exists()
 
@@ -64,6 +66,7 @@ def test_an_image_for_a_gpu_is_judged_with_one(
     image = cuda_image.push(dagger, lab.registry, nvidia_smi="echo GPU 0: a name")
     options = [f"--training-image={image}"]
     flowers = cuda_image.wanting(project("flowers"))
+    flowers.train_anew()
     requests.unlink(missing_ok=True)
     assert dagger.call(flowers.path, "train", options=options).code == 0
     training = len(requests.read_text().splitlines())
