@@ -37,14 +37,12 @@ def ran(answer: Answer) -> set[str]:
     return {stage for stage, took in stages(answer.out).items() if took != "cached"} - never
 
 
-def answers_as(address: str, version: str) -> bool:
-    """Whether the service comes to answer as a model's version: pods of the one before drain first."""
+def wait_for_version(address: str, version: str) -> None:
+    """Wait until the service answers as this version of the model: pods of the one before drain first."""
     deadline = time.monotonic() + manifests.DRAIN_S
-    while ask(address, {"instances": [ROW]})["model"]["version"] != version:
-        if time.monotonic() > deadline:
-            return False
+    while (found := ask(address, {"instances": [ROW]})["model"]["version"]) != version:
+        assert time.monotonic() < deadline, found
         time.sleep(0.1)
-    return True
 
 
 @pytest.mark.timeout(900)
@@ -68,7 +66,7 @@ def test_released_left_alone_updated_and_rolled_back(
     address = f"http://{target.get('service', 'tumours')['spec']['clusterIP']}/predict"
     answer = ask(address, {"instances": [ROW]})
     assert answer["predictions"] == ["malignant"]
-    assert answer["model"] == {"name": "tumours", "version": fact(first, "model").split()[-1]}
+    assert answer["model"] == {"name": "tumours", "version": fact(first, "model")}
 
     pods = target.pods()
     again = dagger.call(tumours.path, "full-pipeline", *flags)
@@ -86,13 +84,13 @@ def test_released_left_alone_updated_and_rolled_back(
     assert second.code == 0, second.errors
     assert "updated" in fact(second, "release")
     assert re.search(r"^\| `accuracy` \| 0\.\d+ \[.+\] \| 0\.\d+ \|$", second.out, re.MULTILINE), second.out
-    assert answers_as(address, fact(second, "model").split()[-1])
+    wait_for_version(address, fact(second, "model"))
 
     back = dagger.call(tumours.path, "rollback", *lab.cluster)
     assert back.code == 0, back.errors
     record = back.record
     assert (record["action"], record["digest"]) == ("rolled-back", digest)
-    assert answers_as(address, fact(first, "model").split()[-1])
+    wait_for_version(address, fact(first, "model"))
 
     alone = dagger.call(tumours.path, "deploy", f"--image={fact(second, 'image')}", *lab.cluster)
     assert alone.code == 0, alone.errors

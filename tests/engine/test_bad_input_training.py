@@ -1,7 +1,6 @@
 """Training that fails, a model that is none, a gate that is not passed: each told in one line."""
 
 import re
-import uuid
 
 import pytest
 
@@ -70,7 +69,8 @@ def test_a_crash_is_not_answered_from_the_cache(dagger: Dagger, tumours: Project
     # which call this is; the engine can't see that anything has changed.
     crash = "touch $ML_CHECKPOINTS/again; ln -s /proc/self/mem $ML_OUTPUT/metrics.json"
     command = f"test -e $ML_CHECKPOINTS/again || {{ {crash}; exit 0; }}; python -m tumours.train"
-    tumours.replace(CONFIG, COMMAND, f"command = '{command}  # {uuid.uuid4()}'")
+    tumours.replace(CONFIG, COMMAND, f'command = "{command}"')
+    tumours.train_anew()
     first = dagger.call(tumours.path, "train")
     assert first.code == 1
     assert first.errors[0].startswith("train: crashed with exit 1: OSError: ")
