@@ -47,7 +47,12 @@ from scipy.stats import ks_2samp
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from ml_pipeline.stages.dataset import drift, record, schema, tables  # noqa: E402 - found by the line above
+from ml_pipeline.data import (
+    drift,
+    schema,
+    tables,
+)
+from ml_pipeline.distributions import record
 
 Tables = tuple[pl.DataFrame, pl.DataFrame]
 

@@ -30,8 +30,9 @@ try:
     import polars as pl
     from rounds import alternate, ratio, say
 
-    from ml_pipeline.stages.judging import bootstrap, metrics, slices
-    from ml_pipeline.stages.judging.metrics import Answers
+    from ml_pipeline.gate import metrics, slices
+    from ml_pipeline.gate.metrics import Answers
+    from ml_pipeline.gate.uncertainty import bootstrap
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing}; run it with .venv/bin/python, which `make style` builds")
 

@@ -38,9 +38,9 @@ from quality import ours, score
 from rates import NETWORKS, halves, rates
 from rounds import alternate, ratio, say, timed
 
-from ml_pipeline.stages.tabular import fit, loop, options
-from ml_pipeline.stages.tabular.network import Network
-from ml_pipeline.stages.tabular.prepare import Prepared, prepare
+from ml_pipeline.training.tabular import fit, loop, options
+from ml_pipeline.training.tabular.network import Network
+from ml_pipeline.training.tabular.prepare import Prepared, prepare
 
 SEEDS = 5
 ROUNDS = 7
@@ -127,7 +127,7 @@ def killed(frame: pl.DataFrame) -> str:
             "ML_DEVICE": "cuda",
             "ML_CHECKPOINTS": str(folder / "checkpoints"),
         }
-        command = [sys.executable, "-m", "ml_pipeline.stages.train", f"--config={folder / 'settings.json'}"]
+        command = [sys.executable, "-m", "ml_pipeline.training.train", f"--config={folder / 'settings.json'}"]
         with _started(command, variables) as run:
             for line in run.stdout or []:
                 if line.startswith("epoch 3 "):

@@ -84,7 +84,7 @@ def stage(folder: Path, command: str) -> int:
         "leakage": {"score": 0.95, "shared": 0.05, "action": "warn"},
     }  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(settings))
-    program = [sys.executable, "-m", "ml_pipeline.stages.data", command, "--config", "settings.json"]
+    program = [sys.executable, "-m", "ml_pipeline.data.validate", command, "--config", "settings.json"]
     program += ["--data", ".", "--output", command]
     if command == "validate":
         program += ["--baseline-record", "split/record.json"]

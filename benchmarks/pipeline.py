@@ -31,8 +31,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from lab import lifecycle, paths, processes  # noqa: E402 - found by the line above
-from tests import calls  # noqa: E402
+from lab import lifecycle, paths, processes
+from tests import calls
 
 UNTOLD = {"build-image", "publish"}  # the engine's own work: it does not say whether it had it already
 SERVICES = {"registry", "engine"}

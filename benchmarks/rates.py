@@ -9,10 +9,10 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from ml_pipeline.stages.tabular import fit, loop, options
-from ml_pipeline.stages.tabular.network import Network
-from ml_pipeline.stages.tabular.prepare import Prepared, Rows, prepare
-from ml_pipeline.stages.tabular.replay import Replay
+from ml_pipeline.training.tabular import fit, loop, options
+from ml_pipeline.training.tabular.network import Network
+from ml_pipeline.training.tabular.prepare import Prepared, Rows, prepare
+from ml_pipeline.training.tabular.replay import Replay
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 NETWORKS = {"": options.Options(), "_light": options.Options(width=64, members=1)}

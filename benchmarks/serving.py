@@ -50,7 +50,7 @@ HERE = Path(__file__).resolve().parent
 CONNECTIONS, OVERLOAD = 16, 3
 OURS, BARE = "ours", "fastapi_onnx"
 SERVERS = {
-    OURS: ["-m", "ml_pipeline.stages.serve"],
+    OURS: ["-m", "ml_pipeline.serving.serve"],
     "litserve": ["-m", "rivals.by_litserve"],
     "bentoml": ["-m", "bentoml", "serve", "rivals.by_bentoml:Small", "--port"],
     "fastapi_torch": ["-m", "rivals.by_fastapi_torch"],

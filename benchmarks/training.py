@@ -45,10 +45,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from ml_pipeline.stages.tabular import columns, fit, loop, options
-from ml_pipeline.stages.tabular.network import Network
-from ml_pipeline.stages.tabular.prepare import prepare
-from ml_pipeline.stages.tabular.scoring import predict
+from ml_pipeline.training.tabular import columns, fit, loop, options
+from ml_pipeline.training.tabular.network import Network
+from ml_pipeline.training.tabular.prepare import prepare
+from ml_pipeline.training.tabular.scoring import predict
 
 
 def reach_ours(kept: pl.DataFrame, held: pl.DataFrame) -> Reach:

@@ -1,6 +1,12 @@
-"""What engine and cluster tests stand on: the project's lab, its command line, projects to spoil."""
+"""What tests share: the lab, its command line, copies of projects; and which tests run where.
 
+A test needs nothing but the `test` group of pyproject.toml, or its file says what more by a mark: `program`
+the packages of the stages, `engine`, `cluster` and `lab` a machine that the lab can be built on.
+"""
+
+import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +20,19 @@ from tests.calls import Dagger, Project
 
 SERVICES = {"registry", "engine", "kubelet"}
 LAB_TIMEOUT = 400  # seconds
-IN_THE_LAB = tuple(str(Path(__file__).parent / folder) for folder in ("engine", "cluster", "lab"))
+IN_THE_LAB = ("engine", "cluster", "lab")
+NEEDS_MORE = re.compile(r"^pytestmark = .*pytest\.mark\.(program|engine|cluster|lab)", re.MULTILINE)
+
+if importlib.util.find_spec("polars"):
+    pytest_plugins = ["tests.fixtures"]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what quick tests leave out: with the `test` group alone it could not be."""
+    quick = config.option.markexpr.startswith("not (program")
+    if quick and collection_path.match("test_*.py"):
+        return bool(NEEDS_MORE.search(collection_path.read_text(encoding="utf-8"))) or None
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own
@@ -23,12 +41,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     A call of the engine may have to fetch what it needs first.
     """
+    unmarked = [
+        item.nodeid for item in items if "lab" in getattr(item, "fixturenames", ()) and not _in_the_lab(item)
+    ]
+    if unmarked:
+        raise pytest.UsageError(f"{unmarked[0]} uses the lab, but its file has no mark that says so")
     for item in items:
-        if str(item.path).startswith(IN_THE_LAB):
+        if _in_the_lab(item):
             if not item.get_closest_marker("timeout"):
                 item.add_marker(pytest.mark.timeout(LAB_TIMEOUT))
             if config.pluginmanager.hasplugin("xdist"):
                 item.add_marker(pytest.mark.xdist_group("lab"))
+
+
+def _in_the_lab(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(mark) for mark in IN_THE_LAB)
 
 
 @dataclass(frozen=True)
@@ -76,12 +103,12 @@ def dagger(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Dagger:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Callable[[str], Project]:
+def copy_of(tmp_path: Path) -> Callable[[str], Project]:
     """Copy a project of tests/projects by its name."""
     return lambda name: calls.copy(name, tmp_path / name)
 
 
 @pytest.fixture
-def tumours(project: Callable[[str], Project]) -> Project:
+def tumours(copy_of: Callable[[str], Project]) -> Project:
     """Copy the quick project, whose training is its own command."""
-    return project("tumours")
+    return copy_of("tumours")

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from ml_pipeline.dependencies import TORCH
+from ml_pipeline.engine.dependencies import TORCH
 from tests.calls import Dagger, Project
 
 SYSTEM = "/usr/lib/python3/dist-packages"

@@ -6,24 +6,23 @@ from typing import Annotated
 import dagger
 from dagger import DefaultPath, Doc, Ignore, check, function, object_type
 
-from ml_pipeline import baseline as compare
-from ml_pipeline import (
-    config,
-    data,
-    image,
-    pipeline,
-    quality,
-    release,
-    sources,
-    tracking,
-    training,
-    training_cluster,
-)
-from ml_pipeline.environments import Environments
+from ml_pipeline import pipeline
+from ml_pipeline.checks import stages as checks
+from ml_pipeline.cluster.access import Cluster
+from ml_pipeline.data import stages as data
+from ml_pipeline.engine import sources
+from ml_pipeline.engine.environments import Environments
+from ml_pipeline.engine.run import Run, side_by_side
 from ml_pipeline.errors import ConfigError
-from ml_pipeline.release import Cluster, Registry
-from ml_pipeline.run import Run, side_by_side
-from ml_pipeline.tracking import Tracker
+from ml_pipeline.project import config
+from ml_pipeline.publishing import stages as publishing
+from ml_pipeline.publishing.stages import Registry
+from ml_pipeline.release import stages as release
+from ml_pipeline.serving import stages as serving
+from ml_pipeline.tracking import stages as tracking
+from ml_pipeline.tracking.stages import Tracker
+from ml_pipeline.training import nodes as training_nodes
+from ml_pipeline.training import stages as training
 
 Source = Annotated[
     dagger.Directory,
@@ -106,7 +105,7 @@ class MlPipeline:
     @check
     async def lint(self, source: Source) -> str:
         """Check style, formatting and types."""
-        return await (await quality.lint(await self._run(source))).text()
+        return await (await checks.lint(await self._run(source))).text()
 
     @function
     @check
@@ -120,7 +119,7 @@ class MlPipeline:
         """Run the project's tests."""
         run = await self._run(source)
         images = [f"python:{version}-slim" for version in python_versions or []] or [self.python_image]
-        finished = await side_by_side(*(partial(quality.test, run, image) for image in images))
+        finished = await side_by_side(*(partial(checks.test, run, image) for image in images))
         return "\n".join([await stage.text() for stage in finished])
 
     @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
@@ -134,7 +133,8 @@ class MlPipeline:
         run = await self._run(source)
         if schema:
             return await data.schema(run)
-        return await (await data.validate(run, await compare.find(run, baseline, None))).text()
+        compared = await pipeline.find_baseline(run, baseline, None)
+        return await (await data.validate(run, compared.record if compared else None)).text()
 
     @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def train(
@@ -150,7 +150,7 @@ class MlPipeline:
         """Train the model; return its folder: model, signature, metrics, history."""
         target = Registry(registry, registry_username, registry_password) if registry else None
         cluster = Cluster(kubeconfig, kube_api) if kubeconfig else None
-        together = training_cluster.chosen(nodes, cluster, target)
+        together = training_nodes.chosen(nodes, cluster, target)
         run, tracker = await self._run(source), self._tracker()
         async with pipeline.tracked(run, tracker):
             return await (await training.train(run, together)).folder.sync()
@@ -159,14 +159,14 @@ class MlPipeline:
     async def build_image(self, source: Source) -> dagger.Container:
         """Train the model and build its serving image."""
         run = await self._run(source)
-        return await image.build(run, await training.train(run))
+        return await serving.build(run, await training.train(run))
 
     @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def validate_gate(self, source: Source, baseline: Baseline = None) -> str:
         """Train, build, and judge the image by the project's gates."""
         run, tracker = await self._run(source), self._tracker()
         async with pipeline.tracked(run, tracker):
-            await pipeline.judged(run, await compare.find(run, baseline, None))
+            await pipeline.judged(run, await pipeline.find_baseline(run, baseline, None))
         return pipeline.markdown(run)
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
@@ -183,8 +183,8 @@ class MlPipeline:
         target = Registry(registry, registry_username, registry_password, reproducible)
         run, tracker = await self._run(source), self._tracker()
         async with pipeline.tracked(run, tracker):
-            trained, served = await pipeline.judged(run, await compare.find(run, baseline, None))
-            return await release.publish(run, pipeline.servable(served), target, trained.version)
+            trained, served = await pipeline.judged(run, await pipeline.find_baseline(run, baseline, None))
+            return await publishing.publish(run, pipeline.servable(served), target, trained.version)
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
     async def deploy(
@@ -216,8 +216,8 @@ class MlPipeline:
     async def serve(self, source: Source) -> dagger.Service:
         """Train the model and serve its image, for `up`."""
         run = await self._run(source)
-        await image.check_gpu(run, "serve")
-        served = (await image.build(run, await training.train(run))).with_(image.with_gpus(run))
+        await serving.check_gpu(run, "serve")
+        served = (await serving.build(run, await training.train(run))).with_(serving.with_gpus(run))
         return served.as_service(use_entrypoint=True)
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
@@ -242,7 +242,7 @@ class MlPipeline:
         login = registry_username, registry_password
         target = Registry(registry, *login, reproducible) if registry else None
         cluster = Cluster(kubeconfig, kube_api) if kubeconfig else None
-        together = training_cluster.chosen(nodes, cluster, target)
+        together = training_nodes.chosen(nodes, cluster, target)
         run, tracker = await self._run(source), self._tracker()
         return await pipeline.full(run, target, cluster, baseline, together, tracker)
 

@@ -1,39 +1,62 @@
-"""The whole way from source to release, and the report of how far a run came."""
+"""The order of a run: from source to release, and to the report of how far it came."""
 
-import json
-import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import dagger
 from dagger import dag
 
-from ml_pipeline import baseline, data, gate, image, quality, release, sources, summary, tracking, training
-from ml_pipeline.baseline import Baseline
-from ml_pipeline.environments import with_pins, with_programs
+from ml_pipeline.checks import stages as checks
+from ml_pipeline.cluster.access import Cluster
+from ml_pipeline.data import stages as data
+from ml_pipeline.engine import sources
+from ml_pipeline.engine.run import Run, document, side_by_side
 from ml_pipeline.errors import PipelineError, StageError, StagesError
-from ml_pipeline.release import Cluster, Registry
-from ml_pipeline.run import OUTPUT, Run, side_by_side
-from ml_pipeline.tracking import Tracker
-from ml_pipeline.training import Trained
-from ml_pipeline.training_cluster import Nodes
+from ml_pipeline.gate import baseline
+from ml_pipeline.gate import stages as gate
+from ml_pipeline.gate.baseline import Baseline
+from ml_pipeline.model.stages import Trained
+from ml_pipeline.publishing import stages as publishing
+from ml_pipeline.publishing.reproducible import PUBLISH
+from ml_pipeline.publishing.stages import Registry
+from ml_pipeline.release import stages as release
+from ml_pipeline.report import stages as reporting
+from ml_pipeline.report import summary
+from ml_pipeline.serving import stages as serving
+from ml_pipeline.tracking import stages as tracking
+from ml_pipeline.tracking.stages import Tracker
+from ml_pipeline.training import stages as training
+from ml_pipeline.training.nodes import Nodes
 
 T = TypeVar("T")
 
-INPUT = "/input"
-REPORTER = ("measures.py", "summary.py", "wording.py", "stages/report.py", "stages/reporting/**")
+
+async def find_baseline(run: Run, given: dagger.Container | None, cluster: Cluster | None) -> Baseline | None:
+    """Return what --baseline names, or else what the cluster runs, or None; the notes say which.
+
+    Raises StageError where the image can't be pulled.
+    """
+    notes = run.facts.setdefault("notes", [])
+    if given:
+        return await baseline.opened("--baseline", given, runs=False)
+    reference = await release.running(run, cluster) if cluster else None
+    if not reference:
+        notes.append("no baseline: the gates compare with thresholds only")
+        return None
+    notes.append(f"the baseline is what the cluster runs: {reference}")
+    return await baseline.opened(reference, dag.container().from_(reference), runs=True)
 
 
 async def judged(
     run: Run, compared: Baseline | None, nodes: Nodes | None = None, *, weighed: bool = False
 ) -> tuple[Trained, dagger.Container | None]:
     """Train, build and judge; return what passed the gate."""
-    if gate.asks_for_drift(run.project) and "validate-data" not in run.outputs:
-        await data.validate(run, compared)
-    await image.check_gpu(run, "validate-gate")
+    if gate.asks_for_drift(run.project) and data.VALIDATE.name not in run.outputs:
+        await data.validate(run, compared.record if compared else None)
+    await serving.check_gpu(run, gate.JUDGE.name)
     trained = await training.train(run, nodes)
-    served = await image.build(run, trained) if run.project.serve.runtime else None
+    served = await serving.build(run, trained) if run.project.serve.runtime else None
     notes = run.facts.setdefault("notes", [])
     if not served:
         notes.append("serve.runtime = false: no image was built")
@@ -58,7 +81,7 @@ async def full(
     """
     try:
         async with tracked(run, tracker):
-            compared = await baseline.find(run, given, cluster)
+            compared = await find_baseline(run, given, cluster)
             await check(run, compared)
             trained, served = await judged(run, compared, nodes)
             if served:
@@ -90,7 +113,9 @@ async def tracked(run: Run, tracker: Tracker | None) -> AsyncIterator[None]:
 async def check(run: Run, compared: Baseline | None) -> None:
     """Lint, test and check the data side by side; raise with every failure."""
     await side_by_side(
-        lambda: quality.lint(run), lambda: quality.test(run), lambda: data.validate(run, compared)
+        lambda: checks.lint(run),
+        lambda: checks.test(run),
+        lambda: data.validate(run, compared.record if compared else None),
     )
 
 
@@ -107,7 +132,7 @@ async def _ship(
             "no --registry: the image was not published" + (", so nothing is deployed" if cluster else "")
         )
         return
-    reference = await release.publish(run, served, registry, trained.version)
+    reference = await publishing.publish(run, served, registry, trained.version)
     if not cluster:
         notes.append("no --kubeconfig: nothing was deployed")
         return
@@ -116,34 +141,12 @@ async def _ship(
 
 def servable(served: dagger.Container | None) -> dagger.Container:
     if not served:
-        raise StageError("publish", "serve.runtime = false builds no image", "set it to onnx or python")
+        raise StageError(PUBLISH.name, "serve.runtime = false builds no image", "set it to onnx or python")
     return served
 
 
 def markdown(run: Run) -> str:
     return summary.markdown(document(run))
-
-
-# What a stage found out, by the name that the summary knows it under.
-FINDINGS = {
-    "validate-data": "data",
-    "train": "training",
-    "inspect-model": "model",
-    "validate-gate": "verdict",
-    "test": "tests",
-}
-
-
-def document(run: Run) -> dict[str, Any]:
-    """Return what is known of a run, as the summary reads it."""
-    failed = any(record["status"] != "passed" for record in run.records)
-    findings = {
-        FINDINGS[r["stage"]]: r["details"] for r in run.records if r["stage"] in FINDINGS and r["details"]
-    }
-    stages = [{key: value for key, value in record.items() if key != "details"} for record in run.records]
-    status = "failed" if failed else "passed"
-    took = {"seconds": time.time() - run.started, "price_per_hour": run.project.price_per_hour}
-    return {"name": run.project.name, "status": status, "stages": stages, **took, **run.facts, **findings}
 
 
 async def _or_noted(run: Run, work: Awaitable[T]) -> T | None:
@@ -159,28 +162,7 @@ async def _or_noted(run: Run, work: Awaitable[T]) -> T | None:
 async def report(run: Run, given: dagger.Container | None) -> dagger.Directory:
     """Run everything up to the gate, whatever fails, and return the folder to look at."""
     run.facts["revision"] = await sources.revision(run.source)
-    compared = await _or_noted(run, baseline.find(run, given, None))
+    compared = await _or_noted(run, find_baseline(run, given, None))
     await _or_noted(run, check(run, compared))
     await _or_noted(run, judged(run, compared, weighed=True))
-    known = document(run)
-    findings = {"data", "model", "verdict"}  # these have files of their own
-    pipeline = {key: value for key, value in known.items() if key not in findings}
-    folder = dag.directory().with_new_file("pipeline.json", json.dumps(pipeline, indent=1))
-    wanted = {
-        "data.json": ("validate-data", "report.json"),
-        "junit.xml": ("test", "junit.xml"),
-        "history.csv": ("train", "history.csv"),
-        "model.json": ("inspect-model", "model.json"),
-        "verdict.json": ("validate-gate", "verdict.json"),
-    }
-    for name, (stage, path) in wanted.items():
-        output = run.outputs.get(stage)
-        if output and path in await output.entries():
-            folder = folder.with_file(name, output.file(path))
-    container = (
-        run.environments.python()
-        .with_(with_pins("report"))
-        .with_(with_programs(*REPORTER))
-        .with_directory(INPUT, folder)
-    )
-    return (await run.stage("report", container, "report", ["--input", INPUT, "--output", OUTPUT])).output
+    return await reporting.write(run)

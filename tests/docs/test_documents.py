@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ml_pipeline import config
+from ml_pipeline.project import config
 from tests.command_lines import calls, mistakes
 
 ROOT = Path(__file__).parents[2]

@@ -8,6 +8,8 @@ from tests import package_index
 from tests.calls import Dagger, Project
 from tests.package_index import DIGEST, PASSWORD
 
+pytestmark = pytest.mark.engine
+
 
 @pytest.fixture
 def index(dagger: Dagger) -> Iterator[str]:

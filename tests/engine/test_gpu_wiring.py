@@ -14,6 +14,8 @@ from tests import cuda_image
 from tests.calls import Dagger, Project
 from tests.conftest import Lab
 
+pytestmark = pytest.mark.engine
+
 
 @pytest.fixture(scope="module")
 def requests(lab: Lab) -> Iterator[Path]:
@@ -60,12 +62,12 @@ def test_gpu_off_asks_for_none(dagger: Dagger, tumours: Project, requests: Path)
 
 @pytest.mark.timeout(600)
 def test_an_image_for_a_gpu_is_judged_with_one(
-    dagger: Dagger, lab: Lab, project: Callable[[str], Project], requests: Path
+    dagger: Dagger, lab: Lab, copy_of: Callable[[str], Project], requests: Path
 ) -> None:
     # It says that there is a GPU, and so its containers ask for it.
     image = cuda_image.push(dagger, lab.registry, nvidia_smi="echo GPU 0: a name")
     options = [f"--training-image={image}"]
-    flowers = cuda_image.wanting(project("flowers"))
+    flowers = cuda_image.wanting(copy_of("flowers"))
     flowers.train_anew()
     requests.unlink(missing_ok=True)
     assert dagger.call(flowers.path, "train", options=options).code == 0

@@ -10,6 +10,8 @@ import pytest
 from lab.checks import GB, disk, free_bytes, path, port, programs, rights
 from lab.errors import LabError
 
+pytestmark = pytest.mark.lab
+
 
 def test_a_first_up_wants_25_gb_and_says_where() -> None:
     with pytest.raises(LabError) as error:

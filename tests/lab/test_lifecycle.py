@@ -14,7 +14,11 @@ import pytest
 from lab import processes
 from tests.lab.isolated import Machine, eventually
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("lab")]  # it borrows what the lab built
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("lab"),
+]  # it borrows what the lab built
 
 IMAGE = "localhost:5000/library/python:3.13-slim"
 POD_SECONDS, CALL_SECONDS = "86397", "86398"  # how we know their processes again

@@ -1,6 +1,10 @@
 """Which iptables rules the lab takes back, on texts as iptables-save writes them."""
 
+import pytest
+
 from lab.network import ENGINE, PODS, removal
+
+pytestmark = pytest.mark.lab
 
 FOREIGN = """\
 *filter

@@ -14,6 +14,8 @@ import pytest
 from lab import oci
 from lab.errors import LabError
 
+pytestmark = pytest.mark.lab
+
 
 @pytest.fixture(autouse=True)
 def _logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

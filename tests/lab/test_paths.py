@@ -3,7 +3,11 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from lab.paths import files_below, fingerprint, install, link, replace_folder, write
+
+pytestmark = pytest.mark.lab
 
 
 def test_write_replaces_and_leaves_no_temporary_file(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from lab import processes
 from lab.errors import LabError
 from lab.processes import Service, found, parse, running, start, stop, wait_until
 
+pytestmark = pytest.mark.lab
+
 ENVIRON = b"HOME=/root\0LAB_SERVICE=engine\0LAB_OWNER=/state\0LAB_SETTINGS=abc\0LAB_PROGRAM=/bin/engine\0"
 SLEEP = Service("sleeper", (sys.executable, "-c", "import time; time.sleep(600)"))
 

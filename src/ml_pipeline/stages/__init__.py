@@ -1,6 +1,4 @@
-"""Programs that run inside the pipeline's containers; each can be run by hand.
+"""Names that programs of the serving image had before the rooms; see serving/contract.py.
 
-`python -m ml_pipeline.stages.NAME --help` says what one does. They import neither
-dagger nor the façade, and each is shipped to its container alone, with the few
-files that it names.
+An older version of this module, which judges an image of this one as its baseline, still uses them.
 """

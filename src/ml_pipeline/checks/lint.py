@@ -1,0 +1,94 @@
+"""Style, formatting and types of a project: ruff always, mypy where the project configures it."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from ml_pipeline.common.outcome import StageFailure, run_stage
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m ml_pipeline.checks.lint", description=__doc__)
+    parser.add_argument("--source", type=Path, required=True, help="the project's folder")
+    options = parser.parse_args()
+    run_stage("lint", lambda: lint(options.source))
+
+
+def lint(source: Path) -> dict[str, Any]:
+    """Return the tools that ran, each without a finding; raise StageFailure otherwise."""
+    tools = {"ruff check": check(source), "ruff format": formatting(source)}
+    if configures_mypy(source):
+        tools["mypy"] = types(source)
+    details = {tool: len(findings) for tool, findings in tools.items()}
+    for tool, findings in tools.items():
+        print(f"{tool}: {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
+        for finding in findings:
+            print(f"  {finding}")
+    found = {tool: findings for tool, findings in tools.items() if findings}
+    if found:
+        first = next(iter(found.values()))[0]
+        counts = ", ".join(f"{len(findings)} by {tool}" for tool, findings in found.items())
+        hint = "run `ruff check --fix` and `ruff format`, and mend what they leave"
+        raise StageFailure(f"findings: {counts}; the first: {first}", hint, details)
+    return details
+
+
+def check(source: Path) -> list[str]:
+    return _ruff(["check"], source)
+
+
+def formatting(source: Path) -> list[str]:
+    return _ruff(["format", "--check"], source)
+
+
+def _ruff(command: list[str], source: Path) -> list[str]:
+    result = _run(["ruff", *command, "--no-cache", "--output-format=json", "."], source)
+    if result.returncode == 0:
+        return []  # also where there is no Python file: ruff then prints no document
+    try:
+        findings = json.loads(result.stdout)
+    except ValueError:
+        cause = f"ruff can't run: {_last_line(result.stderr)}"
+        raise StageFailure(cause, "mend the project's ruff settings") from None
+    root = source.resolve()
+    return [
+        f"{Path(f['filename']).relative_to(root)}:{f['location']['row']}: {f['code']} {f['message']}"
+        for f in findings
+    ]
+
+
+def configures_mypy(source: Path) -> bool:
+    """Tell whether one of mypy's own configuration files speaks of it."""
+    if any((source / name).exists() for name in ("mypy.ini", ".mypy.ini")):
+        return True
+    setup, pyproject = source / "setup.cfg", source / "pyproject.toml"
+    if setup.exists() and "[mypy]" in setup.read_text():
+        return True
+    return pyproject.exists() and "mypy" in tomllib.loads(pyproject.read_text()).get("tool", {})
+
+
+def types(source: Path) -> list[str]:
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", "--no-incremental", "--hide-error-context"]
+    result = _run(command, source)
+    if result.returncode == 2 and "Missing target module" in result.stderr:
+        result = _run([*command, "."], source)
+    if result.returncode not in {0, 1}:
+        cause = _last_line(result.stderr or result.stdout)
+        raise StageFailure(f"mypy can't run: {cause}", "mend the project's mypy settings")
+    return [line for line in result.stdout.splitlines() if ": error:" in line]
+
+
+def _run(command: list[str], source: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+
+
+if __name__ == "__main__":
+    main()

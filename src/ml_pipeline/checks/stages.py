@@ -1,0 +1,43 @@
+"""The quality of the project's own code: `lint` and `test`."""
+
+import dagger
+
+from ml_pipeline.engine import dependencies, sources
+from ml_pipeline.engine.environments import with_pins, with_programs
+from ml_pipeline.engine.paths import OUTPUT, SOURCE
+from ml_pipeline.engine.run import Finished, Run
+from ml_pipeline.engine.stage import Stage
+
+LINT = Stage("lint", "ml_pipeline.checks.lint", ("code",))
+TEST = Stage("test", "ml_pipeline.checks.pytest_run", ("source",), ("junit.xml",))
+
+
+async def lint(run: Run) -> Finished:
+    """ruff check and format, and mypy where the project configures it."""
+    container = run.environments.python().with_(with_pins("lint"))
+    if await _configures_mypy(run.source):  # types of what the code imports
+        wanted = dependencies.testing(
+            await run.source.entries(), await sources.text(run.source, "pyproject.toml")
+        )
+        container = await dependencies.install("lint", container, run.source, wanted)
+    container = container.with_(with_programs(LINT.program))
+    container = container.with_(run.environments.with_source(sources.linted(run.source), SOURCE))
+    return await run.stage(LINT, container, ["--source", SOURCE])
+
+
+async def test(run: Run, python_image: str | None = None) -> Finished:
+    """The project's pytest under coverage; its output folder has junit.xml."""
+    wanted = dependencies.testing(
+        await run.source.entries(), await sources.text(run.source, "pyproject.toml")
+    )
+    # The module's pytest comes first: a version that the project pins takes its place.
+    container = run.environments.python(python_image).with_(with_pins("test"))
+    container = await dependencies.install("test", container, run.source, wanted)
+    container = container.with_(with_programs(TEST.program))
+    container = container.with_(run.environments.with_source(sources.tested(run.source), SOURCE))
+    return await run.stage(TEST, container, ["--source", SOURCE, "--output", OUTPUT])
+
+
+async def _configures_mypy(source: dagger.Directory) -> bool:
+    pyproject = await sources.text(source, "pyproject.toml")
+    return "[tool.mypy" in (pyproject or "") or bool({"mypy.ini", ".mypy.ini"} & set(await source.entries()))

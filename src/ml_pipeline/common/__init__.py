@@ -1,0 +1,1 @@
+"""What any program may use: outcomes, metric names, gate rules, wording."""

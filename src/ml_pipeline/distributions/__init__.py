@@ -1,0 +1,1 @@
+"""How values are distributed: their record, the distance between two samples, its significance."""

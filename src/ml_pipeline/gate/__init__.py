@@ -1,0 +1,1 @@
+"""The gate: the images answer the holdout, and their answers are judged."""

@@ -1,0 +1,104 @@
+"""Holdout rows in the two forms that an image takes: the .npz of its batch command, and JSON instances."""
+
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from ml_pipeline.common.outcome import StageFailure
+
+
+def read_holdout(path: Path) -> pl.DataFrame:
+    """Read the holdout's Parquet file: all columns, the target and the excluded ones too."""
+    try:
+        frame = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise StageFailure(
+            f"{path.name} can't be read as Parquet: {_line(error)}", "split the data anew"
+        ) from None
+    if frame.height == 0:
+        raise StageFailure(
+            "the holdout has no rows", "raise [tool.ml-pipeline.data] holdout, or name another file"
+        )
+    return frame
+
+
+def features(
+    frame: pl.DataFrame, columns: Sequence[Mapping[str, Any]], what: str = "the holdout"
+) -> dict[str, Any]:
+    """Return one 1-D array [N] a feature, as the batch command reads it.
+
+    Strings are "" where missing; numbers float64 with NaN, or int64 when none is missing; booleans bool, or
+    float64 with NaN; datetimes float64 seconds since 1970 in UTC, or NaN.
+    """
+    lacking = [column["name"] for column in columns if column["name"] not in frame.columns]
+    if lacking:
+        raise StageFailure(
+            f"{what} lacks column {lacking[0]!r}, which the model reads",
+            f"give {what} the columns of the training data, or train again",
+        )
+    return {column["name"]: _array(frame[column["name"]], column["type"], what) for column in columns}
+
+
+def _array(series: pl.Series, kind: str, what: str) -> Any:
+    try:
+        if kind == "string":
+            return np.asarray(series.cast(pl.String).fill_null("").to_list(), dtype=np.str_)
+        if kind == "datetime":
+            if series.dtype == pl.String:
+                series = series.str.to_datetime(time_unit="us")
+            microseconds = series.cast(pl.Datetime("us")).cast(pl.Int64)
+            return (microseconds.cast(pl.Float64) / 1e6).fill_null(math.nan).to_numpy()
+        if series.null_count() == 0 and kind in {"integer", "boolean"}:
+            return series.cast(pl.Int64 if kind == "integer" else pl.Boolean).to_numpy()
+        return series.cast(pl.Float64).fill_null(math.nan).to_numpy()
+    except pl.exceptions.PolarsError as error:
+        cause = f"column {series.name!r} of {what} is not all {kind}: {_line(error)}"
+        raise StageFailure(cause, "mend the data, or its entry in [tool.ml-pipeline.data.columns]") from None
+
+
+def instances(
+    arrays: Mapping[str, Any], columns: Sequence[Mapping[str, Any]], rows: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return `rows` of the arrays as JSON instances, null where a value is missing."""
+    kinds = {column["name"]: column["type"] for column in columns}
+    return [{name: _json(array[row].item(), kinds[name]) for name, array in arrays.items()} for row in rows]
+
+
+def _json(value: Any, kind: str) -> Any:
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if kind in {"integer", "boolean"}:  # floats where the column has missing values
+        return int(value) if kind == "integer" else bool(value)
+    return value if value or kind != "string" else None
+
+
+def sample(rows: int, size: int) -> list[int]:
+    """Return at most `size` row numbers, spread evenly over `rows`, the same ones every time."""
+    return sorted(set(np.linspace(0, rows - 1, min(rows, size)).round().astype(int).tolist()))
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays under any names. (To `numpy.savez` a column called "file" is an argument.)"""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def read_npz(path: Path) -> dict[str, Any]:
+    """Read arrays by name; nothing is unpickled."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        cause = f"{path.name} is no .npz of plain arrays: {_line(error)}"
+        raise StageFailure(cause, "write it with the image's batch command") from None
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,81 @@
+"""Start the serving image's own process, over and over, and time it until its first prediction.
+
+    python -m ml_pipeline.gate.cold_start --requests requests.json --output FOLDER
+
+Writes metrics.json: cold_start_ms, the median of the starts. What a node adds, the image's download
+and the container's creation, is not in it. Standard library only: it runs inside the image.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_pipeline.common.outcome import StageFailure, run_stage
+
+MEASURE = "cold_start_ms"
+STARTS = 3
+TIMEOUT = 120.0  # seconds for one start
+PAUSE = 0.005  # seconds between two tries to connect
+SERVE = [sys.executable, "-m", "ml_pipeline.serving.serve"]
+
+
+def measure(requests: Path, output: Path) -> dict[str, Any]:
+    """Return and write how long the starts took, in milliseconds; raises StageFailure where one fails."""
+    body = json.dumps({"instances": json.loads(requests.read_text())["instances"][:1]}).encode()
+    starts = [1000 * _start(body) for _ in range(STARTS)]
+    found = {MEASURE: statistics.median(starts)}
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "metrics.json").write_text(json.dumps(found))
+    print(f"first prediction after {found[MEASURE]:.0f} ms, the median of {STARTS} starts")
+    return {**found, "starts_ms": starts}
+
+
+def _start(body: bytes) -> float:
+    """Start the server, ask it until it answers, end it; return the seconds until the answer."""
+    port = int(os.environ.get("ML_PORT", "8000"))
+    started = time.monotonic()
+    with subprocess.Popen(SERVE, env=os.environ | {"ML_OUTCOME": ""}) as server:
+        try:
+            while not _answers(port, body):
+                if server.poll() is not None:
+                    cause = f"the image's server ended with exit {server.returncode} before any prediction"
+                    raise StageFailure(cause, "read the stage's log above")
+                if time.monotonic() - started > TIMEOUT:
+                    cause = f"the image answered no prediction within {TIMEOUT:g} s of its start"
+                    raise StageFailure(cause, "run `serve` and read the image's log")
+                time.sleep(PAUSE)
+            return time.monotonic() - started
+        finally:
+            server.kill()
+
+
+def _answers(port: int, body: bytes) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    try:
+        connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Run the measurement that the arguments describe."""
+    parser = argparse.ArgumentParser(prog="python -m ml_pipeline.gate.cold_start", description=__doc__)
+    parser.add_argument("--requests", type=Path, required=True, help="requests.json of `evaluate prepare`")
+    parser.add_argument("--output", type=Path, required=True, help="a folder, made if need be")
+    arguments = parser.parse_args(given)
+    run_stage("start-candidate", lambda: measure(arguments.requests, arguments.output))
+
+
+if __name__ == "__main__":
+    main()

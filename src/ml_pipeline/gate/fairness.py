@@ -1,0 +1,101 @@
+"""How far the groups of sensitive columns are apart, by fairlearn's definitions, with intervals.
+
+Selection rate: the share of answers that are the positive class. Demographic parity compares the groups'
+selection rates, equalized odds their true and their false positive rates, whichever are further apart;
+the difference is the largest minus the smallest, the ratio the smallest over the largest
+(`fairlearn.metrics`; Agarwal et al. 2018, Hardt, Price and Srebro 2016).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ml_pipeline.gate.uncertainty import cells
+from ml_pipeline.gate.uncertainty.cells import Cells
+from ml_pipeline.gate.uncertainty.resampling import ROUNDS, SEED
+
+MEASURES = (
+    "demographic_parity_difference",
+    "demographic_parity_ratio",
+    "equalized_odds_difference",
+    "equalized_odds_ratio",
+)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """One column's measures, or those of several columns' crossing: on the holdout, and in each round [R]."""
+
+    column: str
+    points: list[dict[str, float]]  # of each image
+    rounds: list[dict[str, Any]]
+
+
+def measure(
+    column: str,
+    members: Any,
+    truth: Any,
+    answers: Sequence[Any],
+    *,
+    min_rows: int,
+    rounds: int = ROUNDS,
+    seed: int = SEED,
+) -> Parity:
+    """Measure the groups `members` [N]; `truth` and each image's `answers` [N] say whether it is positive.
+
+    A rate of fewer than `min_rows` rows takes no part: a few rows would make the largest difference.
+    The interval is of the groups that do, resampled with their counts.
+    """
+    names, codes = np.unique(members, return_inverse=True)
+    counted = cells.with_unseen(cells.count(codes, truth, *answers), 2, leading=2)
+    exact = counted.rows[None, :].astype(np.float64)
+    drawn = cells.draw(counted, rounds, seed)
+    points, found = [], []
+    for number in range(2, 2 + len(answers)):
+        enough = _sizes(counted, exact, len(names))[:, 0] >= max(min_rows, 1)
+        points.append({k: float(v[0]) for k, v in _parity(counted, number, exact, enough).items()})
+        found.append(_parity(counted, number, drawn, enough))
+    return Parity(column, points, found)
+
+
+def _sizes(counted: Cells, weights: Any, groups: int) -> Any:
+    """Return what each rate of each group is of [3, R, G]: all rows, the positive ones, the others."""
+    group = counted.labels[:, :1] == np.arange(groups)
+    positive = counted.labels[:, 1:2] == 1
+    return np.stack([weights @ part for part in (group, group & positive, group & ~positive)])
+
+
+def _parity(counted: Cells, image: int, weights: Any, enough: Any) -> dict[str, Any]:
+    groups = enough.shape[1]
+    selected = np.where(counted.labels[:, image] == 1, weights, 0.0)
+    whole, part = _sizes(counted, weights, groups), _sizes(counted, selected, groups)
+    rates = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    apart, ratio = {}, {}
+    for index, name in enumerate(("selection", "true_positive", "false_positive")):
+        if enough[index].sum() > 1:
+            known = rates[index][:, enough[index]]
+            high, low = known.max(axis=1), known.min(axis=1)
+            apart[name] = high - low
+            # No group with any: all are equal. (fairlearn has NaN here, which no gate can take.)
+            ratio[name] = np.divide(low, high, out=np.ones_like(low), where=high > 0)
+    found = {}
+    if "selection" in apart:
+        found["demographic_parity_difference"] = apart.pop("selection")
+        found["demographic_parity_ratio"] = ratio.pop("selection")
+    if apart:
+        found["equalized_odds_difference"] = np.max(list(apart.values()), axis=0)
+        found["equalized_odds_ratio"] = np.min(list(ratio.values()), axis=0)
+    return found
+
+
+def worst(parities: Sequence[Parity], name: str, image: int = 0) -> Parity | None:
+    """Return the column, or crossing, that is worst by one measure; None where none has it."""
+    known: Mapping[str, Parity] = {
+        parity.column: parity for parity in parities if name in parity.points[image]
+    }
+    if not known:
+        return None
+    choose = min if name.endswith("_ratio") else max
+    return choose(known.values(), key=lambda parity: parity.points[image][name])

@@ -1,0 +1,218 @@
+"""Ask a running image as its users will: answers, latency, throughput and memory over HTTP."""
+
+import contextlib
+import http.client
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from ml_pipeline.common.outcome import StageFailure
+
+READY_TIMEOUT = 60.0  # seconds until the image must answer /ready
+REQUEST_TIMEOUT = 30.0
+WARM_UP = 20  # requests that are not counted
+REQUESTS = 500  # single rows, one after the other; fewer when they take longer than LATENCY_SECONDS
+LATENCY_SECONDS = 10.0
+THROUGHPUT_SECONDS = 1.0
+MEGABYTE = 1e6
+MEMORY = ("process_peak_memory_bytes", "process_resident_memory_bytes")
+PERCENTILES = (50, 95, 99)
+LATENCIES = tuple(f"{what}_p{p}_ms" for what in ("latency", "batch_latency") for p in PERCENTILES)
+MEASURES = (*LATENCIES, "throughput_rows_per_s", "memory_mb")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The service's answers to the instances [n], in their order, and what was measured meanwhile."""
+
+    predictions: list[Any]
+    probabilities: list[Any] | None
+    values: dict[str, float]
+    missing: dict[str, str]
+
+
+class Service:
+    """One image under one URL, asked over one connection that is kept open."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.connection = http.client.HTTPConnection(
+            parts.hostname or "", parts.port or 80, timeout=REQUEST_TIMEOUT
+        )
+
+    def wait(self, path: str = "/ready") -> None:
+        """Return once the path answers 200; a port that accepts is not yet a model that is loaded."""
+        give_up, last = time.monotonic() + READY_TIMEOUT, "no answer"
+        while time.monotonic() < give_up:
+            try:
+                status, _ = self.ask("GET", path)
+            except (OSError, http.client.HTTPException) as error:
+                last = str(error) or type(error).__name__
+                self.connection.close()
+            else:
+                if status == 200:
+                    return
+                if status == 404:
+                    hint = "give an image that speaks this project's protocol or the Open Inference one"
+                    raise StageFailure(f"the image knows no {path}", hint)
+                last = f"status {status}"
+            time.sleep(0.1)
+        cause = f"the image was not ready within {READY_TIMEOUT:g} s ({last})"
+        raise StageFailure(cause, "run `serve` and read the image's log")
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        """Send one request; return status and body."""
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        self.connection.request(method, path, body=body, headers=headers)
+        response = self.connection.getresponse()
+        return response.status, response.read()
+
+    def predict(self, instances: Sequence[Any]) -> tuple[dict[str, Any], float]:
+        """Return the answer to POST /predict and how long it took, in seconds.
+
+        Making the request's body is not part of that time, waiting for the whole answer is.
+        """
+        body = json.dumps({"instances": instances}).encode()
+        started = time.perf_counter()
+        try:
+            status, text = self.ask("POST", "/predict", body)
+        except (OSError, http.client.HTTPException) as error:
+            cause = f"the image broke off while it answered /predict: {type(error).__name__} {error}".strip()
+            raise StageFailure(cause, "run `serve` and read the image's log") from None
+        seconds = time.perf_counter() - started
+        if status != 200:
+            told = " ".join(text.decode(errors="replace").split())[:300]
+            cause = f"the image answered {status} to {len(instances)} holdout rows: {told}"
+            raise StageFailure(cause, "make the columns of model.json fit the data")
+        return _checked(text, len(instances)), seconds
+
+
+def measure(
+    url: str, instances: Sequence[Any], baseline: str | None = None
+) -> tuple[Probe, dict[str, float]]:
+    """Ask for each instance alone, then for all of them at once, then for the process's memory.
+
+    A `baseline`'s URL is asked in turn with the candidate's, so that a machine that slows down slows both.
+    Return what the candidate answered, and what was measured of the baseline: nothing of one that can't be
+    asked in this way. Raises StageFailure where the candidate can't.
+    """
+    with contextlib.ExitStack() as stack:
+        candidate, *others = (_Asked.at(address, stack) for address in (url, baseline) if address)
+        candidate.warm(instances)
+        asked = [candidate, *(other for other in others if _answers(other, instances))]
+        _one_by_one(asked, instances)
+        _batches(asked, instances)
+        values, missing = candidate.measured(instances)
+        before = asked[1].measured(instances)[0] if len(asked) > 1 else {}
+    answers = candidate.answers
+    probabilities = [answer["probabilities"][0] for answer in answers if answer.get("probabilities")]
+    probe = Probe(
+        [answer["predictions"][0] for answer in answers],
+        probabilities if len(probabilities) == len(answers) else None,
+        values,
+        missing,
+    )
+    return probe, before
+
+
+@dataclass
+class _Asked:
+    """One image, its answers to single rows, and how long those and the batches took, in seconds."""
+
+    service: Service
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    singles: list[float] = field(default_factory=list)
+    batches: list[float] = field(default_factory=list)
+
+    @classmethod
+    def at(cls, url: str, stack: contextlib.ExitStack) -> "_Asked":
+        """Connect; the stack closes."""
+        service = Service(url)
+        stack.enter_context(contextlib.closing(service.connection))
+        return cls(service)
+
+    def warm(self, instances: Sequence[Any]) -> None:
+        """Wait until it is ready, and ask it everything once; raises StageFailure where it refuses."""
+        self.service.wait()
+        for index in range(WARM_UP):
+            self.service.predict([instances[index % len(instances)]])
+        self.service.predict(instances)
+
+    def measured(self, instances: Sequence[Any]) -> tuple[dict[str, float], dict[str, str]]:
+        """Return metric → value, and of what has none why."""
+        values = _percentiles("latency", self.singles) | _percentiles("batch_latency", self.batches)
+        values["throughput_rows_per_s"] = len(instances) * len(self.batches) / sum(self.batches)
+        memory = _memory(self.service)
+        if memory is None:
+            return values, {"memory_mb": f"the image's /metrics names none of {', '.join(MEMORY)}"}
+        return values | {"memory_mb": memory / MEGABYTE}, {}
+
+
+def _answers(baseline: _Asked, instances: Sequence[Any]) -> bool:
+    """Say whether a baseline can be asked what the candidate is asked; print why not."""
+    try:
+        baseline.warm(instances)
+    except StageFailure as failure:
+        print(f"the running baseline is not measured: {failure.cause}")
+        return False
+    return True
+
+
+def _one_by_one(every: Sequence[_Asked], instances: Sequence[Any]) -> None:
+    """Ask each instance alone, and again from the first on while there is time."""
+    give_up = time.monotonic() + LATENCY_SECONDS * len(every)
+    for index in range(max(REQUESTS, len(instances))):
+        if index >= len(instances) and time.monotonic() > give_up:
+            break
+        for asked in every:
+            answer, took = asked.service.predict([instances[index % len(instances)]])
+            asked.singles.append(took)
+            if index < len(instances):
+                asked.answers.append(answer)
+
+
+def _batches(every: Sequence[_Asked], instances: Sequence[Any]) -> None:
+    """Ask for all instances at once, over and over."""
+    while any(sum(asked.batches) < THROUGHPUT_SECONDS for asked in every):
+        for asked in every:
+            _, took = asked.service.predict(instances)
+            asked.batches.append(took)
+
+
+def _percentiles(name: str, seconds: Sequence[float]) -> dict[str, float]:
+    found = np.percentile(np.asarray(seconds) * 1000, PERCENTILES)
+    return {f"{name}_p{p}_ms": float(value) for p, value in zip(PERCENTILES, found, strict=True)}
+
+
+def _memory(service: Service) -> float | None:
+    """Return the peak of the serving process in bytes (else what it holds now), from the Prometheus text."""
+    status, text = service.ask("GET", "/metrics")
+    samples: dict[str, float] = {}
+    for line in text.decode(errors="replace").splitlines() if status == 200 else ():
+        name, _, value = line.partition(" ")
+        if name in MEMORY:
+            samples[name] = float(value.split()[0])
+    return next((samples[name] for name in MEMORY if math.isfinite(samples.get(name, math.nan))), None)
+
+
+def _checked(text: bytes, rows: int) -> dict[str, Any]:
+    try:
+        answer = json.loads(text)
+        predictions = answer["predictions"]
+        counts = [len(predictions), *([len(answer["probabilities"])] if answer.get("probabilities") else [])]
+    except (ValueError, KeyError, TypeError):
+        told = " ".join(text.decode(errors="replace").split())[:200]
+        raise StageFailure(
+            f"the image's answer to /predict has no predictions: {told}", "let it answer as the README says"
+        ) from None
+    if any(count != rows for count in counts):
+        cause = f"the image answered {len(predictions)} predictions to {rows} rows"
+        raise StageFailure(cause, "return one prediction a row, in the rows' order")
+    checked: dict[str, Any] = answer
+    return checked

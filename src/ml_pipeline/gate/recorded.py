@@ -1,0 +1,117 @@
+"""Recorded requests as columns of the batch command, so that two images can answer them side by side.
+
+    python -m ml_pipeline.gate.recorded --data FOLDER --path PATH --model-json model.json --output rows.npz
+
+PATH is a file of JSON lines (.jsonl, .ndjson), each a body of /predict or one row of it, held to what
+/predict holds them to; or a table in Parquet or CSV with the model's columns. What else the table has,
+such as a time or the target, is left aside.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ml_pipeline.common.outcome import StageFailure, run_stage
+from ml_pipeline.data.paths import shown
+from ml_pipeline.data.tables import open_table
+from ml_pipeline.gate import batches
+from ml_pipeline.model.signature import Column
+from ml_pipeline.model.values import BadInput, from_rows, require
+
+LINES = frozenset({".jsonl", ".ndjson"})
+SET_REQUESTS = "set requests under [tool.ml-pipeline.data] to JSON lines, Parquet or CSV in the source"
+TAKE = "take it out of the file; where the old model answered it, train one that does"
+
+
+def prepare(folder: Path, path: str, model_json: Path, output: Path) -> dict[str, Any]:
+    """Write one array [N] a column of the model. Raises `StageFailure`."""
+    columns = json.loads(model_json.read_text())["columns"]
+    read = _read_lines if PurePosixPath(path).suffix.lower() in LINES else _read_table
+    arrays = read(folder, path, columns)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    batches.write_npz(output, arrays)
+    rows = len(next(iter(arrays.values())))
+    print(f"{rows:,} recorded requests, {len(arrays)} columns")
+    return {"rows": rows, "columns": len(arrays)}
+
+
+def _read_lines(folder: Path, path: str, columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    file, name = folder / path, shown(PurePosixPath(path))
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StageFailure(f"{name!r} can't be read: {error}", SET_REQUESTS) from None
+    rows: list[Any] = []
+    lines: list[int] = []  # of each row, where it stands
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            found = _rows(line, f"{name} line {number}")
+            rows += found
+            lines += [number] * len(found)
+    if not rows:
+        raise StageFailure(f"{name!r} has no requests", SET_REQUESTS)
+    try:
+        arrays = from_rows(rows, _signature(columns))
+    except BadInput as error:
+        at = f" line {lines[error.row]}" if error.row is not None else ""
+        told = str(error).partition(f"instances[{error.row}]")[2].lstrip(".: ") or str(error)
+        raise StageFailure(f"{name}{at}: {told}", TAKE) from None
+    return {key: _plain(array) for key, array in arrays.items()}
+
+
+def _rows(line: str, place: str) -> list[Any]:
+    """Return the rows of a body of /predict, or the line's one row."""
+    try:
+        found = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise StageFailure(f"{place} is no JSON: {error}", TAKE) from None
+    if isinstance(found, dict) and isinstance(found.get("instances"), list):
+        return list(found["instances"])
+    return [found]
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _read_table(folder: Path, path: str, columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    as_text = [column["name"] for column in columns if column["type"] in {"string", "datetime"}]
+    frame = open_table(folder, path, as_text, SET_REQUESTS).frame.collect()
+    arrays = batches.features(frame, columns, f"{shown(PurePosixPath(path))!r}")
+    try:
+        require(_signature(columns), arrays)
+    except BadInput as error:
+        cause = f"{shown(PurePosixPath(path))!r} has no {error.column!r} in row {(error.row or 0) + 1}"
+        raise StageFailure(f"{cause}, where the model wants {error.expected}", TAKE) from None
+    return arrays
+
+
+def _signature(columns: Sequence[Mapping[str, Any]]) -> list[Column]:
+    return [Column(column["name"], column["type"], bool(column.get("nullable"))) for column in columns]
+
+
+def _plain(array: Any) -> Any:
+    return array.astype(np.str_) if array.dtype == object else array
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Prepare the requests that the arguments name."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ml_pipeline.gate.recorded",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="the folder that the path is relative to")
+    parser.add_argument("--path", required=True, help="JSON lines, Parquet or CSV in it")
+    parser.add_argument("--model-json", type=Path, required=True, help="the candidate's signature")
+    parser.add_argument("--output", type=Path, required=True, help="an .npz for the batch command")
+    told = parser.parse_args(given)
+    run_stage("prepare-requests", lambda: prepare(told.data, told.path, told.model_json, told.output))
+
+
+if __name__ == "__main__":
+    main()

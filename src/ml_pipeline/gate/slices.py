@@ -1,0 +1,212 @@
+"""Where a candidate does worst, and where it lost most: every slice of the holdout that is large enough.
+
+A search over hundreds of slices always finds one that looks bad. So each slice has an interval that
+holds for all of them at once (Bonferroni), and the worst slice is the one that is shown to be bad,
+not the one that looks worst.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from ml_pipeline.gate import groups
+
+MIN_ROWS = 50
+MAX_VALUES = 50  # of a column: the most frequent ones
+MAX_PAIRED = 20  # columns that are crossed with each other, the configured ones first
+Ends = tuple[Any, Any]  # low and high [S]
+
+
+@dataclass(frozen=True)
+class Slices:
+    """S slices: their names, and the sums over their rows that intervals are made of."""
+
+    names: list[str]
+    configured: Any  # bool [S]: columns that the project named; they have half of the allowed error
+    sums: Mapping[str, Any]  # statistic → sum over the rows of each slice [S]
+    regression: bool
+
+    def values(self, who: str = "candidate") -> Any:
+        """Return each slice's accuracy, or its RMSE [S], of the candidate or the baseline."""
+        share = self.sums[who] / self.sums["rows"]
+        return np.sqrt(share) if self.regression else share
+
+    def intervals(self, confidence: float) -> Ends:
+        """Return intervals of the candidate's values that hold for all slices at once."""
+        rows, tail = self.sums["rows"], self._tails(confidence)
+        if not self.regression:
+            return _exact(self.sums["candidate"], rows, tail)
+        low, high = _mean(self.sums["candidate"], self.sums["squared"], rows, tail)
+        return np.sqrt(np.maximum(low, 0)), np.sqrt(high)
+
+    def differences(self, confidence: float) -> Ends:
+        """Return intervals of candidate minus baseline that hold for all slices at once.
+
+        Accuracies differ by the rows that only one of them gets right: how many these are, and which share
+        of them is the candidate's, are each exact (Clopper and Pearson 1934; McNemar 1947). Squared errors
+        differ row by row, and a mean of many rows is normal.
+        """
+        rows, tail = self.sums["rows"], self._tails(confidence)
+        if self.regression:
+            low, high = _mean(self.sums["difference"], self.sums["squared_difference"], rows, tail)
+            both = self.values() + self.values("baseline")
+            scale = np.divide(1, both, out=np.zeros_like(both), where=both > 0)
+            return low * scale, high * scale
+        won, lost = self.sums["won"], self.sums["lost"]
+        few, many = _exact(won + lost, rows, tail / 2)
+        low, high = (2 * end - 1 for end in _exact(won, won + lost, tail / 2))
+        return np.where(low < 0, many, few) * low, np.where(high < 0, few, many) * high
+
+    def worst(self, ends: Ends) -> int:
+        """Return the slice that is shown to be worst: bad even at the good end of its interval."""
+        return int(np.argmax(ends[0]) if self.regression else np.argmin(ends[1]))
+
+    def most_lost(self, ends: Ends) -> int:
+        """Return the slice that is shown to have lost most, or where none is, the one that likeliest has."""
+        if (ends[0].max() > 0) if self.regression else (ends[1].min() < 0):
+            return self.worst(ends)
+        rows = self.sums["rows"]
+        if self.regression:
+            total, spread = self.sums["difference"], self.sums["squared_difference"]
+        else:
+            total, spread = self.sums["lost"] - self.sums["won"], self.sums["lost"] + self.sums["won"]
+        deviation = np.sqrt(np.maximum(spread - total**2 / rows, 0))
+        return int(np.argmax(np.divide(total, deviation, out=np.zeros_like(total), where=deviation > 0)))
+
+    def bounds(self, ends: Ends) -> tuple[float, float]:
+        """Return the interval of the worst slice's true value, whichever slice that is."""
+        extreme = np.max if self.regression else np.min
+        return float(extreme(ends[0])), float(extreme(ends[1]))
+
+    def _tails(self, confidence: float) -> Any:
+        named = int(self.configured.sum())
+        found = len(self.names) - named
+        shares = 2 if named and found else 1
+        return (1 - confidence) / 2 / shares / np.where(self.configured, max(named, 1), max(found, 1))
+
+
+def search(
+    frame: pl.DataFrame,
+    named: Sequence[str],
+    truth: Any,
+    candidate: Any,
+    baseline: Any | None,
+    *,
+    regression: bool,
+    min_rows: int = MIN_ROWS,
+) -> Slices | None:
+    """Slice the rows by the columns of `frame` and by pairs of them; None where no slice is large enough.
+
+    `named` are the columns that the project configured. `truth` and the answers are class indices [N], or
+    values [N] for regression. A column of dates is sliced only if it is named, and one of many
+    different texts by those that are frequent.
+    """
+    statistics = _statistics(truth, candidate, baseline, regression)
+    columns = [*named, *(name for name in frame.columns if name not in named)]
+    coded = {name: _coded(frame[name], min_rows, named=name in named) for name in dict.fromkeys(columns)}
+    coded = {name: found for name, found in coded.items() if len(found[1])}
+    found = _Found([], [], {name: [] for name in statistics})
+    for name, (codes, labels) in coded.items():
+        found.add(codes, [f"{name} = {label}" for label in labels], statistics, min_rows, name in named)
+    crossed = list(coded)[:MAX_PAIRED]
+    for index, first in enumerate(crossed):
+        for second in crossed[index + 1 :]:
+            found.add(*_crossed(first, second, coded), statistics, min_rows, configured=False)
+    if not found.names:
+        return None
+    sums = {name: np.concatenate(values) for name, values in found.sums.items()}
+    # Of slices that are the same rows (a code and its meaning, say) the first one counts.
+    _, first = np.unique(sums.pop("fingerprint"), return_index=True)
+    first.sort()
+    names, configured = [found.names[index] for index in first.tolist()], np.asarray(found.configured)[first]
+    return Slices(names, configured, {name: values[first] for name, values in sums.items()}, regression)
+
+
+@dataclass
+class _Found:
+    names: list[str]
+    configured: list[bool]
+    sums: dict[str, list[Any]]
+
+    def add(
+        self,
+        codes: Any,
+        labels: Sequence[str] | Callable[[int], str],
+        statistics: Mapping[str, Any],
+        min_rows: int,
+        configured: bool,
+    ) -> None:
+        """Keep the slices that have enough rows, but not all of them."""
+        rows = np.bincount(codes[codes >= 0])
+        kept = np.flatnonzero((rows >= min_rows) & (rows < len(codes)))
+        if not len(kept):
+            return
+        inside = codes >= 0
+        own = codes[inside] if not inside.all() else codes
+        for name, values in statistics.items():
+            sums = rows if values is None else np.bincount(own, values[inside], minlength=len(rows))
+            self.sums[name].append(sums[kept].astype(np.float64))
+        self.names += [labels(k) if callable(labels) else labels[k] for k in kept.tolist()]
+        self.configured += [configured] * len(kept)
+
+
+def _statistics(truth: Any, candidate: Any, baseline: Any | None, regression: bool) -> dict[str, Any]:
+    """Return what is summed over each slice's rows [N]; None stands for the rows themselves."""
+    found = {"rows": None, "fingerprint": np.random.default_rng(0).random(len(truth))}
+    if regression:
+        own = (candidate - truth) ** 2
+        found |= {"candidate": own, "squared": own**2}
+        if baseline is not None:
+            other = (baseline - truth) ** 2
+            found |= {"baseline": other, "difference": own - other, "squared_difference": (own - other) ** 2}
+        return found
+    right = candidate == truth
+    found["candidate"] = right
+    if baseline is not None:
+        also = baseline == truth
+        found |= {"baseline": also, "won": right & ~also, "lost": also & ~right}
+    return found
+
+
+def _coded(series: pl.Series, min_rows: int, *, named: bool) -> tuple[Any, list[str]]:
+    """Return each row's value as a number [N], -1 where the value is too rare, and the values' names."""
+    if series.dtype.is_nested() or (series.dtype.is_temporal() and not named):
+        return np.empty(0), []
+    codes, names = groups.coded(series)
+    rows = np.bincount(codes, minlength=len(names))
+    kept = [k for k in np.argsort(-rows, kind="stable")[:MAX_VALUES].tolist() if rows[k] >= min_rows]
+    short = np.full(len(names), -1)
+    short[kept] = np.arange(len(kept))
+    return short[codes], [names[k] for k in kept]
+
+
+def _crossed(
+    first: str, second: str, coded: Mapping[str, tuple[Any, list[str]]]
+) -> tuple[Any, Callable[[int], str]]:
+    (one, ones), (two, twos) = coded[first], coded[second]
+    codes = np.where((one >= 0) & (two >= 0), one * len(twos) + two, -1)
+
+    def label(code: int) -> str:
+        return f"{first} = {ones[code // len(twos)]}, {second} = {twos[code % len(twos)]}"
+
+    return codes, label
+
+
+def _exact(hits: Any, rows: Any, tail: Any) -> Ends:
+    """Return the exact interval of a share, hits out of rows [S], as Clopper and Pearson (1934) do."""
+    with np.errstate(invalid="ignore"):
+        low = np.where(hits > 0, stats.beta.ppf(tail, hits, rows - hits + 1), 0.0)
+        high = np.where(hits < rows, stats.beta.ppf(1 - tail, hits + 1, rows - hits), 1.0)
+    return low, high
+
+
+def _mean(total: Any, squares: Any, rows: Any, tail: Any) -> Ends:
+    """Return the interval of a mean [S] from its rows' sum and sum of squares, by Student's t."""
+    mean = total / rows
+    variance = np.maximum(squares / rows - mean**2, 0) / (rows - 1)
+    margin = stats.t.ppf(1 - tail, rows - 1) * np.sqrt(variance)
+    return mean - margin, mean + margin

@@ -1,0 +1,1 @@
+"""A trained model: its signature, its graph or predictor, the rows it answers."""

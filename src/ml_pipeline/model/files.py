@@ -1,0 +1,195 @@
+"""The batch command's files: columns from .npz or CSV in pieces, predictions to .npz or CSV."""
+
+import csv
+import math
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ml_pipeline.common.names import nearest
+from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.model.loaded import Answer
+from ml_pipeline.model.signature import Column
+from ml_pipeline.model.values import BadInput, from_values, require
+
+SUFFIXES = (".npz", ".csv")
+# 1.0: how pandas writes a column of booleans that has missing values.
+_BOOLEANS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+_GIVE = "give the file the model's columns"
+
+
+def read(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict[str, Any]]:
+    """Pieces of at most `size` rows, as columns. Other columns of the file are left aside.
+
+    Raises `StageFailure` when the file can't be read, and `BadInput` for a value, whose row counts
+    from 0 in its piece.
+    """
+    try:
+        yield from (_read_npz if path.suffix.lower() == ".npz" else _read_csv)(path, columns, size)
+    except OSError as error:
+        raise StageFailure(f"{path} can't be read ({error.strerror or error})", "name another file") from None
+
+
+def _read_npz(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict[str, Any]]:
+    hint = "write it with numpy.savez, one 1-D array a column, no object arrays"
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not hasattr(archive, "files"):
+            raise StageFailure(f"{path} is one array, not named columns", hint)
+        with archive:
+            _require_columns(path, columns, archive.files)
+            arrays = {column.name: archive[column.name] for column in columns}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StageFailure(f"{path} is no .npz of plain arrays ({error})", hint) from None
+    for column in columns:
+        arrays[column.name] = _typed(column, arrays[column.name], path)
+    lengths = {name: len(array) for name, array in arrays.items()}
+    rows = max(lengths.values())
+    short = [name for name, length in lengths.items() if length != rows]
+    if short:
+        cause = f"{path} has {lengths[short[0]]} rows of {short[0]!r} and {rows} of others"
+        raise StageFailure(cause, hint)
+    for start in range(0, rows, size):
+        piece = {name: array[start : start + size] for name, array in arrays.items()}
+        require(columns, piece)
+        yield piece
+
+
+def _typed(column: Column, array: Any, path: Path) -> Any:
+    array = array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
+    kind = array.dtype.kind
+    if array.ndim == 1 and column.type == "string" and kind == "U":
+        return array.astype(object)
+    if array.ndim == 1 and column.type == "datetime" and kind == "M":
+        microseconds = array.astype("datetime64[us]").astype(np.int64) / 1e6
+        return np.where(np.isnat(array), math.nan, microseconds)
+    if array.ndim == 1 and column.type != "string" and kind in "fiub":
+        if kind in "iu":
+            return array.astype(np.int64 if array.dtype != np.uint64 else np.float64)
+        return array if kind == "b" else array.astype(np.float64)
+    cause = f"{path} has column {column.name!r} as {array.dtype} {list(array.shape)}, not {column.type} [N]"
+    raise StageFailure(cause, _GIVE)
+
+
+def _read_csv(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        lines = csv.reader(stream)
+        try:
+            header = next(lines, [])
+            _require_columns(path, columns, header)
+            places = [header.index(column.name) for column in columns]
+            rows: list[list[str]] = []
+            for row in lines:
+                if len(row) != len(header):
+                    if not row:  # a blank line
+                        continue
+                    cause = f"{path} line {lines.line_num} has {len(row)} fields, the header {len(header)}"
+                    raise StageFailure(cause, "mend the file")
+                rows.append(row)
+                if len(rows) == size:
+                    yield _parsed(columns, places, rows)
+                    rows = []
+            if rows:
+                yield _parsed(columns, places, rows)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise StageFailure(f"{path} is no CSV in UTF-8 ({error})", "mend the file") from None
+
+
+def _parsed(columns: Sequence[Column], places: Sequence[int], rows: Sequence[list[str]]) -> dict[str, Any]:
+    return {
+        column.name: from_values(column, [_value(column.type, row[place]) for row in rows])
+        for column, place in zip(columns, places, strict=True)
+    }
+
+
+def _value(kind: str, text: str) -> Any:
+    """`text` as `kind`, None when it is empty. Other text stays what it is, for the check to refuse."""
+    if not text:
+        return None
+    if kind == "string" or "_" in text:
+        return text
+    if kind == "boolean":
+        return _BOOLEANS.get(text.strip().lower(), text)
+    for number in (int, float) if kind == "integer" else (float,):
+        try:
+            value = number(text)
+        except ValueError:
+            continue
+        return None if isinstance(value, float) and math.isnan(value) else value
+    return text
+
+
+def _require_columns(path: Path, columns: Sequence[Column], names: Sequence[str]) -> None:
+    for column in columns:
+        if column.name not in names:
+            raise StageFailure(f"{path} lacks column {column.name!r} ({nearest(column.name, names)})", _GIVE)
+
+
+class Sink:
+    """Where answers go, piece by piece."""
+
+    def __init__(self, stream: IO[Any], classes: Sequence[Any], *, as_csv: bool) -> None:
+        self._stream, self._classes, self._csv = stream, classes, as_csv
+        self._answers: list[Answer] = []
+        self._writer = csv.writer(stream, lineterminator="\n") if as_csv else None
+
+    def add(self, answer: Answer) -> None:
+        """Take the answers to the next rows."""
+        if self._writer is None:
+            self._answers.append(answer)
+            return
+        if not self._answers:
+            names = [] if answer.probabilities is None else [f"p_{name}" for name in self._classes]
+            self._writer.writerow(["prediction", *names])
+            self._answers.append(answer)
+        if answer.probabilities is None:
+            self._writer.writerows([value] for value in answer.predictions)
+        else:
+            both = zip(answer.predictions, answer.probabilities.tolist(), strict=True)
+            self._writer.writerows([value, *row] for value, row in both)
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._writer is not None:
+            return
+        values = [value for answer in self._answers for value in answer.predictions]
+        arrays = {"predictions": np.array(values)}
+        pieces = [answer.probabilities for answer in self._answers]
+        if all(piece is not None for piece in pieces):
+            arrays["probabilities"] = np.concatenate(pieces)
+        np.savez(self._stream, **arrays)
+
+
+@contextmanager
+def sink(path: Path, classes: Sequence[Any]) -> Iterator[Sink]:
+    """Open `path` for answers; it appears when all are written, or not at all."""
+    as_csv = path.suffix.lower() == ".csv"
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream: IO[Any] = part.open("w", encoding="utf-8", newline="") if as_csv else part.open("wb")
+        with stream:
+            out = Sink(stream, classes, as_csv=as_csv)
+            yield out
+            out.close()
+        part.replace(path)
+    except OSError as error:
+        raise StageFailure(
+            f"{path} can't be written ({error.strerror or error})", "name another file"
+        ) from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def placed(error: BadInput, offset: int) -> str:
+    """What is wrong, by the row of the whole file, from 1."""
+    if error.row is None:
+        return str(error)
+    return (
+        f"row {offset + error.row + 1}, column {error.column!r}: expected {error.expected}, got {error.got}"
+    )

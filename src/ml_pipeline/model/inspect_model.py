@@ -1,0 +1,112 @@
+"""Inspect what training wrote, and write the model's signature, model.json.
+
+    python -m ml_pipeline.model.inspect_model --model FOLDER --data train.parquet \\
+        --record record.json --config settings.json --name NAME --output OUT
+
+model.onnx is opened as the serving image opens it, and answers an example and a few training rows.
+predictor.py is only parsed. A folder with metrics.json alone gets the runtime null. OUT/model.json
+is written only where nothing is wrong, and beside it the record of the training data, with which
+later data is compared; of a graph also how it answers these rows.
+"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_pipeline.common.outcome import StageFailure, run_stage
+from ml_pipeline.distributions.record import with_predictions
+from ml_pipeline.model.inspecting import facts
+from ml_pipeline.model.inspecting.answers import distribution
+from ml_pipeline.model.inspecting.graphs import inspect_graph
+from ml_pipeline.model.inspecting.predictors import check_predictor
+
+
+def inspect(
+    folder: Path, data: Path, record: Path, settings: dict[str, Any], name: str, output: Path
+) -> dict[str, Any]:
+    """Check the model in `folder`; write what an image serves, model.json with it, into `output`.
+
+    Raises `StageFailure`.
+    """
+    runtime = _runtime(folder)
+    target, positive = settings["target"], settings.get("positive")
+    rows = facts.read_rows(data, target)
+    columns = facts.columns(rows, target)
+    classes = facts.classes(rows[target], settings["task"])
+    answers = None
+    if runtime == "onnx":
+        schema = settings.get("columns") or {}
+        required = {column for column, rules in schema.items() if rules.get("nullable") is False}
+        columns, classes = inspect_graph(folder / "model.onnx", rows, columns, classes, required)
+        answers = distribution(folder / "model.onnx", rows, columns, classes)
+    elif runtime == "python":
+        check_predictor(folder / "predictor.py")
+    if positive is not None and classes is not None and positive not in classes:
+        raise StageFailure(
+            f"data.positive is {positive!r}, which is no class of {target!r}",
+            f"the classes are {', '.join(map(repr, classes[:8]))}",
+        )
+    document = {
+        "format": 1,
+        "name": name,
+        "version": facts.version(folder),
+        "task": settings["task"],
+        "runtime": runtime,
+        "columns": [{"name": c.name, "type": c.type, "nullable": c.nullable} for c in columns],
+        "classes": classes,
+        "positive": positive if classes is not None and len(classes) == 2 else None,
+        "example": facts.example(rows, columns),
+    }
+    for path in facts.served(folder):
+        copy = output / path.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    output.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(document, indent=1, ensure_ascii=False)
+    (output / "model.json").write_text(text + "\n", encoding="utf-8")
+    if answers:
+        with_predictions(record, answers, output / "record.json")
+    else:
+        shutil.copyfile(record, output / "record.json")
+    what = {"onnx": "model.onnx", "python": "predictor.py", None: "metrics alone"}[runtime]
+    print(f"{what}, version {document['version']}: {len(columns)} columns, classes {classes}")
+    return {key: document[key] for key in ("version", "runtime", "classes")} | {"columns": len(columns)}
+
+
+def _runtime(folder: Path) -> str | None:
+    for runtime, name in (("onnx", "model.onnx"), ("python", "predictor.py"), (None, "metrics.json")):
+        if (folder / name).is_file():
+            return runtime
+    raise StageFailure(
+        f"{folder} has neither model.onnx, predictor.py nor metrics.json",
+        "let the training write one of them",
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the inspection on the command line's arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ml_pipeline.model.inspect_model",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", type=Path, required=True, help="the folder that training wrote")
+    parser.add_argument("--data", type=Path, required=True, help="the training rows, Parquet")
+    parser.add_argument("--record", type=Path, required=True, help="what `split` recorded of these rows")
+    parser.add_argument("--config", type=Path, required=True, help="the train stage's settings, JSON")
+    parser.add_argument("--name", required=True, help="the model's name")
+    parser.add_argument("--output", type=Path, required=True, help="the folder for what is served")
+    options = parser.parse_args(arguments)
+
+    def body() -> dict[str, Any]:
+        settings = json.loads(options.config.read_text(encoding="utf-8"))
+        return inspect(options.model, options.data, options.record, settings, options.name, options.output)
+
+    run_stage("inspect-model", body)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""`[tool.ml-pipeline]`, read and checked; pure: text in, a Project or ConfigError out."""
+
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+
+from ml_pipeline.common.measures import MEASURES, Measure
+from ml_pipeline.errors import ConfigError
+from ml_pipeline.project.schema import Column, ColumnDrift, Drift, Gate, Project, Train
+from ml_pipeline.project.typed_toml import Reader
+
+
+def parse(pyproject: str | None, ml_pipeline: str | None) -> Project:
+    """Read the configuration from the texts of the two files that may hold it (None: no such file).
+
+    Raises ConfigError, whose one line names the file and the key.
+    """
+    tables = {}
+    for file, text in (("ml-pipeline.toml", ml_pipeline), ("pyproject.toml", pyproject)):
+        if text is None:
+            continue
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{file} is not TOML: {error}", "mend that line") from None
+        table = document if file == "ml-pipeline.toml" else document.get("tool", {}).get("ml-pipeline")
+        if table is not None:
+            tables[file] = table
+    if len(tables) > 1:
+        both = "both ml-pipeline.toml and pyproject.toml configure the pipeline"
+        raise ConfigError(both, "keep one of them")
+    if not tables:
+        raise ConfigError(
+            "neither ml-pipeline.toml nor [tool.ml-pipeline] in pyproject.toml was found in the source",
+            "write one (the README shows fifteen lines) or point --source at the project's folder",
+        )
+    ((file, table),) = tables.items()
+    root = "tool.ml-pipeline" if file == "pyproject.toml" else ""
+    project: Project = Reader(file).section(Project, table, root)
+    for cause, hint in _contradictions(project):
+        raise ConfigError(f"{file}: {cause}", hint)
+    return project
+
+
+def _contradictions(project: Project) -> Iterator[tuple[str, str]]:
+    """Yield what no single key can tell, as cause and hint."""
+    for key, label in (("name", project.name), ("deploy.namespace", project.deploy.namespace)):
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?", label):
+            hint = "use at most 53 lower-case letters, digits and inner hyphens"
+            yield f"{key} = {label!r} is no DNS label", hint
+    yield from _data_contradictions(project)
+    yield from _train_contradictions(project.train)
+    for name, gate in project.gates.items():
+        yield from _gate_contradictions(f"gates.{name}", gate, MEASURES.get(name))
+        if name in {"shadow_agreement", "shadow_difference"} and not project.data.requests:
+            yield f"gates.{name} is about recorded requests", "name their file by data.requests"
+    if project.price_per_hour is not None and not 0 <= project.price_per_hour < math.inf:
+        yield f"price_per_hour = {project.price_per_hour}", "use a number of 0 or more, or remove it"
+    if project.serve.device == "cuda" and project.serve.runtime != "python":
+        hint = 'remove it, or let training write a predictor.py and set serve.runtime = "python"'
+        yield 'serve.device = "cuda" is for serve.runtime = "python"', hint
+    for key in ("replicas", "memory_mb"):
+        if getattr(project.deploy, key) < 1:
+            yield f"deploy.{key} = {getattr(project.deploy, key)}", "use 1 or more"
+
+
+def _gate_contradictions(key: str, gate: Gate, measure: Measure | None) -> Iterator[tuple[str, str]]:
+    if gate.min is None and gate.max is None and gate.max_regression is None:
+        yield f"{key} has no bound", "give it min, max or max_regression"
+    if _crossed(gate):
+        yield f"{key} has min = {gate.min} above max = {gate.max}", "no model can pass; swap them"
+    if gate.confidence is not None and not 0.5 <= gate.confidence < 1:
+        yield f"{key}.confidence = {gate.confidence}", "use 0.5 or more and less than 1, such as 0.95"
+    if gate.confidence is not None and measure and not measure.has_interval:
+        yield f"{key} has a confidence, but what it measures has no interval", "remove the key"
+    searches = measure is not None and measure.kind == "slice"
+    if gate.insufficient is not None and gate.confidence is None and not searches:
+        yield f"{key}.insufficient is for gates with a confidence", "add confidence = 0.95, or remove it"
+
+
+def _data_contradictions(project: Project) -> Iterator[tuple[str, str]]:
+    data = project.data
+    if isinstance(data.holdout, float | int) and not 0 < data.holdout < 1:
+        yield f"data.holdout = {data.holdout} is no fraction", "use a number between 0 and 1, or a path"
+    yield from _limits("data.drift", data.drift)
+    yield from _shares("data.leakage", {"score": data.leakage.score, "shared": data.leakage.shared})
+    for key, path in (
+        ("data.path", data.path), ("data.holdout", data.holdout), ("data.reference", data.reference),
+        ("data.requests", data.requests),
+    ):  # fmt: skip
+        if isinstance(path, str):
+            yield from _place_contradictions(key, path)
+    if data.target in data.exclude:
+        yield f"data.exclude names the target {data.target!r}", "take it out of the list"
+    if project.task == "regression" and data.positive is not None:
+        yield "data.positive is for classification", 'remove it, or set task = "classification"'
+    for name, column in data.columns.items():
+        key = f"data.columns.{name}"
+        if column.drift:
+            yield from _limits(f"{key}.drift", column.drift)
+        if _crossed(column):
+            yield f"{key} has min = {column.min} above max = {column.max}", "swap them"
+        if column.pattern is not None and not _compiles(column.pattern):
+            yield f"{key}.pattern = {column.pattern!r} is no regular expression", "mend it"
+
+
+def _place_contradictions(key: str, path: str) -> Iterator[tuple[str, str]]:
+    scheme, is_url, place = path.partition("://")
+    if is_url and scheme != "s3":
+        yield f"{key} = {path!r} has the scheme {scheme!r}", "use s3://BUCKET/KEY, or a path in the source"
+    elif is_url and not re.match(r"[A-Za-z0-9][\w.-]*(/|$)", place):
+        yield f"{key} = {path!r} names no bucket", "use s3://BUCKET/KEY"
+    elif path.startswith("/") or ".." in path.split("/"):
+        yield f"{key} = {path!r} leaves the source", "use a path inside the project's folder"
+
+
+def _train_contradictions(train: Train) -> Iterator[tuple[str, str]]:
+    if train.timeout is not None and train.timeout < 1:
+        yield f"train.timeout = {train.timeout}", "use 1 second or more, or remove it"
+    if train.timeout is not None and not train.command:
+        yield (
+            "train.timeout is for a train.command",
+            "remove it; train.config.epochs bounds the built-in trainer",
+        )
+    if train.extras and not train.command:
+        yield "train.extras are for a train.command", "remove them; the built-in trainer has its own packages"
+    for name in ("cpu_millicores", "memory_mb", "gpus"):
+        if getattr(train.node, name) < 1:
+            yield f"train.node.{name} = {getattr(train.node, name)}", "use 1 or more"
+    if not train.search:
+        return
+    if not train.search.parameters:
+        yield "train.search.parameters is empty", "name at least one, such as learning_rate = [0.003, 0.01]"
+    for name, values in train.search.parameters.items():
+        if not values:
+            yield f"train.search.parameters.{name} is empty", "give it values to try, or remove it"
+    if train.search.trials is not None and train.search.trials < 1:
+        yield f"train.search.trials = {train.search.trials}", "use 1 or more, or remove it to try all"
+
+
+def _limits(key: str, drift: Drift | ColumnDrift) -> Iterator[tuple[str, str]]:
+    yield from _shares(key, {"alpha": drift.alpha})
+    if drift.threshold is not None and not drift.threshold >= 0:
+        yield f"{key}.threshold = {drift.threshold}", "use 0 or more; inf where nothing counts as drift"
+
+
+def _shares(key: str, values: Mapping[str, float | None]) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if value is not None and not 0 <= value <= 1:
+            yield f"{key}.{name} = {value}", "use a number between 0 and 1"
+
+
+def _crossed(bounds: Gate | Column) -> bool:
+    low, high = bounds.min, bounds.max
+    # Texts, which are times, are compared by the stage.
+    return isinstance(low, float | int) and isinstance(high, float | int) and low > high
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True

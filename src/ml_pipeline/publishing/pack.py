@@ -1,0 +1,40 @@
+"""Pack a folder as a layer of an image: OUT/layer.tar.gz, and OUT/layer.json, which describes it.
+
+    python -m ml_pipeline.publishing.pack --folder /folder --path /where/the/image/has/it --output OUT
+
+The same files give the same bytes.
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ml_pipeline.common.outcome import run_stage
+from ml_pipeline.publishing.layers import pack
+
+
+def packed(folder: Path, path: str, output: Path) -> dict[str, Any]:
+    output.mkdir(parents=True, exist_ok=True)
+    layer = pack(folder, path, output / "layer.tar.gz")
+    (output / "layer.json").write_text(json.dumps(asdict(layer)))
+    print(f"{path}: {layer.size / 1e6:,.1f} MB packed")
+    return {"digest": layer.digest, "bytes": layer.size}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m ml_pipeline.publishing.pack",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--folder", type=Path, required=True, help="what is packed")
+    parser.add_argument("--path", required=True, help="where the image has it, an absolute path")
+    parser.add_argument("--output", type=Path, required=True, help="the folder to write into")
+    options = parser.parse_args()
+    run_stage("pack", lambda: packed(options.folder, options.path, options.output))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A release to Kubernetes: its objects, the rollout, the way back."""

@@ -1,0 +1,67 @@
+"""A run as JUnit XML, for the tests tab of GitHub, GitLab and the rest."""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from typing import Any
+
+from ml_pipeline.report import summary
+
+# What XML 1.0 can't hold, such as the escape sequences of a coloured terminal.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def document(run: Mapping[str, Any], own: ET.Element | None) -> bytes:
+    """Return suites of the stages and the gates, and after them the project's own ones."""
+    root = ET.Element("testsuites", name="ml-pipeline")
+    _add(root, "stages", [_stage(stage) for stage in run.get("stages") or []])
+    _add(root, "gates", [_gate(gate) for gate in (run.get("verdict") or {}).get("gates", [])])
+    if own is not None:
+        root.extend(suites(own))
+    ET.indent(root)
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text
+
+
+def suites(own: ET.Element) -> list[ET.Element]:
+    """Return the test suites of a JUnit document, whether or not it wraps them in <testsuites>."""
+    return [own] if own.tag == "testsuite" else own.findall("testsuite")
+
+
+def _add(root: ET.Element, name: str, cases: list[ET.Element]) -> None:
+    if not cases:
+        return
+    suite = ET.SubElement(root, "testsuite", name=name, tests=str(len(cases)), errors="0")
+    suite.set("failures", str(sum(case.find("failure") is not None for case in cases)))
+    suite.set("skipped", str(sum(case.find("skipped") is not None for case in cases)))
+    suite.set("time", f"{sum(float(case.get('time', '0')) for case in cases):.3f}")
+    suite.extend(cases)
+
+
+def _stage(stage: Mapping[str, Any]) -> ET.Element:
+    case = ET.Element("testcase", classname="pipeline", name=_clean(stage["stage"]))
+    case.set("time", f"{stage.get('seconds') or 0:.3f}")
+    message = "; ".join(part for part in (stage.get("message"), stage.get("hint")) if part)
+    if stage["status"] == "failed":
+        ET.SubElement(case, "failure", message=_clean(message), type="StageFailure")
+    elif stage["status"] != "passed":
+        ET.SubElement(case, "skipped", message=_clean(message or stage["status"]))
+    return case
+
+
+def _gate(gate: Mapping[str, Any]) -> ET.Element:
+    case = ET.Element("testcase", classname="gate", name=_clean(gate["metric"]), time="0")
+    bounds = summary.threshold(gate)
+    message = (
+        f"{gate['metric']} {gate['reason'] or summary.measure(gate['metric'], gate['value'])} ({bounds})"
+    )
+    if gate["blocks"]:
+        ET.SubElement(case, "failure", message=_clean(message), type="GateFailure")
+    elif gate["status"] != "passed":  # told, and nothing stopped
+        kind = gate["status"].replace("-", " ") if gate.get("required", True) else "not required"
+        ET.SubElement(case, "skipped", message=_clean(f"{kind}: {message}"))
+    return case
+
+
+def _clean(text: Any) -> str:
+    return _FORBIDDEN.sub("�", str(text))

@@ -1,0 +1,1 @@
+"""The serving image and the server in it."""

@@ -1,0 +1,173 @@
+"""The server's routes: what is asked of it, and what it answers. The work is done in `service`.
+
+Starlette, which FastAPI is made of, and not FastAPI: requests are checked against the model's own
+columns, so FastAPI would do nothing here but be imported, for half of the second that a start may take.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ml_pipeline.model.loaded import Model
+from ml_pipeline.serving import open_inference, openapi, protocol
+from ml_pipeline.serving.page import Page
+from ml_pipeline.serving.prometheus import CONTENT_TYPE
+from ml_pipeline.serving.protocol import Call, Reply, said
+from ml_pipeline.serving.service import Message, Receive, Service
+
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Application:
+    """One model over HTTP: an ASGI application."""
+
+    def __init__(self, service: Service, page: Page) -> None:
+        self.service = service
+        self._model = service.model
+        self._page = page
+        self._routes = Starlette(routes=_routes(self), exception_handlers={HTTPException: _http_error})
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer, and count the answer."""
+        if scope["type"] != "http":
+            return
+        started = time.perf_counter()
+        code = 500
+
+        async def counted(message: Message) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+                if self.service.draining:  # so that the caller's next request goes to another replica
+                    message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        # Routing costs as much as the model does, and nearly all requests are these.
+        direct = scope["path"] == "/predict" and scope["method"] == "POST"
+        try:
+            if direct:
+                await self._predict(receive, counted)
+            else:
+                await self._routes(scope, receive, counted)
+        finally:
+            route = scope.get("route")
+            path = "/predict" if direct else _label(route.path) if isinstance(route, Route) else "other"
+            self.service.figures.request(path, code, time.perf_counter() - started)
+
+    def refusal(self, url: bytes) -> bytes | None:
+        """The whole answer to a prediction that may not wait now, None where it may, or is none."""
+        refused = self.service.refusal() if url == b"/predict" else None
+        if refused:
+            self.service.figures.request("/predict", 503, 0.0)
+        return refused
+
+    async def _predict(self, receive: Receive, send: Send) -> None:
+        self.service.begun()
+        reply = await self.service.answer(receive, protocol.read)
+        headers = [(b"content-type", reply.media.encode()), (b"content-length", b"%d" % len(reply.body))]
+        headers += [(name.encode(), value.encode()) for name, value in reply.headers]
+        await send({"type": "http.response.start", "status": reply.code, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    async def predict(self, _request: Request) -> Response:
+        raise HTTPException(405)  # a POST does not come here; the route is for all that is none
+
+    async def infer(self, request: Request) -> Response:
+        self._require_model(request)
+        size = request.headers.get(open_inference.SIZE)
+        if size is not None and not (size.isascii() and size.isdigit() and len(size) < 16):
+            return _response(said({"error": f"{open_inference.SIZE}: expected a number of bytes"}, 422))
+
+        def read(model: Model, body: bytes) -> Call:
+            return open_inference.read(model, body, None if size is None else int(size))
+
+        return _response(await self.service.answer(request.receive, read))
+
+    async def health(self, _request: Request) -> Response:
+        return _json({"live": True})
+
+    async def ready(self, _request: Request) -> Response:
+        return _json({"ready": not self.service.draining}, 503 if self.service.draining else 200)
+
+    async def metrics(self, _request: Request) -> Response:
+        return Response(self.service.metrics(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def model(self, _request: Request) -> Response:
+        return _json(self._model.signature.document)
+
+    async def openapi(self, _request: Request) -> Response:
+        return _json(openapi.document(self._model))
+
+    async def page(self, _request: Request) -> Response:
+        return Response(self._page.html, headers=self._page.headers, media_type="text/html")
+
+    async def server(self, _request: Request) -> Response:
+        version = self._model.signature.version
+        return _json({"name": "ml-pipeline", "version": version, "extensions": ["binary_tensor_data"]})
+
+    async def model_v2(self, request: Request) -> Response:
+        self._require_model(request)
+        return _json(open_inference.describe(self._model))
+
+    async def model_ready(self, request: Request) -> Response:
+        self._require_model(request)
+        document = {"name": self._model.signature.name, "ready": not self.service.draining}
+        return _json(document, 503 if self.service.draining else 200)
+
+    def _require_model(self, request: Request) -> None:
+        signature = self._model.signature
+        name, version = request.path_params["name"], request.path_params.get("version", signature.version)
+        if (name, version) != (signature.name, signature.version):
+            asked = f"{name!r} version {version!r}" if name == signature.name else repr(name)
+            here = f"{signature.name!r} version {signature.version!r}"
+            raise HTTPException(404, f"no model {asked} here; there is {here}")
+
+
+def _routes(app: Application) -> list[Route]:
+    plain = {
+        "/": app.page,
+        "/health": app.health,
+        "/ready": app.ready,
+        "/metrics": app.metrics,
+        "/model": app.model,
+        "/openapi.json": app.openapi,
+        "/v2": app.server,
+        "/v2/health/live": app.health,
+        "/v2/health/ready": app.ready,
+    }
+    routes = [Route("/predict", app.predict, methods=["POST"])]
+    routes += [Route(path, endpoint) for path, endpoint in plain.items()]
+    for model in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+        routes.append(Route(model, app.model_v2))
+        routes.append(Route(f"{model}/ready", app.model_ready))
+        routes.append(Route(f"{model}/infer", app.infer, methods=["POST"]))
+    return routes
+
+
+def _label(path: str) -> str:
+    return path.replace("/versions/{version}", "").replace("{name}", "NAME")
+
+
+def _json(document: Any, code: int = 200, **headers: str) -> Response:
+    return _response(said(document, code, **headers))
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.body, reply.code, dict(reply.headers), reply.media)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    told = error.detail if error.status_code == 404 and error.detail != "Not Found" else None
+    told = told or {
+        404: f"no page {request.url.path!r} here",
+        405: f"{request.method} is not taken here",
+    }.get(error.status_code, error.detail)
+    return _json({"error": told}, error.status_code, **(error.headers or {}))

@@ -1,0 +1,172 @@
+"""Requests' rows in, answers out: what waits for the model is run together, and not everything may wait."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from ml_pipeline.model.loaded import Answer, Model, Rows, join
+from ml_pipeline.serving.pace import Pace
+
+PATIENCE = 0.1  # seconds after which a burst is none
+BURST = 1.0  # seconds that a burst may wait
+
+Outcome = Answer | Exception
+
+
+class Refused(Exception):
+    """Too many requests are waiting: `waiting` of them."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} requests are waiting already; try again")
+
+
+class _Waiting(NamedTuple):
+    rows: Rows
+    answer: "asyncio.Future[Answer]"
+
+
+class Batcher:
+    """One model, one run at a time. Not to be used from outside the event loop.
+
+    Nobody waits for a batch to fill: a run takes what waits when it begins, at most `pace.rows` rows or
+    one request. With a quick model these are the requests that one turn of the event loop has read.
+
+    Who may wait: in a burst, `queue` requests, but none that would wait for more than a second. When over
+    some 0.1 s more than `standing` requests have come to each run, that is no burst but overload; a long
+    queue would then make everybody wait and serve nobody more. From then on only `standing` may wait (and
+    no more than a run takes), until that was enough for 0.1 s. It is CoDel's idea (Nichols and Jacobson,
+    ACM Queue 10(5), 2012): a queue that drains may be long, one that stands may not. Time stands behind
+    the numbers: what waits is answered by the next run, and how long that takes is what `pace.rows` bounds.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        pace: Pace,
+        queue: int,
+        standing: int,
+        ran: Callable[[Sequence[Rows], Sequence[Outcome]], None],
+    ) -> None:
+        """`ran` is told of each run, after its answers are on their way."""
+        self._model, self._pace, self._ran = model, pace, ran
+        self._standing = min(queue, standing, pace.rows)
+        self._queue = max(self._standing, min(queue, int(pace.rows * BURST / pace.seconds)))
+        self._waiting: deque[_Waiting] = deque()
+        self._busy = False  # a thread runs the model
+        self._turn = False  # a run is due in this turn of the event loop
+        self._came = 0  # requests since the last run, refused ones too
+        self._load = 0.0  # a mean of those over some PATIENCE
+        self._overloaded = False
+        self._pressed = 0.0  # when more than may stand were last there
+        self._began = 0.0  # when requests for the next run began to come
+        self._ended = 0.0  # when the last run ended
+        self.pool = ThreadPoolExecutor(1, "model")
+
+    @property
+    def waiting(self) -> int:
+        """Requests that no run has taken yet."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> bool:
+        """Whether the model's thread is at work."""
+        return self._busy
+
+    def admit(self, coming: int = 0) -> None:
+        """Raise `Refused` where a request may not wait now, behind those that are `coming`."""
+        waiting = len(self._waiting) + coming
+        if not (waiting or self._busy):
+            return
+        if waiting >= (self._standing if self._overloaded else self._queue):
+            self._came += 1
+            self._pressed = asyncio.get_running_loop().time()
+            raise Refused(waiting)
+
+    async def answer(self, rows: Rows) -> Answer:
+        """Answer rows, together with others'. Raises `Refused`, or what the model raised on these rows."""
+        self.admit()
+        self._came += 1
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        if not (self._waiting or self._busy):
+            self._began = loop.time()
+            if self._began - self._ended > PATIENCE:
+                self._load, self._overloaded = 0.0, False
+        self._waiting.append(_Waiting(rows, future))
+        if not (self._turn or self._busy):
+            self._turn = True
+            loop.call_soon(self._run)
+        return await future
+
+    def _run(self) -> None:
+        self._turn = False
+        if not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        self._watch(loop.time())
+        batch = [self._waiting.popleft()]
+        rows = batch[0].rows.count
+        while self._waiting and rows + self._waiting[0].rows.count <= self._pace.rows:
+            batch.append(self._waiting.popleft())
+            rows += batch[-1].rows.count
+        if self._pace.inline and rows <= self._pace.rows:
+            self._deliver(batch, self._answers([one.rows for one in batch]))
+            self._next()
+            return
+        self._busy = True
+        work = loop.run_in_executor(self.pool, self._answers, [one.rows for one in batch])
+        work.add_done_callback(lambda done: self._finish(batch, done))
+
+    def _watch(self, now: float) -> None:
+        """Take the requests that came for this run into the mean, by the time in which they came."""
+        self._load += (self._came - self._load) * min(1.0, (now - self._began) / PATIENCE)
+        self._came, self._began = 0, now
+        if self._load > self._standing:
+            self._overloaded, self._pressed = True, now
+        elif now - self._pressed > PATIENCE:
+            self._overloaded = False
+
+    def _finish(self, batch: list[_Waiting], done: "asyncio.Future[list[Outcome]]") -> None:
+        self._busy = False
+        if not done.cancelled():
+            self._deliver(batch, done.result())
+        self._next()
+
+    def _next(self) -> None:
+        self._ended = asyncio.get_running_loop().time()
+        if self._waiting:
+            self._turn = True
+            asyncio.get_running_loop().call_soon(self._run)
+
+    def _answers(self, parts: Sequence[Rows]) -> list[Outcome]:
+        """One answer a part. Where the model fails on all together, each is asked alone."""
+        try:
+            together = self._model.answer(join(parts))
+        except Exception as error:  # noqa: BLE001 - a predictor may raise anything; it is raised where it is awaited
+            return [error] if len(parts) == 1 else [self._answers([part])[0] for part in parts]
+        return _split(together, parts)
+
+    def _deliver(self, batch: list[_Waiting], outcomes: list[Outcome]) -> None:
+        for one, outcome in zip(batch, outcomes, strict=True):
+            if one.answer.done():  # its caller is gone
+                continue
+            if isinstance(outcome, Exception):
+                one.answer.set_exception(outcome)
+            else:
+                one.answer.set_result(outcome)
+        asyncio.get_running_loop().call_soon(self._ran, [one.rows for one in batch], outcomes)
+
+
+def _split(answer: Answer, parts: Sequence[Rows]) -> list[Outcome]:
+    if len(parts) == 1:
+        return [answer]
+    found: list[Outcome] = []
+    start = 0
+    for part in parts:
+        end = start + part.count
+        shares: Any = None if answer.probabilities is None else answer.probabilities[start:end]
+        found.append(Answer(answer.predictions[start:end], shares))
+        start = end
+    return found

@@ -1,0 +1,86 @@
+"""What the server counts."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ml_pipeline.serving.prometheus import escaped, head, histogram
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)  # rows
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
+
+
+class Figures:
+    """Counters of one process. Written from the event loop only, so nothing locks."""
+
+    def __init__(self, name: str, version: str, classes: Iterable[Any]) -> None:
+        self._model = f'name="{escaped(name)}",version="{escaped(version)}"'
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._buckets = [0] * (len(BUCKETS) + 1)
+        self._seconds = 0.0
+        self._classes: Counter[str] = Counter({str(value): 0 for value in classes})
+        self._by_class = bool(self._classes)
+        self._rows = 0
+        self._batches = [0] * (len(BATCHES) + 1)
+        self._batch_rows = 0
+
+    def request(self, path: str, code: int, seconds: float) -> None:
+        """Count one answered request; `path` is a route's, not what the caller wrote."""
+        self._requests[path, code] += 1
+        if code == 200 and path in {"/predict", "/v2/models/NAME/infer"}:
+            self._buckets[bisect_left(BUCKETS, seconds)] += 1
+            self._seconds += seconds
+
+    def batch(self, rows: int) -> None:
+        """Count one run of the model."""
+        self._batches[bisect_left(BATCHES, rows)] += 1
+        self._batch_rows += rows
+
+    def predicted(self, predictions: list[Any]) -> None:
+        """Count what the model answered."""
+        self._rows += len(predictions)
+        if self._by_class:
+            self._classes.update(map(str, predictions))
+
+    def text(self, waiting: int, running: bool) -> str:
+        """All figures, and the process's memory in bytes."""
+        lines = [*head("ml_model_info", "gauge", "The model served."), f"ml_model_info{{{self._model}}} 1"]
+        lines += head("ml_requests_total", "counter", "Requests by route and status code.")
+        for (path, code), count in sorted(self._requests.items()):
+            lines.append(f'ml_requests_total{{path="{path}",code="{code}"}} {count}')
+        lines += histogram(
+            "ml_request_seconds", "From a request to its answer, predictions only.",
+            BUCKETS, self._buckets, self._seconds,
+        )  # fmt: skip
+        lines += histogram(
+            "ml_batch_rows",
+            "Rows that the model was given at once.",
+            BATCHES,
+            self._batches,
+            self._batch_rows,
+        )
+        lines += [*head("ml_rows_total", "counter", "Rows predicted."), f"ml_rows_total {self._rows}"]
+        if self._by_class:
+            lines += head("ml_predictions_total", "counter", "Predictions by class.")
+            for name, count in sorted(self._classes.items()):
+                lines.append(f'ml_predictions_total{{class="{escaped(name)}"}} {count}')
+        lines += [*head("ml_queue", "gauge", "Requests waiting for the model."), f"ml_queue {waiting}"]
+        lines += head("ml_running", "gauge", "1 while the model's thread is at work.")
+        lines.append(f"ml_running {int(running)}")
+        for name, (help_, value) in (_memory()).items():
+            lines += [*head(name, "gauge", help_), f"{name} {value}"]
+        return "\n".join(lines) + "\n"
+
+
+def _memory() -> dict[str, tuple[str, str]]:
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {
+        "process_resident_memory_bytes": ("Resident memory.", str(_bytes(fields["VmRSS"]))),
+        "process_peak_memory_bytes": ("Largest resident memory so far.", str(_bytes(fields["VmHWM"]))),
+    }
+
+
+def _bytes(kilobytes: str) -> int:
+    return int(kilobytes.split(maxsplit=1)[0]) * 1024

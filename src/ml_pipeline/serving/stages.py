@@ -1,0 +1,70 @@
+"""The serving image: a slim Python, the serving pins, the model; no torch, no compiler, no installer.
+
+On serve.device = "cuda" it stands on the training image instead, which has torch.
+"""
+
+import dagger
+
+from ml_pipeline.engine import dependencies, sources
+from ml_pipeline.engine.device import choose_device
+from ml_pipeline.engine.environments import Step, with_pins, with_programs
+from ml_pipeline.engine.paths import PROGRAMS, PYTHON, VENV
+from ml_pipeline.engine.run import Run
+from ml_pipeline.engine.stage import Stage
+from ml_pipeline.errors import StageError
+from ml_pipeline.model.stages import Trained
+from ml_pipeline.serving import contract
+from ml_pipeline.serving.contract import MODEL, PORT, TITLE, USER, VERSION
+
+BUILD = Stage("build-image", reads=("what is served of the model",))
+
+
+async def check_gpu(run: Run, stage: str) -> None:
+    """Raise StageError where the image wants a GPU to run on and the engine gives none."""
+    if run.project.serve.device == "cuda" and await choose_device(run) == "cpu":
+        why = "--gpu=off gives it none" if run.environments.gpu == "off" else "the engine has no GPU"
+        hint = 'use an engine that has one (see the README), or set serve.device = "cpu"'
+        raise StageError(stage, f'serve.device = "cuda", but {why}', hint)
+
+
+def with_gpus(run: Run) -> Step:
+    """Give an image that wants them the engine's GPUs; see check_gpu."""
+
+    def step(container: dagger.Container) -> dagger.Container:
+        return container.experimental_with_all_gp_us() if run.project.serve.device == "cuda" else container
+
+    return step
+
+
+async def build(run: Run, trained: Trained) -> dagger.Container:
+    """Return the image, built; raise StageError where the model can't be served as configured."""
+    wanted = run.project.serve.runtime
+    if trained.runtime != wanted:
+        wrote = {"onnx": "model.onnx", "python": "predictor.py", None: "no model"}[trained.runtime]
+        fitting = "false" if trained.runtime is None else f'"{trained.runtime}"'
+        hint = f"set serve.runtime = {fitting}, or train what it names"
+        raise StageError(BUILD.name, f"serve.runtime is {wanted!r}, but training wrote {wrote}", hint)
+    on_cuda = run.project.serve.device == "cuda"
+    installed = run.environments.training() if on_cuda else run.environments.python()
+    installed = installed.with_(with_pins("model", "serving"))
+    if wanted == "python":
+        pyproject = await sources.text(run.source, "pyproject.toml")
+        needs = dependencies.runtime(await run.source.entries(), pyproject)
+        installed = await dependencies.install(BUILD.name, installed, run.source, needs)
+    image = (
+        run.environments.serving(run.project.serve.device)
+        .with_directory(VENV, installed.directory(VENV))
+        .with_(with_programs(contract.SERVER, contract.BATCH, contract.OLD_SERVER, contract.OLD_BATCH))
+        .with_directory(MODEL, trained.served)
+        .with_env_variable("PYTHONDONTWRITEBYTECODE", "1")
+        .with_env_variable("PYTHONUNBUFFERED", "1")
+        .with_workdir(PROGRAMS)
+        .with_user(str(USER))
+        .with_entrypoint([PYTHON, "-m"])
+        .with_default_args([contract.SERVER])
+        .with_exposed_port(PORT)
+        .with_label(TITLE, run.project.name)
+        .with_label(VERSION, trained.version)
+        .with_label(contract.BATCH_COMMAND, contract.batch_label())
+    )
+    return await run.timed(BUILD, image.sync())

@@ -1,1 +1,0 @@
-"""What the `evaluate` program is made of."""

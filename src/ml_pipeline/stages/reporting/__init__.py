@@ -1,1 +1,0 @@
-"""What the `report` program is made of."""

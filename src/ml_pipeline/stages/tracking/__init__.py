@@ -1,1 +1,0 @@
-"""What the `track` program is made of."""

@@ -1,0 +1,106 @@
+"""Training: the project's own command or the built-in trainer, in the CUDA PyTorch container."""
+
+import hashlib
+import json
+
+import dagger
+from dagger import dag
+
+from ml_pipeline.common import wording
+from ml_pipeline.data import stages as data
+from ml_pipeline.engine import dependencies, programs, sources
+from ml_pipeline.engine.device import choose_device
+from ml_pipeline.engine.environments import with_pins, with_programs, with_torch
+from ml_pipeline.engine.paths import CONFIG, OUTPUT, ROWS, SOURCE
+from ml_pipeline.engine.run import Run
+from ml_pipeline.engine.stage import Stage
+from ml_pipeline.errors import ConfigError
+from ml_pipeline.model.stages import Trained, inspect
+from ml_pipeline.project import settings
+from ml_pipeline.training import nodes as training_cluster
+from ml_pipeline.training.nodes import Nodes
+
+CHECKPOINTS = "/checkpoints"
+TRAINER = "ml_pipeline.training.tabular.fit"
+TRAIN = Stage(
+    "train",
+    "ml_pipeline.training.train",
+    ("train.parquet", "code of train.command"),
+    ("model.onnx or predictor.py", "metrics.json", "history.csv"),
+)
+
+
+async def train(run: Run, nodes: Nodes | None = None) -> Trained:
+    """Split, train, and describe what came out; raise StageError where nothing usable did.
+
+    Without `nodes`, training runs in the engine.
+    """
+    if nodes and run.project.train.search:
+        raise ConfigError("train.search tries settings on one machine", "remove it, or train without --nodes")
+    rows = (await data.split(run)).output
+    device = _device_of_nodes(run) if nodes else await choose_device(run)
+    run.facts["gpu"] = device
+    key = await _key(run, rows, device)
+    container = await _container(run, rows, device)
+    arguments = ["--config", CONFIG]
+    if run.environments.gpu == "on":
+        arguments += ["--gpu", "required"]
+    if run.project.train.command:
+        arguments += ["--command", run.project.train.command]
+    if nodes:
+        if run.project.train.command:
+            arguments += ["--source", SOURCE]
+            container = container.with_exec(["chmod", "--recursive", "a+rX", SOURCE])  # for a user of its own
+        trained = await training_cluster.train(run, nodes, container, key, arguments)
+    else:
+        if run.project.train.command:
+            arguments += ["--workdir", SOURCE]
+        if device == "cuda":
+            container = container.experimental_with_all_gp_us()
+        kept = dag.cache_volume(f"ml-pipeline-checkpoints-{key}")
+        trained = await run.stage(TRAIN, container.with_mounted_cache(CHECKPOINTS, kept), arguments)
+    run.facts["gpu"] = wording.device(device, trained.details.get("gpus") or [])
+    return await inspect(run, trained.output, rows)
+
+
+async def _container(run: Run, rows: dagger.Directory, device: str) -> dagger.Container:
+    """Return all that training needs, rows and settings included."""
+    container = await _environment(run)
+    return (
+        container.with_(with_programs(TRAIN.program))
+        .with_new_file(CONFIG, settings.train(run.project, device))
+        .with_file(f"{ROWS}/train.parquet", rows.file("train.parquet"))
+        .with_env_variable("ML_DATA", f"{ROWS}/train.parquet")
+        .with_env_variable("ML_OUTPUT", OUTPUT)
+        .with_env_variable("ML_SEED", str(run.project.train.seed))
+        .with_env_variable("ML_DEVICE", device)
+        .with_env_variable("ML_CHECKPOINTS", CHECKPOINTS)
+    )
+
+
+def _device_of_nodes(run: Run) -> str:
+    """Return "cuda" only where it was asked for: a cluster is not asked whether it has GPUs."""
+    return "cuda" if run.environments.gpu == "on" else "cpu"
+
+
+async def _environment(run: Run) -> dagger.Container:
+    container = run.environments.training()
+    if not run.project.train.command:
+        return container.with_(with_torch).with_(with_pins("model", "data", "training"))
+    pyproject = await sources.text(run.source, "pyproject.toml")
+    wanted = dependencies.runtime(await run.source.entries(), pyproject, run.project.train.extras)
+    container = await dependencies.install("train", container, run.source, wanted)
+    view = sources.trained(run.source, run.project)
+    return container.with_(run.environments.with_source(view, SOURCE))
+
+
+async def _key(run: Run, rows: dagger.Directory, device: str) -> str:
+    """Name what can be resumed: other rows, code or settings are another run."""
+    key = hashlib.sha256(settings.train(run.project, device).encode())
+    key.update((await rows.file("train.parquet").digest()).encode())
+    if run.project.train.command:
+        key.update(run.project.train.command.encode())
+        key.update((await sources.trained(run.source, run.project).digest()).encode())
+    else:
+        key.update(json.dumps(programs.files(TRAINER)).encode())
+    return key.hexdigest()[:24]

@@ -1,0 +1,355 @@
+"""The gates' decisions, as plain values."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from ml_pipeline.common.measures import MEASURES
+from ml_pipeline.common.rules import (
+    NO_BASELINE,
+    NO_REFERENCE,
+    Decision,
+    Difference,
+    Gate,
+    Interval,
+    Measured,
+    decide,
+    failure,
+    gates_from,
+    higher_is_better,
+    passed,
+)
+from ml_pipeline.common.wording import difference, number, shown
+
+
+def only(gate: Gate, measured: dict[str, Measured], missing: dict[str, str] | None = None) -> Decision:
+    (decision,) = decide([gate], measured, missing)
+    return decision
+
+
+@pytest.mark.parametrize(
+    ("gate", "value", "status"),
+    [
+        (Gate("accuracy", min=0.84), 0.84, "passed"),
+        (Gate("accuracy", min=0.84), 0.8399, "failed"),
+        (Gate("latency_p95_ms", max=20), 20, "passed"),
+        (Gate("latency_p95_ms", max=20), 20.1, "failed"),
+        (Gate("recall", min=0.2, max=0.9), 0.5, "passed"),
+        (Gate("recall", min=0.2, max=0.9), 0.95, "failed"),
+        (Gate("accuracy", min=0.84), math.nan, "failed"),
+        (Gate("log_loss", max=1), math.inf, "failed"),
+    ],
+)
+def test_bounds_are_inclusive(gate: Gate, value: float, status: str) -> None:
+    decision = only(gate, {gate.metric: Measured(value)})
+    assert decision.status == status
+    assert decision.blocks == (status == "failed")
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "baseline", "status"),
+    [
+        ("accuracy", 0.850, 0.854, "passed"),
+        ("accuracy", 0.850, 0.856, "failed"),
+        ("accuracy", 0.900, 0.850, "passed"),
+        ("log_loss", 0.354, 0.350, "passed"),
+        ("log_loss", 0.356, 0.350, "failed"),
+        ("log_loss", 0.300, 0.350, "passed"),
+        ("accuracy", 0.850, math.nan, "failed"),
+    ],
+)
+def test_regression_counts_in_the_direction_that_is_worse(
+    metric: str, value: float, baseline: float, status: str
+) -> None:
+    gate = Gate(metric, max_regression=0.005)
+    assert only(gate, {metric: Measured(value, baseline)}).status == status
+
+
+def test_a_regression_is_told_with_both_values() -> None:
+    decision = only(Gate("accuracy", max_regression=0.005), {"accuracy": Measured(0.85, 0.87)})
+    assert decision.reason == "0.85 is 0.02 worse than the baseline's 0.87, max_regression is 0.005"
+
+
+def test_without_a_baseline_a_regression_gate_passes_and_says_so() -> None:
+    decision = only(Gate("accuracy", max_regression=0.005), {"accuracy": Measured(0.85)})
+    assert (decision.status, decision.reason) == ("passed", "no baseline to compare with")
+
+
+@pytest.mark.parametrize(
+    ("gate", "higher"),
+    [
+        (Gate("accuracy", max=1), True),
+        (Gate("rmse", min=0), False),
+        (Gate("my_error", max=3), False),
+        (Gate("my_gain", min=3), True),
+        (Gate("my_gain", min=3, max=9), True),
+        (Gate("my_gain", max_regression=1), True),
+    ],
+)
+def test_direction(gate: Gate, higher: bool) -> None:
+    assert higher_is_better(gate) is higher
+
+
+def test_an_unknown_metric_blocks_even_where_it_is_not_required() -> None:
+    decision = only(Gate("acuracy", min=0.5, required=False), {"accuracy": Measured(0.9)})
+    assert decision.status == "failed"
+    assert decision.blocks
+    assert decision.reason.startswith("no such metric; the nearest are accuracy")
+    cause, hint = failure([decision], 10)
+    assert cause.startswith("acuracy no such metric")
+    assert hint == "correct the name in [tool.ml-pipeline.gates] acuracy"
+
+
+def test_a_metric_of_the_users_own_can_be_gated() -> None:
+    assert only(Gate("profit", min=3), {"profit": Measured(4)}).status == "passed"
+
+
+@pytest.mark.parametrize(("required", "status"), [(True, "failed"), (False, "not-measured")])
+def test_a_known_metric_that_nobody_measured(required: bool, status: str) -> None:
+    decision = only(Gate("drift_share", max=0.5, required=required), {})
+    assert (decision.status, decision.blocks) == (status, required)
+    assert decision.reason == "not measured: nothing in this run measures it"
+
+
+def test_why_a_metric_is_missing_is_told() -> None:
+    decision = only(Gate("roc_auc", min=0.5), {}, {"roc_auc": "the model gives no probabilities"})
+    assert decision.reason == "not measured: the model gives no probabilities"
+    assert failure([decision], 3)[1] == "set [tool.ml-pipeline.gates] roc_auc.required = false"
+
+
+@pytest.mark.parametrize(
+    ("gate", "reason"),
+    [(Gate("drift.age", max=0.5), NO_REFERENCE), (Gate("baseline_agreement", min=0.9), NO_BASELINE)],
+)
+def test_the_gate_of_a_first_release_passes_where_there_is_nothing_to_compare_with(
+    gate: Gate, reason: str
+) -> None:
+    decision = only(gate, {}, {gate.metric: reason})
+    assert (decision.status, decision.reason, decision.blocks) == ("passed", reason, False)
+
+
+def test_a_gate_that_is_not_required_fails_without_blocking() -> None:
+    decision = only(Gate("accuracy", min=0.9, required=False), {"accuracy": Measured(0.8)})
+    assert (decision.status, decision.blocks) == ("failed", False)
+    assert passed([decision])
+
+
+def test_the_failure_names_every_blocking_gate_and_the_first_one_s_way_out() -> None:
+    gates = [
+        Gate("f1", min=0.9, required=False),
+        Gate("accuracy", min=0.99),
+        Gate("roc_auc", min=0.5),
+        Gate("latency_p95_ms", max=20),
+    ]
+    measured = {"f1": 0.1, "accuracy": 0.8612, "roc_auc": 0.9, "latency_p95_ms": 31.25}
+    decisions = decide(gates, {name: Measured(value) for name, value in measured.items()})
+    assert not passed(decisions)
+    assert failure(decisions, 9769) == (
+        "accuracy 0.8612 is below min 0.99, latency_p95_ms 31.25 is above max 20 (9,769 holdout rows)",
+        "improve the model or lower [tool.ml-pipeline.gates] accuracy.min",
+    )
+
+
+@pytest.mark.parametrize(
+    ("gate", "measured", "hint"),
+    [
+        (Gate("rmse", max=3), Measured(4), "improve the model or raise [tool.ml-pipeline.gates] rmse.max"),
+        (
+            Gate("rmse", max_regression=1),
+            Measured(4, 2),
+            "improve the model or raise [tool.ml-pipeline.gates] rmse.max_regression",
+        ),
+        (
+            Gate("rmse", max_regression=1),
+            Measured(math.nan, 2),
+            "improve the model or change [tool.ml-pipeline.gates] rmse",
+        ),
+    ],
+)
+def test_the_hint_names_the_bound_that_was_broken(gate: Gate, measured: Measured, hint: str) -> None:
+    assert failure([only(gate, {"rmse": measured})], 5)[1] == hint
+
+
+def test_a_near_miss_is_told_with_enough_digits() -> None:
+    decision = only(Gate("accuracy", min=0.99), {"accuracy": Measured(0.98999)})
+    assert decision.reason == "0.98999 is below min 0.99"
+
+
+def test_gates_from_settings_and_back() -> None:
+    (gate,) = gates_from({"accuracy": {"min": 0.84, "required": False}})
+    assert gate == Gate("accuracy", min=0.84, required=False)
+    entry = only(gate, {"accuracy": Measured(0.9, 0.75, around(0.9, 0.1))}).as_dict()
+    assert entry == {
+        "metric": "accuracy",
+        "value": 0.9,
+        "interval": [0.8, 1.0],
+        "where": "",
+        "baseline": 0.75,
+        "difference": {"value": pytest.approx(0.15), "interval": None, "where": ""},
+        "min": 0.84,
+        "max": None,
+        "max_regression": None,
+        "required": False,
+        "confidence": None,
+        "insufficient": "allow",
+        "status": "passed",
+        "reason": "",
+        "blocks": False,
+    }
+
+
+def around(value: float, margin: float) -> Interval:
+    """An interval of `margin` on both sides at 95 %, and half as much again at a higher confidence."""
+    return lambda level: (
+        value - margin * (1 + (level > 0.95) / 2),
+        value + margin * (1 + (level > 0.95) / 2),
+    )
+
+
+@pytest.mark.parametrize(
+    ("bounds", "value", "status"),
+    [
+        ({"min": 0.8}, 0.91, "passed"),
+        ({"min": 0.8}, 0.9, "passed"),
+        ({"min": 0.8}, 0.89, "not-enough-evidence"),
+        ({"min": 0.8}, 0.71, "not-enough-evidence"),
+        ({"min": 0.8}, 0.69, "failed"),
+        ({"max": 0.8}, 0.69, "passed"),
+        ({"max": 0.8}, 0.71, "not-enough-evidence"),
+        ({"max": 0.8}, 0.91, "failed"),
+        ({"min": 0.2, "max": 0.8}, 0.5, "passed"),
+        ({"min": 0.2, "max": 0.8}, 0.25, "not-enough-evidence"),
+    ],
+)
+def test_with_a_confidence_the_whole_interval_decides(
+    bounds: dict[str, float], value: float, status: str
+) -> None:
+    measured = {"f1": Measured(value, interval=around(value, 0.1))}
+    decision = only(Gate("f1", confidence=0.95, **bounds), measured)
+    assert (decision.status, decision.blocks) == (status, status != "passed")
+    assert only(Gate("f1", **bounds), measured).status in {"passed", "failed"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "difference", "status"),
+    [
+        ("accuracy", 0.0, "passed"),
+        ("accuracy", -0.001, "not-enough-evidence"),
+        ("accuracy", -0.025, "not-enough-evidence"),
+        ("accuracy", -0.031, "failed"),
+        ("log_loss", 0.0, "passed"),
+        ("log_loss", 0.011, "not-enough-evidence"),
+        ("log_loss", 0.031, "failed"),
+    ],
+)
+def test_a_regression_fails_only_beyond_the_doubt(metric: str, difference: float, status: str) -> None:
+    found = Measured(0.5 + difference, 0.5, difference=Difference(difference, around(difference, 0.01)))
+    decision = only(Gate(metric, max_regression=0.0101, confidence=0.95), {metric: found})
+    assert decision.status == status
+
+
+def test_missing_evidence_is_told_and_blocks_unless_allowed() -> None:
+    measured = {"accuracy": Measured(0.86, interval=around(0.86, 0.02))}
+    gate = Gate("accuracy", min=0.85, confidence=0.95)
+    decision = only(gate, measured)
+    assert decision.reason == "0.86 [0.84, 0.88] is on both sides of min 0.85"
+    assert failure([decision], 300) == (
+        "accuracy: not enough evidence: 0.86 [0.84, 0.88] is on both sides of min 0.85 (300 holdout rows)",
+        'judge it on more holdout rows, or set [tool.ml-pipeline.gates] accuracy.insufficient = "allow"',
+    )
+    allowed = only(replace(gate, insufficient="allow"), measured)
+    assert (allowed.status, allowed.blocks) == ("not-enough-evidence", False)
+    assert not only(replace(gate, required=False), measured).blocks
+
+
+def test_a_failure_comes_before_missing_evidence() -> None:
+    decisions = decide(
+        [Gate("accuracy", min=0.85, confidence=0.95), Gate("f1", min=0.9)],
+        {"accuracy": Measured(0.86, interval=around(0.86, 0.02)), "f1": Measured(0.5)},
+    )
+    assert failure(decisions, 9)[0].startswith("f1 0.5 is below min 0.9, accuracy: not enough evidence")
+
+
+def test_a_confidence_without_an_interval_is_no_pass() -> None:
+    decision = only(Gate("profit", min=1, confidence=0.95), {"profit": Measured(5)})
+    assert (decision.status, decision.blocks) == ("not-enough-evidence", True)
+    assert decision.reason == "5 has no interval"
+    compared = only(Gate("profit", max_regression=1, confidence=0.95), {"profit": Measured(5, 4)})
+    assert (compared.status, compared.reason) == (
+        "not-enough-evidence",
+        "the difference to the baseline has no interval",
+    )
+
+
+SLICE = Measured(
+    0.7,
+    interval=around(0.7, 0.1),
+    difference=Difference(-0.08, around(-0.08, 0.02), "education = 10th (400 rows)"),
+    where="job = smith (90 rows)",
+)
+
+
+def test_slices_are_decided_on_what_the_search_shows() -> None:
+    lost = only(Gate("worst_slice_accuracy", max_regression=0.02), {"worst_slice_accuracy": SLICE})
+    assert (lost.status, lost.blocks) == ("failed", True)
+    assert lost.reason == (
+        "0.08 worse than the baseline on education = 10th (400 rows), max_regression is 0.02"
+    )
+    small = only(Gate("worst_slice_accuracy", max_regression=0.06), {"worst_slice_accuracy": SLICE})
+    assert (small.status, small.blocks) == ("not-enough-evidence", False)
+    assert small.reason == (
+        "no slice is shown to be 0.06 worse than the baseline; "
+        "the likeliest is 0.08 worse on education = 10th (400 rows)"
+    )
+    unsure = only(Gate("worst_slice_accuracy", min=0.75), {"worst_slice_accuracy": SLICE})
+    assert (unsure.status, unsure.blocks) == ("not-enough-evidence", False)
+    assert unsure.reason == "0.7 [0.6, 0.8] on job = smith (90 rows) is on both sides of min 0.75"
+    strict = Gate("worst_slice_accuracy", min=0.75, confidence=0.95)
+    assert only(strict, {"worst_slice_accuracy": SLICE}).blocks
+
+
+def test_no_gates_pass() -> None:
+    assert decide([], {}) == ()
+    assert passed([])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.8612, "0.8612"),
+        (0.9, "0.9"),
+        (12, "12"),
+        (431.53, "431.5"),
+        (1e-7, "1e-07"),
+        (-0.5, "-0.5"),
+        (0, "0"),
+    ],
+)
+def test_number(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_every_metric_has_a_direction() -> None:
+    assert all(isinstance(measure.higher_is_better, bool) for measure in MEASURES.values())
+
+
+@pytest.mark.parametrize(
+    ("ends", "text"), [((0.865, 0.87721), " [0.865, 0.8772]"), ((1.0, 1.0), ""), (None, "")]
+)
+def test_shown(ends: tuple[float, float] | None, text: str) -> None:
+    assert shown(ends) == text
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        ({"value": 0.01, "interval": None}, "+0.01"),
+        ({"value": -0.01, "interval": [-0.02, None]}, "-0.01"),
+        ({"value": 0, "interval": [-0.02, 0.02]}, "0 [-0.02, 0.02]"),
+        ({"value": None, "interval": None}, ""),
+        (None, ""),
+    ],
+)
+def test_difference(found: dict[str, object] | None, text: str) -> None:
+    assert difference(found) == text

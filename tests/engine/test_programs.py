@@ -1,0 +1,120 @@
+"""A program's files are what its imports reach: none is missing, and none is there for nothing."""
+
+import ast
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+
+from ml_pipeline.engine import programs
+from ml_pipeline.engine.programs import PACKAGE
+
+ROOT = PACKAGE.parents[1]
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if path.name != "__init__.py"
+)
+PROGRAMS = [
+    module for module in MODULES if '__name__ == "__main__"' in programs.files(module)[programs.path(module)]
+]
+ENGINE_SIDE = {"dagger", "anyio"}
+
+
+def tree(module: str) -> ast.Module:
+    return ast.parse((PACKAGE.parent / programs.path(module)).read_text())
+
+
+def parsed(module: str) -> set[str]:
+    """Return what a module imports of this package, by Python's own parser."""
+    found = set[str]()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.startswith("ml_pipeline") and programs.exists(name)}
+
+
+def started(module: str) -> set[str]:
+    """Return the modules that one loads or starts by their names: importlib's and `python -m`'s words."""
+    found = set[str]()
+    for node in ast.walk(tree(module)):
+        words = node.args if isinstance(node, ast.Call) else getattr(node, "elts", [])
+        texts = [word.value if isinstance(word, ast.Constant) else "" for word in words]
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            found |= {str(text) for text in texts[:1]}
+        found |= {str(name) for flag, name in itertools.pairwise(texts) if flag in {"-m", "--module"}}
+    return {name for name in found if name.startswith("ml_pipeline.")}
+
+
+def reached(module: str) -> frozenset[str]:
+    """Return what a module imports, directly or not, with the packages of all."""
+    found, waiting = set[str](), [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += [*parsed(name), *([name.rpartition(".")[0]] if "." in name else [])]
+    return frozenset(found)
+
+
+def roots(modules: frozenset[str]) -> set[str]:
+    """Return the top-level names of all that the modules import from elsewhere."""
+    found = set[str]()
+    for module in modules:
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.partition(".")[0])
+    return found - {"ml_pipeline"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_scanning_finds_the_imports_that_the_parser_finds(module: str) -> None:
+    assert programs.imported(module) == parsed(module) | started(module)
+
+
+def test_the_programs_are_those_that_the_documents_speak_of() -> None:
+    assert len(PROGRAMS) > 20
+    assert {"ml_pipeline.serving.serve", "ml_pipeline.gate.evaluate"} < set(PROGRAMS)
+
+
+@pytest.mark.parametrize("module", PROGRAMS)
+def test_no_program_reaches_the_engines_library(module: str) -> None:
+    assert roots(programs.closure(module)) & ENGINE_SIDE == set()
+
+
+def test_the_module_itself_needs_dagger_anyio_and_the_standard_library_only() -> None:
+    assert roots(reached("ml_pipeline.main")) - set(sys.stdlib_module_names) == ENGINE_SIDE
+
+
+def test_files_that_a_module_names_come_with_it() -> None:
+    assert "ml_pipeline/serving/page.html" in programs.files("ml_pipeline.serving.serve")
+    report = programs.files("ml_pipeline.report.write")
+    assert {"ml_pipeline/report/report.html", "ml_pipeline/report/drift.html"} < set(report)
+    assert not any(name.endswith(".html") for name in programs.files("ml_pipeline.model.inspect_model"))
+
+
+def test_a_program_has_nothing_of_the_rooms_that_it_does_not_import() -> None:
+    inspecting = programs.files("ml_pipeline.model.inspect_model")
+    assert not any(name.startswith("ml_pipeline/serving/") for name in inspecting if "contract" not in name)
+
+
+def test_the_packages_of_a_module_come_with_it() -> None:
+    files = programs.files("ml_pipeline.training.tabular.fit")
+    packages = ("ml_pipeline", "ml_pipeline/training", "ml_pipeline/training/tabular")
+    assert {f"{package}/__init__.py" for package in packages} < set(files)
+
+
+def test_a_module_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(FileNotFoundError, match=r"ml_pipeline\.data\.nowhere is not a module"):
+        programs.files("ml_pipeline.data.nowhere")
+
+
+def test_packages_run_nothing_when_they_are_imported() -> None:
+    for path in PACKAGE.rglob("__init__.py"):
+        (only,) = ast.parse(path.read_text()).body
+        assert isinstance(only, ast.Expr), path.relative_to(Path(ROOT))

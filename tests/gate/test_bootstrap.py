@@ -1,0 +1,253 @@
+"""Intervals: equal to plain resampling with scikit-learn, and right as often as they say."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from ml_pipeline.common import rules
+from ml_pipeline.common.rules import Gate, Interval, Measured
+from ml_pipeline.gate import metrics
+from ml_pipeline.gate.metrics import Answers
+from ml_pipeline.gate.uncertainty import bootstrap, cells, intervals, ranks, resampling
+from ml_pipeline.gate.uncertainty.ranks import Ranking
+
+pytestmark = pytest.mark.program
+
+HOLDOUTS = 1000
+ROWS = 500
+ROUNDS = 500
+
+
+def people(rows: int, seed: int, classes: int = 2) -> tuple[Any, list[Answers]]:
+    """A truth and two images' answers: both guess from the same noisy signal, each with noise of its own."""
+    random = np.random.default_rng(seed)
+    signal = random.normal(size=(rows, classes))
+    truth = (signal + random.gumbel(size=signal.shape)).argmax(axis=1)
+
+    def image() -> Answers:
+        scores = 1.5 * (signal + 0.3 * random.normal(size=signal.shape))
+        shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        return Answers(shares.argmax(axis=1), shares)
+
+    return truth, [image(), image()]
+
+
+def prices(rows: int, seed: int) -> tuple[Any, list[Answers]]:
+    random = np.random.default_rng(seed)
+    truth = 1 + random.gamma(2, 1, rows)
+    return truth, [Answers(truth + random.normal(size=rows)) for _ in range(2)]
+
+
+def test_the_same_rounds_by_scikit_learn_one_by_one() -> None:
+    truth, (image, _) = people(200, 0)
+    (found,) = bootstrap.classification(truth, [image], 2, 1, rounds=20)
+    score = image.probabilities[:, 1]
+    (drawn,) = resampling.counts(200, 20)
+    assert drawn.sum(axis=1).tolist() == [200] * 20
+    for number, weights in enumerate(drawn):
+        options = {"sample_weight": weights}
+        expected = {
+            "roc_auc": sk.roc_auc_score(truth, score, **options),
+            "average_precision": sk.average_precision_score(truth, score, **options),
+            "log_loss": sk.log_loss(truth, image.probabilities, **options),
+            "brier": sk.brier_score_loss(truth, score, **options),
+        }
+        assert {name: found[name][number] for name in expected} == pytest.approx(expected)
+
+
+def test_ties_and_several_classes() -> None:
+    truth, (image, _) = people(300, 1, classes=3)
+    rounded = metrics.normalised(np.round(image.probabilities, 1) + 1e-3)
+    (found,) = bootstrap.classification(truth, [Answers(image.predicted, rounded)], 3, None, rounds=5)
+    (drawn,) = resampling.counts(300, 5)
+    one_hot, shares = np.eye(3)[truth], metrics.normalised(rounded)
+    for number, weights in enumerate(drawn):
+        for name, score in (("roc_auc", sk.roc_auc_score), ("average_precision", sk.average_precision_score)):
+            wanted = score(one_hot, shares, average="macro", sample_weight=weights)
+            assert found[name][number] == pytest.approx(wanted)
+
+
+def test_regression_rounds_by_scikit_learn() -> None:
+    truth, (image, _) = prices(1000, 2)
+    (found,) = bootstrap.regression(truth, [image], rounds=10)
+    (drawn,) = resampling.counts(1000, 10)
+    for number, weights in enumerate(drawn):
+        rows = np.repeat(np.arange(1000), weights.astype(int))
+        y, y_hat = truth[rows], image.predicted[rows]
+        expected = {
+            "rmse": sk.root_mean_squared_error(y, y_hat),
+            "mae": sk.mean_absolute_error(y, y_hat),
+            "r2": sk.r2_score(y, y_hat),
+            "mape": sk.mean_absolute_percentage_error(y, y_hat),
+            "absolute_error_p50": np.quantile(np.abs(y - y_hat), 0.5, method="inverted_cdf"),
+            "absolute_error_p90": np.quantile(np.abs(y - y_hat), 0.9, method="inverted_cdf"),
+        }
+        assert {name: values[number] for name, values in found.items()} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_labels_alone_by_scikit_learn(classes: int) -> None:
+    truth, (image, other) = people(150, 3, classes)
+    other.predicted[:5] = -1  # a class that nobody knows
+    positive = 1 if classes == 2 else None
+    counted = cells.count(truth, image.predicted, other.predicted)
+    for number, answers in enumerate((image, other), 1):
+        found = cells.measure(counted, number, counted.rows[None, :] / 150, classes, positive)
+        wanted = metrics.classification(truth, answers, classes, positive).values
+        assert {name: values[0] for name, values in found.items()} == pytest.approx(
+            {name: wanted[name] for name in metrics.CLASSIFICATION}
+        )
+
+
+@pytest.mark.parametrize("make", [people, prices])
+def test_many_rows_are_resampled_as_few_are(
+    make: Callable[[int, int], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, images = make(6000, 4)
+    measure: Callable[[], Any] = lambda: (  # noqa: E731
+        bootstrap.classification(truth, images, 2, 1)
+        if make is people
+        else bootstrap.regression(truth, images)
+    )
+    monkeypatch.setattr(bootstrap, "EXACT_ROWS", 10**9)
+    exact = measure()
+    monkeypatch.setattr(bootstrap, "EXACT_ROWS", 0)
+    monkeypatch.setattr(resampling, "BLOCK", 4096)  # two blocks, one of them partly filled
+    by_influence = measure()
+    for name in exact[0]:
+        for one, other in (
+            (exact[0][name], by_influence[0][name]),
+            (exact[0][name] - exact[1][name], by_influence[0][name] - by_influence[1][name]),
+        ):
+            assert one.std() == pytest.approx(other.std(), rel=0.1)
+            assert one.mean() == pytest.approx(other.mean(), abs=0.25 * one.std())
+
+
+def test_influences_are_the_derivatives() -> None:
+    random = np.random.default_rng(5)
+    positive, scores = random.random(60) < 0.4, np.round(random.random(60), 1)
+    ranking = Ranking.of(positive, scores)
+    one = np.ones((1, 60))
+    for which, influence in enumerate(ranks.area_influences(ranking)):
+        assert influence.mean() == pytest.approx(0, abs=1e-12)
+        for row in range(60):
+            nudged = one.copy()
+            nudged[0, row] += 1e-6
+            slope = (ranks.areas(ranking, nudged)[which] - ranks.areas(ranking, one)[which]) / 1e-6
+            assert slope[0] * 60 == pytest.approx(influence[row], abs=1e-4)
+
+
+@dataclass
+class Simulated:
+    """What 1,000 holdouts said of two images that are equally good: is the truth in, and what a gate says."""
+
+    values: dict[str, list[bool]]
+    differences: dict[str, list[bool]]
+    failed: dict[str, int]
+
+
+@pytest.fixture(scope="module", params=[people, prices], ids=["classification", "regression"])
+def simulated(request: pytest.FixtureRequest) -> Simulated:
+    make = request.param
+
+    truth, images = make(1_000_000, 99)
+    scored = (
+        metrics.classification(truth, images[0], 2, 1)
+        if make is people
+        else metrics.regression(truth, images[0])
+    )
+    found = Simulated({}, {}, {})
+    for number in range(HOLDOUTS):
+        truth, images = make(ROWS, number)
+        rounds = (
+            bootstrap.classification(truth, images, 2, 1, rounds=ROUNDS, seed=number)
+            if make is people
+            else bootstrap.regression(truth, images, rounds=ROUNDS, seed=number)
+        )
+        for name in set(rounds[0]) - intervals.PUSHED:
+            value, before = (float(image[name].mean()) for image in rounds)
+            spread = intervals.spreads({name: value}, rounds[0])[name]
+            difference = intervals.difference(name, value - before, rounds[0][name], rounds[1][name])
+            found.values.setdefault(name, []).append(_covers(spread, scored.values[name]))
+            found.differences.setdefault(name, []).append(_covers(difference, 0))
+            compared = Measured(value, before, spread, rules.Difference(value - before, difference))
+            (decision,) = rules.decide([Gate(name, max_regression=0, confidence=0.95)], {name: compared})
+            found.failed[name] = found.failed.get(name, 0) + (decision.status == "failed")
+    return found
+
+
+def _covers(interval: Interval, value: float) -> bool:
+    ends = interval(0.95)
+    assert ends is not None
+    return ends[0] <= value <= ends[1]
+
+
+@pytest.mark.timeout(300)
+def test_an_interval_of_95_percent_covers_as_often(simulated: Simulated) -> None:
+    shares = {name: float(np.mean(hits)) for name, hits in simulated.values.items()}
+    apart = {name: float(np.mean(hits)) for name, hits in simulated.differences.items()}
+    assert {name: share for name, share in shares.items() if not 0.93 <= share <= 0.97} == {}
+    assert {name: share for name, share in apart.items() if not 0.93 <= share <= 0.97} == {}
+
+
+@pytest.mark.timeout(300)
+def test_a_candidate_as_good_as_the_baseline_is_rarely_failed(simulated: Simulated) -> None:
+    assert {name: count for name, count in simulated.failed.items() if count > HOLDOUTS / 100} == {}
+
+
+def test_the_interval_of_a_calibration_error_covers_too() -> None:
+    # It is never below 0, and resampling pushes it upwards: percentiles alone cover it in 9 of 10 holdouts.
+    def errors(rows: int, seed: int) -> tuple[float, Any]:
+        truth, (image, _) = people(rows, seed)
+        where, gaps = metrics.surprise(truth, image.probabilities, 1)
+        binned = (where[:, None] == np.arange(metrics.CALIBRATION_BINS)) * gaps[:, None]
+        point = float(np.abs(binned.sum(axis=0)).sum() / rows)
+        if rows > 10**5:
+            return point, None
+        (drawn,) = resampling.counts(rows, 200, seed)
+        return point, np.abs(drawn @ binned).sum(axis=1) / rows
+
+    true, _ = errors(1_000_000, 99)
+    hits = []
+    for number in range(HOLDOUTS):
+        point, rounds = errors(1000, number)
+        spread = intervals.spreads(
+            {"expected_calibration_error": point}, {"expected_calibration_error": rounds}
+        )
+        hits.append(_covers(spread["expected_calibration_error"], true))
+    assert 0.93 <= np.mean(hits) <= 0.99
+
+
+def test_a_perfect_image_has_an_interval_where_labels_decide_and_else_none() -> None:
+    truth = np.arange(100) % 2
+    image = Answers(truth.copy(), np.eye(2)[truth])
+    (rounds,) = bootstrap.classification(truth, [image], 2, 1)
+    found = intervals.spreads(metrics.classification(truth, image, 2, 1).values, rounds)
+    ends = found["accuracy"](0.95)
+    assert ends is not None
+    assert 0.95 < ends[0] < 0.99  # Clopper and Pearson say 0.964
+    assert "roc_auc" not in found
+
+
+def test_equal_answers_differ_by_nothing() -> None:
+    truth, (image, _) = people(100, 6)
+    one, other = bootstrap.classification(truth, [image, image], 2, 1)
+    assert all((one[name] == other[name]).all() for name in one)
+
+
+def test_what_few_rows_can_not_say() -> None:
+    truth, (image, _) = people(80, 7)
+    rare = np.where(np.cumsum(truth) <= 5, truth, 0)
+    (found,) = bootstrap.classification(rare, [image], 2, 1)
+    assert "roc_auc" not in found
+    assert "log_loss" in found
+    values, (answers, _) = prices(200, 8)
+    (numbers,) = bootstrap.regression(values, [answers])
+    assert "absolute_error_p50" in numbers
+    assert "absolute_error_p90" not in numbers
+    broken = Answers(np.full(200, np.nan))
+    assert bootstrap.regression(values, [answers, broken])[1] == {}

@@ -1,0 +1,262 @@
+"""The configuration: what is read, and the one line that each mistake gets."""
+
+import pytest
+
+from ml_pipeline.errors import ConfigError
+from ml_pipeline.project import config
+from ml_pipeline.project.schema import Deploy, Gate
+
+MINIMAL = """
+name = "wine"
+task = "classification"
+[data]
+path = "wine.csv"
+target = "cultivar"
+"""
+
+
+def test_defaults_of_a_minimal_project() -> None:
+    project = config.parse(None, MINIMAL)
+    assert project.data.holdout == 0.2
+    assert project.train.command is None
+    assert (project.serve.runtime, project.serve.device) == ("onnx", "cpu")
+    assert project.deploy == Deploy(namespace="default", replicas=2, strategy="rolling")
+    assert dict(project.gates) == {}
+
+
+def test_pyproject_holds_the_same_keys_under_tool() -> None:
+    text = MINIMAL.replace("[data]", "[tool.ml-pipeline.data]")
+    assert config.parse(f"[tool.ml-pipeline]{text}", None) == config.parse(None, MINIMAL)
+
+
+def test_every_section_is_read() -> None:
+    project = config.parse(
+        None,
+        MINIMAL
+        + """
+        positive = 1
+        holdout = "test.csv"
+        exclude = ["id"]
+        [data.columns.age]
+        type = "integer"
+        min = 17
+        nullable = false
+        allowed = [1, 2]
+        [data.columns.seen]
+        type = "datetime"
+        min = "2024-01-01"
+        [train]
+        command = "python -m wine.train"
+        config = {epochs = 20, layers = [8, 8]}
+        [gates]
+        accuracy = {min = 0.9, max_regression = 0.01}
+        latency_p95_ms = {max = 20, required = false}
+        [serve]
+        runtime = false
+        [deploy]
+        replicas = 3
+        strategy = "canary"
+        """,
+    )
+    assert project.data.columns["age"] == config.Column(
+        type="integer", min=17, nullable=False, allowed=(1, 2)
+    )
+    assert project.data.columns["seen"] == config.Column(type="datetime", min="2024-01-01")
+    assert project.train.config == {"epochs": 20, "layers": [8, 8]}
+    assert project.gates["accuracy"] == Gate(min=0.9, max_regression=0.01)
+    assert project.serve.runtime is False
+    assert project.deploy.replicas == 3
+
+
+@pytest.mark.parametrize(
+    ("addition", "message"),
+    [
+        ("[trian]", "config: ml-pipeline.toml: unknown key 'trian'; did you mean 'train'?"),
+        ("tagret = 'x'", "config: ml-pipeline.toml: unknown key 'tagret' in [data]; did you mean 'target'?"),
+        (
+            "[data.columns.age]\nmaximum = 3",
+            "config: ml-pipeline.toml: unknown key 'maximum' in [data.columns.age]; did you mean 'max'?",
+        ),
+        (
+            "[deploy]\nreplicas = 'two'",
+            'config: ml-pipeline.toml: deploy.replicas is "two", a string; write an integer',
+        ),
+        (
+            "[deploy]\nreplicas = true",
+            "config: ml-pipeline.toml: deploy.replicas is true; write an integer",
+        ),
+        (
+            "[deploy]\nstrategy = 'big-bang'",
+            'config: ml-pipeline.toml: deploy.strategy is "big-bang", a string; '
+            'write "rolling" or "blue-green" or "canary"',
+        ),
+        (
+            "[serve]\nruntime = true",
+            'config: ml-pipeline.toml: serve.runtime is true; write "onnx" or "python" or false',
+        ),
+        ("sensitive = 'sex'", 'config: ml-pipeline.toml: data.sensitive is "sex", a string; write a list'),
+        (
+            "exclude = [1]",
+            "config: ml-pipeline.toml: data.exclude[0] is 1, an integer; write a string",
+        ),
+        (
+            "[gates]\naccuracy = 0.9",
+            "config: ml-pipeline.toml: gates.accuracy is 0.9, a number; write a table",
+        ),
+        (
+            "[gates]\naccuracy = {}",
+            "config: ml-pipeline.toml: gates.accuracy has no bound; give it min, max or max_regression",
+        ),
+        (
+            "[gates]\naccuracy = {min = 0.9, max = 0.1}",
+            "config: ml-pipeline.toml: gates.accuracy has min = 0.9 above max = 0.1; "
+            "no model can pass; swap them",
+        ),
+        (
+            "[gates]\naccuracy = {min = 0.9, confidence = 95}",
+            "config: ml-pipeline.toml: gates.accuracy.confidence = 95; "
+            "use 0.5 or more and less than 1, such as 0.95",
+        ),
+        (
+            "[gates]\nmemory_mb = {max = 9, confidence = 0.95}",
+            "config: ml-pipeline.toml: gates.memory_mb has a confidence, "
+            "but what it measures has no interval; remove the key",
+        ),
+        (
+            '[gates]\naccuracy = {min = 0.9, insufficient = "allow"}',
+            "config: ml-pipeline.toml: gates.accuracy.insufficient is for gates with a confidence; "
+            "add confidence = 0.95, or remove it",
+        ),
+        (
+            '[gates]\naccuracy = {min = 0.9, confidence = 0.9, insufficient = "ignore"}',
+            'config: ml-pipeline.toml: gates.accuracy.insufficient is "ignore", a string; '
+            'write "block" or "allow"',
+        ),
+        (
+            "[gates]\nshadow_agreement = {min = 0.99}",
+            "config: ml-pipeline.toml: gates.shadow_agreement is about recorded requests; "
+            "name their file by data.requests",
+        ),
+        (
+            "requests = '../asked.jsonl'",
+            "config: ml-pipeline.toml: data.requests = '../asked.jsonl' leaves the source; "
+            "use a path inside the project's folder",
+        ),
+        (
+            "holdout = 1.5",
+            "config: ml-pipeline.toml: data.holdout = 1.5 is no fraction; "
+            "use a number between 0 and 1, or a path",
+        ),
+        (
+            "holdout = 'gs://bucket/held.csv'",
+            "config: ml-pipeline.toml: data.holdout = 'gs://bucket/held.csv' has the scheme 'gs'; "
+            "use s3://BUCKET/KEY, or a path in the source",
+        ),
+        (
+            "reference = 's3:///before.csv'",
+            "config: ml-pipeline.toml: data.reference = 's3:///before.csv' names no bucket; use s3://BUCKET/KEY",
+        ),
+        (
+            "holdout = '../secret.csv'",
+            "config: ml-pipeline.toml: data.holdout = '../secret.csv' leaves the source; "
+            "use a path inside the project's folder",
+        ),
+        (
+            "[train]\ntimeout = 60",
+            "config: ml-pipeline.toml: train.timeout is for a train.command; "
+            "remove it; train.config.epochs bounds the built-in trainer",
+        ),
+        (
+            "[train]\nextras = ['gpu']",
+            "config: ml-pipeline.toml: train.extras are for a train.command; "
+            "remove them; the built-in trainer has its own packages",
+        ),
+        (
+            "[train]\ncommand = 'make'\ntimeout = 0",
+            "config: ml-pipeline.toml: train.timeout = 0; use 1 second or more, or remove it",
+        ),
+        (
+            "[train.search]\nparameters = {}",
+            "config: ml-pipeline.toml: train.search.parameters is empty; "
+            "name at least one, such as learning_rate = [0.003, 0.01]",
+        ),
+        (
+            "[train.search.parameters]\nwidth = []",
+            "config: ml-pipeline.toml: train.search.parameters.width is empty; "
+            "give it values to try, or remove it",
+        ),
+        (
+            "[train.search]\ntrials = 0\nparameters = {width = [1]}",
+            "config: ml-pipeline.toml: train.search.trials = 0; use 1 or more, or remove it to try all",
+        ),
+        (
+            "drift = {alpha = 5}",
+            "config: ml-pipeline.toml: data.drift.alpha = 5; use a number between 0 and 1",
+        ),
+        (
+            "leakage = {score = -1}",
+            "config: ml-pipeline.toml: data.leakage.score = -1; use a number between 0 and 1",
+        ),
+        (
+            "[data.columns.age]\ndrift = {threshold = -0.1}",
+            "config: ml-pipeline.toml: data.columns.age.drift.threshold = -0.1; "
+            "use 0 or more; inf where nothing counts as drift",
+        ),
+        (
+            "exclude = ['cultivar']",
+            "config: ml-pipeline.toml: data.exclude names the target 'cultivar'; take it out of the list",
+        ),
+        (
+            "[data.columns.age]\npattern = '('",
+            "config: ml-pipeline.toml: data.columns.age.pattern = '(' is no regular expression; mend it",
+        ),
+        (
+            "[serve]\ndevice = 'cuda'",
+            'config: ml-pipeline.toml: serve.device = "cuda" is for serve.runtime = "python"; '
+            'remove it, or let training write a predictor.py and set serve.runtime = "python"',
+        ),
+        (
+            "[serve]\nruntime = 'python'\ndevice = 'tpu'",
+            'config: ml-pipeline.toml: serve.device is "tpu", a string; write "cpu" or "cuda"',
+        ),
+        ("[deploy]\nreplicas = 0", "config: ml-pipeline.toml: deploy.replicas = 0; use 1 or more"),
+        ("[deploy]\nmemory_mb = 0", "config: ml-pipeline.toml: deploy.memory_mb = 0; use 1 or more"),
+        (
+            "[deploy]\nnamespace = 'My_Models'",
+            "config: ml-pipeline.toml: deploy.namespace = 'My_Models' is no DNS label; "
+            "use at most 53 lower-case letters, digits and inner hyphens",
+        ),
+    ],
+)
+def test_a_mistake_gets_one_line(addition: str, message: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        config.parse(None, MINIMAL + addition)
+    assert str(refusal.value) == message
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^config: ml-pipeline.toml: data.target is missing; add it$"):
+        config.parse(None, MINIMAL.replace('target = "cultivar"', ""))
+
+
+def test_text_that_is_not_toml() -> None:
+    with pytest.raises(ConfigError, match=r"^config: pyproject.toml is not TOML: .* \(at line 1, column 1\)"):
+        config.parse("][", None)
+
+
+def test_no_configuration_at_all() -> None:
+    with pytest.raises(ConfigError, match=r"^config: neither ml-pipeline.toml nor \[tool.ml-pipeline\]"):
+        config.parse('[project]\nname = "x"', None)
+
+
+def test_two_configurations() -> None:
+    with pytest.raises(ConfigError, match=r"^config: both ml-pipeline.toml and pyproject.toml configure"):
+        config.parse(f"[tool.ml-pipeline]{MINIMAL.replace('[data]', '[tool.ml-pipeline.data]')}", MINIMAL)
+
+
+def test_a_price_below_nothing() -> None:
+    with pytest.raises(ConfigError) as refusal:
+        config.parse(None, f"price_per_hour = -1.0\n{MINIMAL}")
+    line = "config: ml-pipeline.toml: price_per_hour = -1.0; use a number of 0 or more, or remove it"
+    assert str(refusal.value) == line
+    assert config.parse(None, f"price_per_hour = 0.2\n{MINIMAL}").price_per_hour == 0.2

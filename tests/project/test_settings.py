@@ -1,0 +1,58 @@
+"""What each stage is told: a key that it does not read is not in its document."""
+
+import json
+
+from ml_pipeline.project import config, settings
+
+PROJECT = """
+name = "wine"
+task = "classification"
+[data]
+path = "wine.csv"
+target = "cultivar"
+sensitive = ["region"]
+[data.columns.ash]
+type = "number"
+max = 3
+[train]
+seed = 7
+config = {epochs = 5}
+[gates]
+accuracy = {min = 0.9}
+"""
+
+
+def test_the_trainer_does_not_see_gates_or_schema() -> None:
+    project = config.parse(None, PROJECT)
+    loosened = config.parse(None, PROJECT.replace("0.9", "0.8").replace("max = 3", "max = 4"))
+    assert settings.train(project, "cpu") == settings.train(loosened, "cpu")
+    assert json.loads(settings.train(project, "cpu")) == {
+        "task": "classification",
+        "target": "cultivar",
+        "positive": None,
+        "seed": 7,
+        "config": {"epochs": 5},
+        "timeout": None,
+        "search": None,
+        "device": "cpu",
+    }
+
+
+def test_the_gate_does_not_see_the_trainer() -> None:
+    project = config.parse(None, PROJECT)
+    retrained = config.parse(None, PROJECT.replace("epochs = 5", "epochs = 6"))
+    assert settings.evaluate(project) == settings.evaluate(retrained)
+    assert json.loads(settings.evaluate(project))["gates"] == {"accuracy": {"min": 0.9, "required": True}}
+
+
+def test_the_data_stage_gets_rules_that_are_set() -> None:
+    document = json.loads(settings.data(config.parse(None, PROJECT)))
+    assert document["columns"] == {"ash": {"type": "number", "max": 3, "nullable": True, "unique": False}}
+    assert document["seed"] == 7
+
+
+def test_the_cluster_is_asked_for_a_gpu_where_the_model_is_served_on_one() -> None:
+    on_cuda = PROJECT + '[serve]\nruntime = "python"\ndevice = "cuda"\n[deploy]\nmemory_mb = 4096\n'
+    told = json.loads(settings.deploy(config.parse(None, on_cuda), "image", "1"))
+    assert (told["gpus"], told["memory_mb"]) == (1, 4096)
+    assert json.loads(settings.deploy(config.parse(None, PROJECT), "image", "1"))["gpus"] == 0

@@ -1,0 +1,136 @@
+"""Manifests: what a release asks the cluster for."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from ml_pipeline.release import manifests
+from ml_pipeline.release.manifests import Release
+
+DIGEST = "sha256:" + "ab" * 32
+RELEASE = Release("adult-income", "models", f"registry:5000/adult:1@{DIGEST}", "0123456789ab", replicas=3)
+
+
+def _pod(release: Release = RELEASE) -> dict[str, Any]:
+    spec: dict[str, Any] = manifests.deployment(release)["spec"]["template"]["spec"]
+    return spec
+
+
+def test_digest_is_read_from_the_reference() -> None:
+    assert RELEASE.digest == DIGEST
+    assert Release("a", "b", "registry/adult:latest").digest == ""
+    assert Release("a", "b", "registry/adult@sha256:short").digest == ""
+
+
+def test_no_pod_ends_before_a_new_one_is_ready() -> None:
+    spec = manifests.deployment(RELEASE)["spec"]
+    assert spec["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
+    }
+    assert (spec["replicas"], spec["revisionHistoryLimit"], spec["progressDeadlineSeconds"]) == (3, 10, 300)
+
+
+def test_pods_fall_under_the_restricted_pod_security_standard() -> None:
+    pod = _pod()
+    container = pod["containers"][0]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_a_pod_serves_on_while_the_cluster_forgets_it() -> None:
+    pod = _pod()
+    drain = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert 0 < drain < pod["terminationGracePeriodSeconds"]
+
+
+def test_probes_ask_what_the_image_serves() -> None:
+    container = _pod()["containers"][0]
+    paths = {k: container[k]["httpGet"]["path"] for k in ("startupProbe", "readinessProbe", "livenessProbe")}
+    assert paths == {"startupProbe": "/health", "readinessProbe": "/ready", "livenessProbe": "/health"}
+    assert container["ports"][0]["containerPort"] == 8000
+
+
+def test_memory_is_requested_and_limited_alike() -> None:
+    resources = _pod(dataclasses.replace(RELEASE, memory_mb=256))["containers"][0]["resources"]
+    assert resources["requests"]["memory"] == resources["limits"]["memory"] == "256Mi"
+    assert "cpu" not in resources["limits"]
+
+
+def test_a_gpu_is_requested_and_limited_alike_where_one_is_wanted() -> None:
+    resources = _pod(dataclasses.replace(RELEASE, gpus=1))["containers"][0]["resources"]
+    assert resources["requests"]["nvidia.com/gpu"] == resources["limits"]["nvidia.com/gpu"] == "1"
+    without = _pod()["containers"][0]["resources"]
+    assert not [name for kind in without.values() for name in kind if "gpu" in name]
+
+
+def test_the_service_finds_the_pods_of_every_revision() -> None:
+    wanted = manifests.service(RELEASE)["spec"]["selector"]
+    labels = manifests.deployment(RELEASE)["spec"]["template"]["metadata"]["labels"]
+    assert wanted.items() <= labels.items()
+    assert "app.kubernetes.io/version" not in wanted
+    assert manifests.deployment(RELEASE)["spec"]["selector"]["matchLabels"] == wanted
+
+
+def test_annotations_name_digest_version_and_metrics() -> None:
+    annotations = manifests.deployment(RELEASE)["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["ml-pipeline/image-digest"] == DIGEST
+    assert annotations["ml-pipeline/model-version"] == "0123456789ab"
+    assert annotations["prometheus.io/scrape"] == "true"
+
+
+@pytest.mark.parametrize("version", [None, "with spaces", "-x", "v" * 64])
+def test_a_version_that_is_no_label_stays_out_of_the_labels(version: str | None) -> None:
+    metadata = manifests.deployment(dataclasses.replace(RELEASE, version=version))["metadata"]
+    assert "app.kubernetes.io/version" not in metadata["labels"]
+    assert metadata["annotations"].get("ml-pipeline/model-version") == version
+
+
+def test_another_timeout_or_replica_count_starts_no_other_pods() -> None:
+    other = dataclasses.replace(RELEASE, timeout_s=10, replicas=7)
+    assert (
+        manifests.deployment(other)["spec"]["template"] == manifests.deployment(RELEASE)["spec"]["template"]
+    )
+
+
+def test_an_older_template_is_taken_as_it_is() -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}
+    assert manifests.deployment(RELEASE, template)["spec"]["template"] == template
+
+
+def test_settings_become_a_release() -> None:
+    settings = {"name": "a", "namespace": "b", "image": "c", "version": None, "replicas": 1, "timeout_s": 5}
+    assert manifests.release(json.loads(json.dumps(settings))) == Release(
+        "a", "b", "c", replicas=1, timeout_s=5
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"replica": 2}, "unknown key 'replica'"),
+        ({"replicas": 0}, "replicas is 0"),
+        ({"gpus": -1}, "gpus is -1: the least is 0"),
+        ({"replicas": True}, "replicas is True"),
+        ({"replicas": "2"}, "replicas is '2'"),
+        ({"version": 3}, "version is 3"),
+        ({"name": None}, "name is None"),
+    ],
+)
+def test_wrong_settings_name_the_key(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        manifests.release({"name": "a", "namespace": "b"} | change)
+
+
+def test_name_and_namespace_are_needed() -> None:
+    with pytest.raises(ValueError, match="namespace is missing"):
+        manifests.release({"name": "a"})

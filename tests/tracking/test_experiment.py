@@ -1,0 +1,98 @@
+"""What of a run is tracked, and under which names."""
+
+from typing import Any
+
+import pytest
+
+from ml_pipeline.tracking.experiment import HISTORY, PARAM_LENGTH, Point, history, name_of, tracked
+
+SETTINGS = {"task": "regression", "command": "python -m it", "seed": 1, "config": {"rate": 0.1, "name": "x"}}
+MODEL = {"model": {"version": "abc", "runtime": "onnx"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("gate/accuracy", "gate/accuracy"),
+        ("drift.hours per week", "drift.hours per week"),
+        ("gate/größe m²", "gate/gr__e m_"),
+        ("a//b/../c/.", "a/_/b/_/c/_"),
+        ("/a", "_/a"),
+        ("", "_"),
+        ("x" * 300, "x" * 250),
+    ],
+)
+def test_a_name_is_one_that_mlflow_takes(name: str, taken: str) -> None:
+    assert name_of(name) == taken
+
+
+def test_a_history_counts_by_its_epochs_or_its_rows() -> None:
+    assert history(["step,loss,note", "10,0.5,a", "20,,b"]) == [Point("epoch/loss", 0.5, 10)]
+    assert history(["loss,epoch", "3,nan", "2,7"]) == [Point("epoch/loss", 3, 1), Point("epoch/loss", 2, 7)]
+    assert history(["loss", "3", "2,9"])[1] == Point("epoch/loss", 2, 2)
+    assert history([]) == []
+
+
+def test_a_long_history_is_thinned_to_its_first_and_last_and_some_between() -> None:
+    points = history(["epoch,loss", *(f"{epoch},1" for epoch in range(1, 12_346))])
+    assert len(points) == HISTORY
+    assert (points[0].step, points[-1].step) == (1, 12_345)
+    assert len({point.step for point in points}) == HISTORY
+
+
+def test_the_best_trial_s_settings_are_the_params() -> None:
+    trials = [{"parameters": {"rate": 0.3}}, {"parameters": {"rate": 0.7, "width": 8}}]
+    search = {"metric": "loss", "mode": "min", "best": 2, "trials": trials}
+    found = tracked({"training": {"device": "cuda", "search": search}, **MODEL}, SETTINGS, {})
+    assert found.params == {
+        "task": "regression",
+        "trainer": "python -m it",
+        "seed": "1",
+        "device": "cuda",
+        "search.metric": "min loss",
+        "search.trials": "2",
+        "config.rate": "0.7",
+        "config.name": "x",
+        "config.width": "8",
+    }
+
+
+def test_a_long_param_is_cut() -> None:
+    found = tracked(MODEL, SETTINGS | {"command": "x" * 9000}, {})
+    assert len(found.params["trainer"]) == PARAM_LENGTH
+
+
+def test_a_run_is_known_by_its_model_and_settings_alone() -> None:
+    first = tracked({**MODEL, "revision": "1"}, SETTINGS, {"loss": 1})
+    assert first.key == tracked({**MODEL, "revision": "2", "verdict": _verdict()}, SETTINGS, {}).key
+    assert first.key != tracked({"model": {"version": "abd"}}, SETTINGS, {}).key
+    assert first.key != tracked(MODEL, SETTINGS | {"seed": 2}, {}).key
+
+
+def test_what_the_gate_measures_itself_is_not_the_training_s_word() -> None:
+    reported = {"rmse": 1.0, "gain": 2.0}
+    verdict = _verdict(metrics={"rmse": 3.0, "gain": 2.0, "r2": None}, intervals={"rmse": [2.5, None]})
+    found = tracked({**MODEL, "verdict": verdict}, SETTINGS, reported)
+    assert found.metrics == {
+        "training/rmse": 1.0,
+        "training/gain": 2.0,
+        "gate/rmse": 3.0,
+        "gate/rmse.low": 2.5,
+    }
+
+
+def test_a_study_without_a_model_has_no_version_to_register() -> None:
+    found = tracked({"model": {"version": "abc", "runtime": None}, "verdict": _verdict()}, SETTINGS, {})
+    assert (found.version, found.passed, found.title) == (None, True, "abc")
+
+
+def test_the_digest_tells_all_that_is_logged() -> None:
+    run: dict[str, Any] = {**MODEL, "verdict": _verdict()}
+    digest = tracked(run, SETTINGS, {}).digest({"a": "1"})
+    assert digest == tracked({**run, "seconds": 3}, SETTINGS, {}).digest({"a": "1"})
+    assert digest != tracked(run, SETTINGS, {}).digest({"a": "2"})
+    assert digest != tracked({**run, "revision": "x"}, SETTINGS, {}).digest({"a": "1"})
+
+
+def _verdict(**changes: Any) -> dict[str, Any]:
+    return {"passed": True, "rows": 10, "metrics": {}, "gates": [], **changes}

@@ -1,0 +1,162 @@
+"""A search over hyper-parameters: every trial is the stage, and the best one's files are the model."""
+
+import csv
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import Any
+
+import pytest
+
+from ml_pipeline.training.search import Search
+from tests.programs import SOURCE
+from tests.training.tabular_rows import labelled
+
+pytestmark = pytest.mark.program
+
+PARAMETERS = {"rate": [1, 2, 3], "depth": [1, 2]}
+# Its loss is least at rate = 2, depth = 1; the settings that are not searched are there too.
+COMMAND = (
+    "python3 -c \"import json, os; c = json.load(open(os.environ['ML_CONFIG'])); assert c['epochs'] == 3; "
+    "out = open(os.environ['ML_OUTPUT'] + '/metrics.json', 'w'); "
+    "json.dump({'loss': abs(c['rate'] - 2) + c['depth']}, out); "
+    "open('started', 'a').write('x')\""
+)
+
+
+class Project:
+    """A folder in which the stage searches."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.output = folder / "out"
+        labelled().write_parquet(folder / "train.parquet")
+
+    def start(self, *arguments: str, config: dict[str, Any] | None = None, **search: Any) -> Popen[str]:
+        """Start the stage, in a session of its own."""
+        settings = {"task": "classification", "target": "y", "positive": None, "seed": 7, "device": "cpu"}
+        settings |= {"config": config or {"epochs": 3}}
+        settings["search"] = {
+            "parameters": PARAMETERS, "metric": "loss", "mode": "min", "trials": None
+        } | search  # fmt: skip
+        (self.folder / "settings.json").write_text(json.dumps(settings))
+        paths = {
+            "ML_DATA": self.folder / "train.parquet",
+            "ML_OUTPUT": self.output,
+            "ML_CHECKPOINTS": self.folder / "checkpoints",
+            "ML_OUTCOME": self.folder / "outcome.json",
+            "PYTHONPATH": SOURCE,
+        }
+        words = ["--config", str(self.folder / "settings.json"), "--workdir", str(self.folder), *arguments]
+        return Popen(
+            [sys.executable, "-m", "ml_pipeline.training.train", *words],
+            env={**os.environ, **{name: str(path) for name, path in paths.items()}},
+            stdout=PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def search(self, *arguments: str, **settings: Any) -> dict[str, Any]:
+        """Run the stage; return its outcome with what it printed."""
+        with self.start(*arguments, **settings) as process:
+            printed, _ = process.communicate(timeout=120)
+        outcome: dict[str, Any] = json.loads((self.folder / "outcome.json").read_text())
+        return outcome | {"printed": printed, "code": process.returncode}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "checkpoints").mkdir()
+    return Project(tmp_path)
+
+
+def test_the_whole_grid(project: Project) -> None:
+    outcome = project.search("--command", COMMAND)
+    assert outcome["code"] == 0, outcome["message"]
+    found = outcome["details"]["search"]
+    best = found["trials"][found["best"] - 1]
+    assert (best["parameters"], best["value"]) == ({"rate": 2, "depth": 1}, 1)
+    assert [trial["value"] for trial in found["trials"]] == [2, 3, 1, 2, 2, 3]
+    assert outcome["details"]["wrote"] == ["metrics.json", "trials.csv"]
+    assert json.loads((project.output / "metrics.json").read_text()) == {"loss": 1}
+    rows = list(csv.DictReader((project.output / "trials.csv").read_text().splitlines()))
+    assert [row["loss"] for row in rows] == ["2", "3", "1", "2", "2", "3"]
+    assert "trial 3: rate = 2, depth = 1: loss 1\n" in outcome["printed"]
+    assert not list((project.folder / "checkpoints").iterdir()), "a search that has ended leaves nothing"
+
+
+def test_the_greatest_and_some_of_many(project: Project) -> None:
+    outcome = project.search("--command", COMMAND, mode="max", trials=4)
+    found = outcome["details"]["search"]
+    values = [trial["value"] for trial in found["trials"]]
+    assert (len(values), values[found["best"] - 1]) == (4, max(values))
+
+
+def test_draws_are_seeded_and_all_different() -> None:
+    search = Search({"a": range(1000), "b": range(1000), "c": ["x", "y"]}, "loss", "min", 50)
+    drawn = search.combinations(1)
+    assert drawn == search.combinations(1) != search.combinations(2)
+    assert len({tuple(each.values()) for each in drawn}) == 50
+    assert [list(each) for each in drawn] == [["a", "b", "c"]] * 50
+
+
+def test_an_interrupted_search_goes_on_with_what_is_left(project: Project) -> None:
+    slow = COMMAND.replace("import json, os;", "import json, os, time;").replace(
+        "'started', 'a').write('x')", "'started', 'a').write(str(c['rate']) + str(c['depth']) + ' ')"
+    )
+    with project.start("--command", slow + "; test -f quick || sleep 0.5") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("trial 2: rate = "):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert not (project.output / "metrics.json").exists()
+    (project.folder / "quick").touch()
+    outcome = project.search("--command", slow + "; test -f quick || sleep 0.5")
+    assert outcome["code"] == 0
+    assert [trial["value"] for trial in outcome["details"]["search"]["trials"]] == [2, 3, 1, 2, 2, 3]
+    started = (project.folder / "started").read_text().split()
+    assert set(started) == {"11", "12", "21", "22", "31", "32"}
+    assert started.count("12") == 1, "it had ended"
+
+
+def test_trials_that_fail_are_told_and_left_out(project: Project) -> None:
+    command = COMMAND.replace("json.dump(", "c['rate'] == 2 and exit('no such rate'); json.dump(")
+    outcome = project.search("--command", command)
+    assert outcome["code"] == 0
+    found = outcome["details"]["search"]
+    assert [trial["status"] for trial in found["trials"]].count("failed") == 2
+    assert found["trials"][found["best"] - 1]["value"] == 2
+    assert "failed: the training command exited with 1; it ended with: no such rate" in outcome["printed"]
+
+
+@pytest.mark.parametrize(
+    ("command", "search", "message"),
+    [
+        ("exit 3", {}, "all 6 trials failed; the first: the training command exited with 3"),
+        (COMMAND, {"metric": "los"}, "train.search.metric is 'los', which training did not write into"),
+        (COMMAND.replace("abs(", "float('nan')*("), {}, "all 6 trials failed; the first: no finite metric"),
+    ],
+)
+def test_searches_that_find_nothing(
+    project: Project, command: str, search: dict[str, Any], message: str
+) -> None:
+    outcome = project.search("--command", command, **search)
+    assert outcome["code"] == 1
+    assert outcome["message"].startswith(message)
+
+
+def test_the_built_in_trainer_searches(project: Project) -> None:
+    parameters = {"width": [8, 16], "dropout": [0.1]}
+    outcome = project.search(config={"epochs": 2}, parameters=parameters, metric="validation_loss")
+    assert outcome["code"] == 0, outcome["message"]
+    details = outcome["details"]
+    assert details["trainer"] == "built-in"
+    assert details["wrote"] == sorted(
+        ["history.csv", "metrics.json", "model.onnx", "trials.csv", "weights.safetensors"]
+    )
+    assert "trial 2: epoch 2 of 2: train loss" in outcome["printed"]
+    unknown = project.search(parameters={"widht": [8]}, metric="validation_loss")
+    assert "train.config has no option 'widht'" in unknown["message"]
