@@ -62,7 +62,7 @@ class Project:
         config = self.output.parent / "settings.json"
         config.write_text(json.dumps(settings(**changes)))
         arguments: list[str | Path] = ["--config", config, "--data", self.folder, "--output", self.output]
-        return run("data", command, *arguments, ML_OUTCOME=str(self.output / "outcome.json"))
+        return run("data.validate", command, *arguments, ML_OUTCOME=str(self.output / "outcome.json"))
 
     def passes(self, command: str = "validate", **changes: Any) -> str:
         done = self.run(command, **changes)

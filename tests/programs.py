@@ -27,9 +27,9 @@ EXAMPLE = {"age": 40, "job": "clerk", "member": True, "seen": "2024-01-01T00:00:
 
 
 def run(module: str, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a stage as the containers do."""
+    """Run the program ROOM.NAME as the containers do."""
     return subprocess.run(
-        [sys.executable, "-m", f"ml_pipeline.stages.{module}", *map(str, arguments)],
+        [sys.executable, "-m", f"ml_pipeline.{module}", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(SOURCE), **variables},
         capture_output=True,
         text=True,

@@ -32,7 +32,7 @@ def asked(tmp_path: Path) -> Callable[..., tuple[dict[str, Any], list[str]]]:
         (tmp_path / "model.json").write_text(json.dumps(signature | changes))
         files = ("--input", tmp_path / "holdout.npz", "--model-json", tmp_path / "model.json")
         output = tmp_path / "predictions.npz"
-        done = run("ask_service", "--url", url, "--name", name, *files, "--output", output)
+        done = run("gate.ask_service", "--url", url, "--name", name, *files, "--output", output)
         assert done.returncode == (0 if output.exists() else 1), done.stderr
         return batches.read_npz(output) if output.exists() else {}, done.stderr.splitlines()
 
@@ -44,7 +44,9 @@ def test_what_our_own_server_says_is_what_its_batch_command_says(
 ) -> None:
     found, _ = asked(f"http://127.0.0.1:{start(onnx_folder).port}")
     own = tmp_path / "own.npz"
-    done = run("predict", "--input", tmp_path / "holdout.npz", "--output", own, ML_MODEL=str(onnx_folder))
+    done = run(
+        "serving.predict", "--input", tmp_path / "holdout.npz", "--output", own, ML_MODEL=str(onnx_folder)
+    )
     assert done.returncode == 0, done.stderr
     wanted = batches.read_npz(own)
     assert found["predictions"].tolist() == wanted["predictions"].tolist()

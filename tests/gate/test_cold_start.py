@@ -23,7 +23,7 @@ def test_the_first_prediction(onnx_folder: Path, tmp_path: Path) -> None:
     arguments = ("--requests", requests, "--output", tmp_path)
     outcome = tmp_path / "outcome.json"
     done = run(
-        "cold_start", *arguments, ML_MODEL=str(onnx_folder), ML_PORT=free_port(), ML_OUTCOME=str(outcome)
+        "gate.cold_start", *arguments, ML_MODEL=str(onnx_folder), ML_PORT=free_port(), ML_OUTCOME=str(outcome)
     )
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "metrics.json").read_text())["cold_start_ms"]
@@ -37,7 +37,7 @@ def test_a_server_that_does_not_start(tmp_path: Path) -> None:
     requests = tmp_path / "requests.json"
     requests.write_text(json.dumps({"rows": [0], "instances": [EXAMPLE]}))
     arguments = ("--requests", requests, "--output", tmp_path)
-    done = run("cold_start", *arguments, ML_MODEL=str(tmp_path / "none"), ML_PORT=free_port())
+    done = run("gate.cold_start", *arguments, ML_MODEL=str(tmp_path / "none"), ML_PORT=free_port())
     assert done.returncode == 1
     cause = "the image's server ended with exit 1 before any prediction"
     assert done.stderr.splitlines()[-1] == f"start-candidate: {cause}; read the stage's log above"

@@ -23,7 +23,7 @@ from tests.programs import Start, run
 pytestmark = pytest.mark.program
 
 ROWS = 400
-SCHEMA = json.loads((Path(evaluate.__file__).parent / "judging" / "verdict.schema.json").read_text())
+SCHEMA = json.loads((Path(evaluate.__file__).parent / "verdict.schema.json").read_text())
 VALID = jsonschema.Draft202012Validator(SCHEMA)
 
 
@@ -104,13 +104,13 @@ def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
 def gate(onnx_folder: Path, holdout: Path, start: Start, tmp_path_factory: pytest.TempPathFactory) -> Gate:
     folder = tmp_path_factory.mktemp("gate")
     prepared = run(
-        "evaluate",
+        "gate.evaluate",
         "prepare",
         *("--holdout", holdout, "--model-json", onnx_folder / "model.json", "--output", folder),
     )
     assert prepared.returncode == 0, prepared.stderr
     answers = ("--input", folder / "holdout.npz", "--output", folder / "predictions.npz")
-    predicted = run("predict", *answers, ML_MODEL=str(onnx_folder))
+    predicted = run("serving.predict", *answers, ML_MODEL=str(onnx_folder))
     assert predicted.returncode == 0, predicted.stderr
     return Gate(onnx_folder, holdout, folder, f"http://127.0.0.1:{start(onnx_folder).port}")
 
@@ -170,7 +170,7 @@ def test_the_program_as_the_container_runs_it(gate: Gate) -> None:
     answers = ("--predictions", gate.folder / "predictions.npz", "--requests", gate.folder / "requests.json")
     settings = ("--config", gate.folder / "settings.json", "--candidate-url", gate.url)
     outcome = gate.folder / "outcome.json"
-    result = run("evaluate", "judge", *shared, *answers, *settings, ML_OUTCOME=str(outcome))
+    result = run("gate.evaluate", "judge", *shared, *answers, *settings, ML_OUTCOME=str(outcome))
     assert result.returncode == 1
     assert result.stdout.startswith("1 gate on 400 holdout rows\n  failed       accuracy = 0.")
     (line,) = result.stderr.splitlines()

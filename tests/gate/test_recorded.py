@@ -24,7 +24,7 @@ def read(folder: Path, name: str, model: Path) -> tuple[int, str, dict[str, Any]
     """Run the program; return its exit code, the last line of stderr, and the columns."""
     output = folder / "requests.npz"
     told = ("--data", folder, "--path", name, "--model-json", model / "model.json", "--output", output)
-    result = run("recorded", *told)
+    result = run("gate.recorded", *told)
     arrays = dict(np.load(output, allow_pickle=False)) if output.exists() else {}
     return result.returncode, (result.stderr.splitlines() or [""])[-1], arrays
 
@@ -43,7 +43,7 @@ def test_lines_are_rows_or_whole_requests(tmp_path: Path, onnx_folder: Path) -> 
     assert (code, line) == (0, "")
     check(arrays)
     answers = ("--input", tmp_path / "requests.npz", "--output", tmp_path / "predictions.npz")
-    assert run("predict", *answers, ML_MODEL=str(onnx_folder)).returncode == 0
+    assert run("serving.predict", *answers, ML_MODEL=str(onnx_folder)).returncode == 0
 
 
 def test_a_fetched_object_is_named_by_its_url(tmp_path: Path, onnx_folder: Path) -> None:

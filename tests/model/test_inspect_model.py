@@ -64,7 +64,7 @@ def test_the_program_writes_the_signature_or_says_why_not_in_one_line(tmp_path: 
     arguments = [text for name, path in paths.items() for text in (f"--{name}", path)]
     arguments += ["--name", "club", "--output", tmp_path / "out"]
     variables = {"ML_OUTCOME": str(tmp_path / "outcome.json"), "PYTHONWARNINGS": "error"}
-    assert run("inspect_model", *arguments, **variables).stderr == ""
+    assert run("model.inspect_model", *arguments, **variables).stderr == ""
     signature = json.loads((tmp_path / "out" / "model.json").read_text())
     assert json.loads((tmp_path / "outcome.json").read_text())["details"] == {
         "version": signature["version"],
@@ -73,7 +73,7 @@ def test_the_program_writes_the_signature_or_says_why_not_in_one_line(tmp_path: 
         "columns": 4,
     }
     (model / "model.onnx").write_text("broken\n")
-    ran = run("inspect_model", *arguments, **variables)
+    ran = run("model.inspect_model", *arguments, **variables)
     assert ran.returncode == 1
     assert ran.stderr.startswith("inspect-model: model.onnx can't be read: ")
     assert ran.stderr.count("\n") == 1

@@ -46,7 +46,7 @@ def folder(path: Path, names: list[str], seconds: int) -> Path:
 
 
 def packed(source: Path, output: Path) -> Path:
-    done = run("pack", "--folder", source, "--path", "/opt/here", "--output", output)
+    done = run("publishing.pack", "--folder", source, "--path", "/opt/here", "--output", output)
     assert done.returncode == 0, done.stderr
     return output
 
@@ -132,7 +132,7 @@ def push(
     file.write_text(f"{password}\n")
     words = ["--exported", str(exported), "--layer", str(layer), "--to", f"http://{address}/models/adult:1"]
     words += ["--username", USERNAME, "--password-file", str(file), "--healthcheck", '["curl", "localhost"]']
-    return run("push", *words, ML_OUTCOME=str(outcome))
+    return run("publishing.push", *words, ML_OUTCOME=str(outcome))
 
 
 def test_what_is_pushed_has_no_time_in_it(

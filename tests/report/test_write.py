@@ -80,7 +80,7 @@ def make(folder: Path, **files: Any) -> subprocess.CompletedProcess[str]:
     for stem, content in files.items():
         text = content if isinstance(content, str) else json.dumps(content)
         (source / f"{stem}.{endings.get(stem, 'json')}").write_text(text)
-    return run("report", "--input", source, "--output", folder / "out", MPLCONFIGDIR=str(folder))
+    return run("report.write", "--input", source, "--output", folder / "out", MPLCONFIGDIR=str(folder))
 
 
 TESTS = {"passed": 2, "failed": 0, "skipped": 0, "failures": []}

@@ -62,7 +62,7 @@ def test_npz_to_npz(onnx_folder: Path, tmp_path: Path) -> None:
         "--output",
         tmp_path / "new" / "out.npz",
     ]
-    done = run("predict", *arguments, ML_OUTCOME=str(outcome))
+    done = run("serving.predict", *arguments, ML_OUTCOME=str(outcome))
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(outcome.read_text())["details"]["rows"] == ROWS
     with np.load(tmp_path / "new" / "out.npz", allow_pickle=False) as out:
@@ -82,7 +82,7 @@ def test_csv_and_npz_say_the_same_and_twice_the_same_bytes(onnx_folder: Path, tm
     digests = []
     for name in ("a.csv", "b.csv", "a.npz", "b.npz"):
         source = tmp_path / ("in.csv" if name.startswith("a") else "in.npz")
-        done = run("predict", "--model", onnx_folder, "--input", source, "--output", tmp_path / name)
+        done = run("serving.predict", "--model", onnx_folder, "--input", source, "--output", tmp_path / name)
         assert (done.returncode, done.stderr) == (0, "")
         digests.append(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest())
     assert digests[0] == digests[1]
@@ -98,7 +98,13 @@ def test_python_runtime(python_folder: Path, tmp_path: Path) -> None:
         "job,age,member,seen,note\nx,41,true,,1\n,41,,2024-01-01,2\nx,39.0,0,,3\n"
     )
     done = run(
-        "predict", "--model", python_folder, "--input", tmp_path / "in.csv", "--output", tmp_path / "o.csv"
+        "serving.predict",
+        "--model",
+        python_folder,
+        "--input",
+        tmp_path / "in.csv",
+        "--output",
+        tmp_path / "o.csv",
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "o.csv").read_text() == "prediction\nyes\nno\nno\n"
@@ -183,7 +189,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     source = tmp_path / f"in{suffix}"
     write(source)
     target = tmp_path / "out" / "out.csv"
-    done = run("predict", "--model", onnx_folder, "--input", source, "--output", target)
+    done = run("serving.predict", "--model", onnx_folder, "--input", source, "--output", target)
     assert done.returncode == 1
     assert done.stdout == ""
     lines = done.stderr.splitlines()
@@ -197,6 +203,6 @@ def test_a_folder_that_cannot_be_written(onnx_folder: Path, tmp_path: Path) -> N
     arrays()(tmp_path / "in.npz")
     (tmp_path / "file").write_text("")
     target = tmp_path / "file" / "out.npz"
-    done = run("predict", "--model", onnx_folder, "--input", tmp_path / "in.npz", "--output", target)
+    done = run("serving.predict", "--model", onnx_folder, "--input", tmp_path / "in.npz", "--output", target)
     assert done.returncode == 1
     assert done.stderr.startswith(f"predict: {target} can't be written (")

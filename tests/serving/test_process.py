@@ -209,7 +209,7 @@ def test_a_model_that_cannot_be_served_fails_before_it_listens(
     tmp_path: Path, model: Any, changes: Any, message: str
 ) -> None:
     folder = broken_folder(tmp_path, model, **changes)
-    done = run("serve", ML_MODEL=str(folder), ML_PORT="0")
+    done = run("serving.serve", ML_MODEL=str(folder), ML_PORT="0")
     assert done.returncode == 1
     assert done.stdout == ""
     lines = done.stderr.splitlines()
@@ -219,15 +219,15 @@ def test_a_model_that_cannot_be_served_fails_before_it_listens(
 
 
 def test_bad_surroundings_are_one_line(tmp_path: Path, onnx_folder: Path) -> None:
-    absent = run("serve", ML_MODEL=str(tmp_path / "none"), ML_PORT="0")
+    absent = run("serving.serve", ML_MODEL=str(tmp_path / "none"), ML_PORT="0")
     assert absent.returncode == 1
     assert absent.stderr.count("\n") == 1
     assert "model.json can't be read (No such file or directory); mount the model's folder" in absent.stderr
-    odd = run("serve", ML_MODEL=str(onnx_folder), ML_QUEUE="many")
+    odd = run("serving.serve", ML_MODEL=str(onnx_folder), ML_QUEUE="many")
     assert odd.stderr == "serve: ML_QUEUE=many is not a number of at least 0; set it, or leave 64\n"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        busy = run("serve", ML_MODEL=str(onnx_folder), ML_PORT=port)
+        busy = run("serving.serve", ML_MODEL=str(onnx_folder), ML_PORT=port)
     assert busy.stderr.startswith(f"serve: port {port} can't be bound (Address already in use);")
 
 
@@ -251,7 +251,7 @@ def test_nothing_is_written_and_no_identity_is_made_up(
 
 
 def test_help_runs_without_a_model() -> None:
-    done = run("serve", "--help")
+    done = run("serving.serve", "--help")
     assert done.returncode == 0
     assert "ML_QUEUE" in done.stdout
 

@@ -32,7 +32,7 @@ HOST = "mlflow.example"
 
 
 def opened(uri: str, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    return programs.run("track", "open", "--uri", uri, "--name", "club", *words, **variables)
+    return programs.run("tracking.track", "open", "--uri", uri, "--name", "club", *words, **variables)
 
 
 def test_nobody_there() -> None:

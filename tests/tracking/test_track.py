@@ -61,7 +61,7 @@ class Project:
         arguments = [command, "--uri", uri or self.mlflow.uri, "--name", self.name, *words]
         outcome = self.folder / "outcome.json"
         known = {**self.mlflow.variables, "ML_OUTCOME": str(outcome), **variables}
-        done = programs.run("track", *arguments, **known)
+        done = programs.run("tracking.track", *arguments, **known)
         assert self.mlflow.password not in done.stdout + done.stderr + outcome.read_text()
         return done
 

@@ -84,7 +84,7 @@ def stage(folder: Path, *arguments: str, **config: Any) -> tuple[str, dict[str, 
     variables = {name: str(folder / path) for name, path in paths.items()}
     labelled().write_parquet(folder / "train.parquet")
     words = ("--config", folder / "settings.json", "--workdir", folder, "--processes", "2", *arguments)
-    ran = run("train", *words, **variables, PYTHONWARNINGS="error")
+    ran = run("training.train", *words, **variables, PYTHONWARNINGS="error")
     return ran.stderr, json.loads((folder / "outcome.json").read_text())
 
 

@@ -42,7 +42,7 @@ def train(tmp_path: Path) -> Train:
         given = {name: str(path) for name, path in paths.items()}
         outcome = tmp_path / "outcome.json"
         ran = run(
-            "train",
+            "training.train",
             *("--config", tmp_path / "settings.json", "--workdir", tmp_path / "project"),
             *arguments,
             **(given | {"ML_OUTCOME": str(outcome), "PYTHONWARNINGS": "error"} | variables),
