@@ -26,7 +26,7 @@ from tests.training.tabular_rows import labelled
 pytestmark = pytest.mark.program
 
 # The program as it is, but for how long it waits for one who watches.
-PROGRAM = "from ml_pipeline.stages import train_node; train_node.UNWATCHED_S = {}; train_node.main()"
+PROGRAM = "from ml_pipeline.training import node; node.UNWATCHED_S = {}; node.main()"
 EPOCHS = {"epochs": 8, "patience": 8, "refit_rows": 0}
 
 

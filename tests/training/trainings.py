@@ -16,8 +16,8 @@ from tests.training.tabular_rows import labelled
 
 # The stage as it is, but for a checkpoint after each epoch however short.
 PROGRAM = """
-from ml_pipeline.stages import train
-from ml_pipeline.stages.tabular import checkpoints
+from ml_pipeline.training import train
+from ml_pipeline.training.tabular import checkpoints
 checkpoints.INTERVAL = 0
 train.main()
 """
