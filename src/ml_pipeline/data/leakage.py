@@ -59,8 +59,8 @@ def _by_class(rows: pl.LazyFrame) -> float:
     joined = judged.join(best, on=CODE, how="left", nulls_equal=True).with_columns(
         pl.col("said").fill_null(overall)
     )
-    wrong = joined.filter(pl.col("said") != pl.col(TARGET))["len"].sum()
-    wrong_anyway = joined.filter(pl.col(TARGET) != overall)["len"].sum()
+    wrong = int(joined.filter(pl.col("said") != pl.col(TARGET))["len"].sum())
+    wrong_anyway = int(joined.filter(pl.col(TARGET) != overall)["len"].sum())
     return 1 - wrong / wrong_anyway if wrong_anyway else 0.0
 
 
@@ -72,13 +72,13 @@ def _by_mean(rows: pl.LazyFrame) -> float:
     learned, judged = (sums.filter(pl.col(HALF) == half) for half in (True, False))
     if min(learned["n"].sum(), judged["n"].sum()) < ENOUGH:
         return 0.0
-    overall = learned["total"].sum() / learned["n"].sum()
+    overall = float(learned["total"].sum()) / int(learned["n"].sum())
     means = learned.select(CODE, said=pl.col("total") / pl.col("n"))
     joined = judged.join(means, on=CODE, how="left", nulls_equal=True).with_columns(
         pl.col("said").fill_null(overall)
     )
-    error = joined.select(_squares(pl.col("said"))).sum().item()
-    anyway = joined.select(_squares(pl.lit(overall))).sum().item()
+    error = float(joined.select(_squares(pl.col("said"))).sum().item())
+    anyway = float(joined.select(_squares(pl.lit(overall))).sum().item())
     return 1 - error / anyway if anyway > 0 else 0.0
 
 

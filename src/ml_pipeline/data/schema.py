@@ -174,8 +174,8 @@ def broken(
         of = figures["rows"] if rule in {"nullable", "target_missing"} else figures[f"n {name}"]
         if count and count >= least_share * of:
             counted = frame.with_row_index(_ROW, offset=1)
-            shown = counted.select(_ROW, name, masks[key].alias(_BROKEN))
-            shown = shown.filter(_BROKEN).head(EXAMPLES).collect()
+            marked = counted.select(_ROW, name, masks[key].alias(_BROKEN))
+            shown = marked.filter(_BROKEN).head(EXAMPLES).collect()
             rows = shown[_ROW].to_list()
             listed = ", ".join(map(str, rows)) + (", …" if count > len(rows) else "")
             values = "value" if count == 1 else "values"

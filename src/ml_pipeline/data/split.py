@@ -93,5 +93,6 @@ def taken(frame: pl.LazyFrame, rows: Any) -> pl.LazyFrame:
 
 def write(frame: pl.LazyFrame, path: Path) -> None:
     """Write Parquet whose bytes depend on the rows alone."""
-    options = {"compression": "zstd", "compression_level": 3, "row_group_size": 1 << 17}
-    frame.sink_parquet(path, maintain_order=True, **options)
+    frame.sink_parquet(
+        path, compression="zstd", compression_level=3, row_group_size=1 << 17, maintain_order=True
+    )

@@ -119,8 +119,8 @@ def _categories(reference: Categories, current: Categories) -> Difference:
         return Difference("chi2", None, None, _effects(missing), missing, {})
     named = list(dict.fromkeys([*reference.counts, *([] if reference.other else current.counts)]))
     before = np.array([reference.counts.get(name, 0) for name in named] + [reference.other])
-    now = [current.counts.get(name, 0) for name in named]
-    now = np.array([*now, current.rows - sum(now)])
+    counts_now = [current.counts.get(name, 0) for name in named]
+    now = np.array([*counts_now, current.rows - sum(counts_now)])
     sizes = _effects(missing) | {
         "psi": effects.stability(before, now),
         "jensen_shannon": effects.jensen_shannon(before, now),

@@ -120,10 +120,10 @@ def search(
         return None
     sums = {name: np.concatenate(values) for name, values in found.sums.items()}
     # Of slices that are the same rows (a code and its meaning, say) the first one counts.
-    _, first = np.unique(sums.pop("fingerprint"), return_index=True)
-    first.sort()
-    names, configured = [found.names[index] for index in first.tolist()], np.asarray(found.configured)[first]
-    return Slices(names, configured, {name: values[first] for name, values in sums.items()}, regression)
+    _, kept = np.unique(sums.pop("fingerprint"), return_index=True)
+    kept.sort()
+    names, configured = [found.names[index] for index in kept.tolist()], np.asarray(found.configured)[kept]
+    return Slices(names, configured, {name: values[kept] for name, values in sums.items()}, regression)
 
 
 @dataclass

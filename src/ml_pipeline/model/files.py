@@ -157,11 +157,11 @@ class Sink:
         if self._writer is not None:
             return
         values = [value for answer in self._answers for value in answer.predictions]
-        arrays = {"predictions": np.array(values)}
-        pieces = [answer.probabilities for answer in self._answers]
-        if all(piece is not None for piece in pieces):
-            arrays["probabilities"] = np.concatenate(pieces)
-        np.savez(self._stream, **arrays)
+        pieces = [answer.probabilities for answer in self._answers if answer.probabilities is not None]
+        if len(pieces) < len(self._answers):
+            np.savez(self._stream, predictions=np.array(values))
+        else:
+            np.savez(self._stream, predictions=np.array(values), probabilities=np.concatenate(pieces))
 
 
 @contextmanager

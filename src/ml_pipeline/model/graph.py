@@ -88,10 +88,12 @@ class Graph:
         probabilities = None
         if self._probabilities is not None:
             probabilities = np.ascontiguousarray(outputs[self._probabilities], dtype=np.float32)
-        if self._label is None:
-            classes = self._signature.classes
-            return [classes[index] for index in np.argmax(probabilities, axis=1).tolist()], probabilities
-        return self._labels(outputs[self._label].reshape(-1)), probabilities
+        if self._label is not None:
+            return self._labels(outputs[self._label].reshape(-1)), probabilities
+        if probabilities is None:
+            raise TypeError("a graph has labels, probabilities or both")
+        classes = self._signature.classes
+        return [classes[index] for index in np.argmax(probabilities, axis=1).tolist()], probabilities
 
     def _labels(self, labels: Any) -> list[Any]:
         values: list[Any] = labels.tolist()
