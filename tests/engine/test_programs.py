@@ -9,32 +9,13 @@ import pytest
 
 from ml_pipeline.engine import programs
 from ml_pipeline.engine.programs import PACKAGE
+from tests.imports import MODULES, parsed, tree
 
 ROOT = PACKAGE.parents[1]
-MODULES = sorted(
-    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-    for path in PACKAGE.rglob("*.py")
-    if path.name != "__init__.py"
-)
 PROGRAMS = [
     module for module in MODULES if '__name__ == "__main__"' in programs.files(module)[programs.path(module)]
 ]
 ENGINE_SIDE = {"dagger", "anyio"}
-
-
-def tree(module: str) -> ast.Module:
-    return ast.parse((PACKAGE.parent / programs.path(module)).read_text())
-
-
-def parsed(module: str) -> set[str]:
-    """Return what a module imports of this package, by Python's own parser."""
-    found = set[str]()
-    for node in ast.walk(tree(module)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in found if name.startswith("ml_pipeline") and programs.exists(name)}
 
 
 def started(module: str) -> set[str]:
