@@ -1,1 +1,1 @@
-"""What a column is: its type, and its values as arrays."""
+"""What a column is: its type, and its values as arrays and in JSON."""

@@ -1,23 +1,6 @@
-"""What kind a column is, by its type in a Parquet file: one answer for data, training and serving."""
+"""The names that modules still import from here, until they use `types` and `polars_types`."""
 
-from typing import Any
+from ml_pipeline.columns.polars_types import type_of as kind_of
+from ml_pipeline.columns.types import NOT_FEATURES as UNTAKEN
 
-import polars as pl
-
-UNTAKEN = frozenset({"empty", "other"})  # what no model is given
-
-
-def kind_of(dtype: Any) -> str:
-    """Return integer, number, string, boolean or datetime, as a schema names them.
-
-    `empty` is a column of nothing but missing values, `other` what no model takes (lists, structs, bytes).
-    """
-    if dtype.is_integer():
-        return "integer"
-    if dtype.is_float() or dtype.is_decimal():
-        return "number"
-    if isinstance(dtype, (pl.String, pl.Categorical, pl.Enum)):
-        return "string"
-    if isinstance(dtype, (pl.Datetime, pl.Date)):
-        return "datetime"
-    return "boolean" if dtype == pl.Boolean else "empty" if dtype == pl.Null else "other"
+__all__ = ["UNTAKEN", "kind_of"]
