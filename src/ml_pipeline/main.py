@@ -1,4 +1,4 @@
-"""The functions that `dagger call` offers; each is one short step into the room that does the work."""
+"""The functions of `dagger call`. Each is one short method over the room that does the work."""
 
 from functools import partial
 from typing import Annotated
@@ -35,70 +35,81 @@ Source = Annotated[
             ".git/*", "!.git/HEAD", "!.git/packed-refs", "!.git/refs",
         ]
     ),
-    Doc("The project's folder"),
+    Doc("Folder of your project"),
 ]  # fmt: skip
-RegistryAddress = Annotated[str | None, Doc("Where the image goes, as HOST[:PORT][/PATH]; absent: nowhere")]
-Username = Annotated[str | None, Doc("Who pushes to the registry")]
-Password = Annotated[dagger.Secret | None, Doc("The password or token of --registry-username")]
-Kubeconfig = Annotated[dagger.Secret, Doc("A kubeconfig with a current context, as file:// or env://")]
-OptionalKubeconfig = Annotated[dagger.Secret | None, Doc("Which cluster; absent: none")]
+RegistryAddress = Annotated[
+    str | None, Doc("Registry to push the image to, as HOST[:PORT][/PATH]; without it nothing is published")
+]
+Username = Annotated[str | None, Doc("User name for the registry")]
+Password = Annotated[
+    dagger.Secret | None, Doc("Password or token for the registry, as env://NAME or file://PATH")
+]
+Kubeconfig = Annotated[
+    dagger.Secret, Doc("Kubeconfig of the cluster, as file://PATH or env://NAME; its current-context is used")
+]
+OptionalKubeconfig = Annotated[
+    dagger.Secret | None, Doc("Kubeconfig of a cluster, as file://PATH or env://NAME")
+]
 KubeApi = Annotated[
-    dagger.Service | None, Doc("The API server where only this machine reaches it, as tcp://localhost:6443")
+    dagger.Service | None,
+    Doc("Kubernetes API server that only this machine can reach, as tcp://localhost:6443"),
 ]
 Reproducible = Annotated[
     bool,
     Doc(
-        "Push without the engine, so that the same source has the same digest; the registry (http://HOST "
-        "where it is no https) must be reachable from the engine's containers"
+        "Give the same source the same image digest. The engine's containers must reach the registry; "
+        "write http://HOST for a registry without https"
     ),
 ]
 NodeCount = Annotated[
-    int, Doc("How many nodes of the cluster train together; 1: the engine trains, whatever else is given")
+    int, Doc("Number of cluster nodes that train together; with 1, training runs in the engine")
 ]
 Baseline = Annotated[
-    dagger.Container | None, Doc("The image to compare with; absent: what the cluster runs, or none")
+    dagger.Container | None,
+    Doc("Image to compare the model with; without it, the image that the cluster runs, if any"),
 ]
 
 
 @object_type
 class MlPipeline:
-    """Test, train, judge and ship a model: one call from source to a served model."""
+    """Test, train, judge and release a model, from source to a served model in one call."""
 
     gpu: Annotated[
-        str, Doc("auto: use a GPU where the engine has one; on: require it; off: train on the CPU")
+        str, Doc("auto: use a GPU if the engine has one; on: fail without a GPU; off: train on the CPU")
     ] = "auto"
-    python_image: Annotated[str, Doc("Base image of every stage but training, and of what is served")] = (
-        "python:3.13-slim"
-    )
-    training_image: Annotated[str, Doc("CUDA PyTorch image that training runs in")] = (
+    python_image: Annotated[
+        str, Doc("Base image of the serving image and of every stage except training")
+    ] = "python:3.13-slim"
+    training_image: Annotated[str, Doc("CUDA PyTorch image to train in")] = (
         "pytorch/pytorch:2.9.0-cuda12.8-cudnn9-runtime"
     )
-    package_index: Annotated[str | None, Doc("Package index in the place of PyPI")] = None
+    package_index: Annotated[str | None, Doc("URL of a package index to use instead of PyPI")] = None
     extra_index: Annotated[
         dagger.Secret | None,
         Doc(
-            "An index that is asked first, such as one of CPU wheels: its URL, credentials included, as env://"
+            "URL of a package index to look in first, for example one of CPU wheels; it may contain a "
+            "password. As env://NAME or file://PATH"
         ),
     ] = None
 
     data_credentials: Annotated[
         dagger.Secret | None,
         Doc(
-            "What data in s3:// is read with: a file as ~/.aws/credentials, as file:// or env://; "
-            "its [default] may name region and endpoint_url too"
+            "Credentials for data in s3://, as file://$HOME/.aws/credentials or env://NAME; the section "
+            "[default] may set region and endpoint_url too"
         ),
     ] = None
 
-    tracking_uri: Annotated[
-        str | None, Doc("The MLflow server that runs are tracked on, as http://HOST:PORT; absent: none")
-    ] = None
+    tracking_uri: Annotated[str | None, Doc("MLflow server to track the run on, as http://HOST:PORT")] = None
     tracking_username: Annotated[
-        str | None, Doc("Who tracks; absent: --tracking-password is a token, or there is none")
+        str | None, Doc("User name for the MLflow server; leave it out to use a token")
     ] = None
-    tracking_password: Annotated[dagger.Secret | None, Doc("The password of --tracking-username")] = None
+    tracking_password: Annotated[
+        dagger.Secret | None, Doc("Password or token for the MLflow server, as env://NAME or file://PATH")
+    ] = None
     tracking_server: Annotated[
         dagger.Service | None,
-        Doc("The server of --tracking-uri where only this machine reaches it, as tcp://localhost:5000"),
+        Doc("MLflow server that only this machine can reach, as tcp://localhost:5000, beside --tracking-uri"),
     ] = None
 
     @function
@@ -113,10 +124,11 @@ class MlPipeline:
         self,
         source: Source,
         python_versions: Annotated[
-            list[str] | None, Doc("Python versions, as 3.12; absent: the base image's")
+            list[str] | None,
+            Doc("Python versions to test with, as 3.12,3.13; without it, the version of the base image"),
         ] = None,
     ) -> str:
-        """Run the project's tests."""
+        """Run the project's tests with coverage."""
         run = await self._run(source)
         images = [f"python:{version}-slim" for version in python_versions or []] or [self.python_image]
         finished = await side_by_side(*(partial(checks.test, run, image) for image in images))
@@ -127,9 +139,11 @@ class MlPipeline:
         self,
         source: Source,
         baseline: Baseline = None,
-        schema: Annotated[bool, Doc("Return the columns' tables for the configuration instead")] = False,
+        schema: Annotated[
+            bool, Doc("Print [data.columns] as the data is now, to paste into the configuration")
+        ] = False,
     ) -> str:
-        """Check the data: schema, quality, leakage, drift."""
+        """Check the data: schema, quality, leakage and drift."""
         run = await self._run(source)
         if schema:
             return await data.schema(run)
@@ -143,11 +157,17 @@ class MlPipeline:
         nodes: NodeCount = 1,
         kubeconfig: OptionalKubeconfig = None,
         kube_api: KubeApi = None,
-        registry: Annotated[str | None, Doc("Where the nodes find the training image, rows included")] = None,
+        registry: Annotated[
+            str | None,
+            Doc(
+                "Registry for the training image of --nodes, as HOST[:PORT][/PATH]; the training rows are in "
+                "that image"
+            ),
+        ] = None,
         registry_username: Username = None,
         registry_password: Password = None,
     ) -> dagger.Directory:
-        """Train the model; return its folder: model, signature, metrics, history."""
+        """Train the model and return its folder: model, signature, metrics and history."""
         target = Registry(registry, registry_username, registry_password) if registry else None
         cluster = Cluster(kubeconfig, kube_api) if kubeconfig else None
         together = training_nodes.chosen(nodes, cluster, target)
@@ -163,7 +183,7 @@ class MlPipeline:
 
     @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def validate_gate(self, source: Source, baseline: Baseline = None) -> str:
-        """Train, build, and judge the image by the project's gates."""
+        """Train, build and judge the image by the project's gates; return a Markdown summary."""
         run, tracker = await self._run(source), self._tracker()
         async with pipeline.tracked(run, tracker):
             await pipeline.judged(run, await pipeline.find_baseline(run, baseline, None))
@@ -173,13 +193,13 @@ class MlPipeline:
     async def publish(
         self,
         source: Source,
-        registry: Annotated[str, Doc("Where the image goes, as HOST[:PORT][/PATH]")],
+        registry: Annotated[str, Doc("Registry to push the image to, as HOST[:PORT][/PATH]")],
         registry_username: Username = None,
         registry_password: Password = None,
         baseline: Baseline = None,
         reproducible: Reproducible = False,
     ) -> str:
-        """Train, build and judge the image, and push it where it passed; return its reference by digest."""
+        """Train, build and judge the image, push it if it passed, and return its reference by digest."""
         target = Registry(registry, registry_username, registry_password, reproducible)
         run, tracker = await self._run(source), self._tracker()
         async with pipeline.tracked(run, tracker):
@@ -190,11 +210,11 @@ class MlPipeline:
     async def deploy(
         self,
         source: Source,
-        image: Annotated[str, Doc("The image by digest, as publish returned it")],
+        image: Annotated[str, Doc("Image to release, by digest, as publish printed it")],
         kubeconfig: Kubeconfig,
         kube_api: KubeApi = None,
     ) -> str:
-        """Release an image to Kubernetes; return the release record as JSON."""
+        """Release an image to Kubernetes and return the release record as JSON."""
         run, tracker = await self._run(source), self._tracker()
         if tracker:
             await tracking.begin(run, tracker)
@@ -205,16 +225,17 @@ class MlPipeline:
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
     async def rollback(self, source: Source, kubeconfig: Kubeconfig, kube_api: KubeApi = None) -> str:
-        """Go back to the release before; return the release record as JSON."""
+        """Go back to the previous release and return the release record as JSON."""
         run, tracker = await self._run(source), self._tracker()
-        released = await release.rollback(run, Cluster(kubeconfig, kube_api))  # a tracker can't hinder it
+        # The way back comes first: it must not depend on an MLflow server.
+        released = await release.rollback(run, Cluster(kubeconfig, kube_api))
         if tracker:
             await tracking.released(run, tracker, released.details["version"])
         return release.as_text(released)
 
     @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def serve(self, source: Source) -> dagger.Service:
-        """Train the model and serve its image, for `up`."""
+        """Train the model and serve its image as a service, to use with `up`."""
         run = await self._run(source)
         await serving.check_gpu(run, "serve")
         served = (await serving.build(run, await training.train(run))).with_(serving.with_gpus(run))
@@ -222,7 +243,7 @@ class MlPipeline:
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
     async def report(self, source: Source, baseline: Baseline = None) -> dagger.Directory:
-        """Run all up to the gate; return a folder to look at, whether or not the gate passed."""
+        """Run everything up to the gate and return the report's folder, even if a stage failed."""
         return await pipeline.report(await self._run(source), baseline)
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
@@ -253,7 +274,8 @@ class MlPipeline:
             )
         if self.tracking_username or self.tracking_password or self.tracking_server:
             raise ConfigError(
-                "a --tracking option without --tracking-uri", "pass --tracking-uri=http://HOST:PORT"
+                "a --tracking option needs --tracking-uri",
+                "pass --tracking-uri=http://HOST:PORT",
             )
         return None
 

@@ -44,5 +44,5 @@ def test_a_name_without_a_password() -> None:
 
 def test_options_of_a_server_that_is_not_named() -> None:
     assert MlPipeline()._tracker() is None
-    with pytest.raises(ConfigError, match=r"^config: a --tracking option without --tracking-uri; pass"):
+    with pytest.raises(ConfigError, match=r"^config: a --tracking option needs --tracking-uri; pass"):
         MlPipeline(tracking_username="me")._tracker()
