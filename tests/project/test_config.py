@@ -55,7 +55,7 @@ def test_every_section_is_read() -> None:
         runtime = false
         [deploy]
         replicas = 3
-        strategy = "canary"
+        strategy = "rolling"
         """,
     )
     assert project.data.columns["age"] == config.Column(
@@ -86,9 +86,8 @@ def test_every_section_is_read() -> None:
             "config: ml-pipeline.toml: deploy.replicas is true; write an integer",
         ),
         (
-            "[deploy]\nstrategy = 'big-bang'",
-            'config: ml-pipeline.toml: deploy.strategy is "big-bang", a string; '
-            'write "rolling" or "blue-green" or "canary"',
+            "[deploy]\nstrategy = 'canary'",  # nothing does it yet
+            'config: ml-pipeline.toml: deploy.strategy is "canary", a string; write "rolling"',
         ),
         (
             "[serve]\nruntime = true",
@@ -114,17 +113,17 @@ def test_every_section_is_read() -> None:
         ),
         (
             "[gates]\naccuracy = {min = 0.9, confidence = 95}",
-            "config: ml-pipeline.toml: gates.accuracy.confidence = 95; "
+            "config: ml-pipeline.toml: gates.accuracy.confidence = 95 is out of range; "
             "use 0.5 or more and less than 1, such as 0.95",
         ),
         (
             "[gates]\nmemory_mb = {max = 9, confidence = 0.95}",
             "config: ml-pipeline.toml: gates.memory_mb has a confidence, "
-            "but what it measures has no interval; remove the key",
+            "but this metric has no interval; remove the key",
         ),
         (
             '[gates]\naccuracy = {min = 0.9, insufficient = "allow"}',
-            "config: ml-pipeline.toml: gates.accuracy.insufficient is for gates with a confidence; "
+            "config: ml-pipeline.toml: gates.accuracy.insufficient needs a confidence; "
             "add confidence = 0.95, or remove it",
         ),
         (
@@ -134,18 +133,18 @@ def test_every_section_is_read() -> None:
         ),
         (
             "[gates]\nshadow_agreement = {min = 0.99}",
-            "config: ml-pipeline.toml: gates.shadow_agreement is about recorded requests; "
-            "name their file by data.requests",
+            "config: ml-pipeline.toml: gates.shadow_agreement needs recorded requests; "
+            "name their file in data.requests",
         ),
         (
             "requests = '../asked.jsonl'",
-            "config: ml-pipeline.toml: data.requests = '../asked.jsonl' leaves the source; "
+            "config: ml-pipeline.toml: data.requests = '../asked.jsonl' is outside the source; "
             "use a path inside the project's folder",
         ),
         (
             "holdout = 1.5",
-            "config: ml-pipeline.toml: data.holdout = 1.5 is no fraction; "
-            "use a number between 0 and 1, or a path",
+            "config: ml-pipeline.toml: data.holdout = 1.5 must be a fraction; "
+            "use a number between 0 and 1, or the path of a table",
         ),
         (
             "holdout = 'gs://bucket/held.csv'",
@@ -154,26 +153,26 @@ def test_every_section_is_read() -> None:
         ),
         (
             "reference = 's3:///before.csv'",
-            "config: ml-pipeline.toml: data.reference = 's3:///before.csv' names no bucket; use s3://BUCKET/KEY",
+            "config: ml-pipeline.toml: data.reference = 's3:///before.csv' has no bucket; use s3://BUCKET/KEY",
         ),
         (
             "holdout = '../secret.csv'",
-            "config: ml-pipeline.toml: data.holdout = '../secret.csv' leaves the source; "
+            "config: ml-pipeline.toml: data.holdout = '../secret.csv' is outside the source; "
             "use a path inside the project's folder",
         ),
         (
             "[train]\ntimeout = 60",
-            "config: ml-pipeline.toml: train.timeout is for a train.command; "
-            "remove it; train.config.epochs bounds the built-in trainer",
+            "config: ml-pipeline.toml: train.timeout needs a train.command; "
+            "remove it; train.config.epochs limits the built-in trainer",
         ),
         (
             "[train]\nextras = ['gpu']",
-            "config: ml-pipeline.toml: train.extras are for a train.command; "
+            "config: ml-pipeline.toml: train.extras need a train.command; "
             "remove them; the built-in trainer has its own packages",
         ),
         (
             "[train]\ncommand = 'make'\ntimeout = 0",
-            "config: ml-pipeline.toml: train.timeout = 0; use 1 second or more, or remove it",
+            "config: ml-pipeline.toml: train.timeout = 0 is out of range; use 1 second or more, or remove it",
         ),
         (
             "[train.search]\nparameters = {}",
@@ -187,43 +186,59 @@ def test_every_section_is_read() -> None:
         ),
         (
             "[train.search]\ntrials = 0\nparameters = {width = [1]}",
-            "config: ml-pipeline.toml: train.search.trials = 0; use 1 or more, or remove it to try all",
+            "config: ml-pipeline.toml: train.search.trials = 0 is out of range; "
+            "use 1 or more, or remove it to try all",
         ),
         (
             "drift = {alpha = 5}",
-            "config: ml-pipeline.toml: data.drift.alpha = 5; use a number between 0 and 1",
+            "config: ml-pipeline.toml: data.drift.alpha = 5 is out of range; use a number between 0 and 1",
         ),
         (
             "leakage = {score = -1}",
-            "config: ml-pipeline.toml: data.leakage.score = -1; use a number between 0 and 1",
+            "config: ml-pipeline.toml: data.leakage.score = -1 is out of range; use a number between 0 and 1",
         ),
         (
             "[data.columns.age]\ndrift = {threshold = -0.1}",
-            "config: ml-pipeline.toml: data.columns.age.drift.threshold = -0.1; "
+            "config: ml-pipeline.toml: data.columns.age.drift.threshold = -0.1 is out of range; "
             "use 0 or more; inf where nothing counts as drift",
         ),
         (
             "exclude = ['cultivar']",
-            "config: ml-pipeline.toml: data.exclude names the target 'cultivar'; take it out of the list",
+            "config: ml-pipeline.toml: data.exclude names the target 'cultivar'; remove it from the list",
         ),
         (
             "[data.columns.age]\npattern = '('",
-            "config: ml-pipeline.toml: data.columns.age.pattern = '(' is no regular expression; mend it",
+            "config: ml-pipeline.toml: data.columns.age.pattern = '(' is not a regular expression; "
+            "fix it, or remove it",
         ),
         (
             "[serve]\ndevice = 'cuda'",
-            'config: ml-pipeline.toml: serve.device = "cuda" is for serve.runtime = "python"; '
+            'config: ml-pipeline.toml: serve.device = "cuda" needs serve.runtime = "python"; '
             'remove it, or let training write a predictor.py and set serve.runtime = "python"',
         ),
         (
             "[serve]\nruntime = 'python'\ndevice = 'tpu'",
             'config: ml-pipeline.toml: serve.device is "tpu", a string; write "cpu" or "cuda"',
         ),
-        ("[deploy]\nreplicas = 0", "config: ml-pipeline.toml: deploy.replicas = 0; use 1 or more"),
-        ("[deploy]\nmemory_mb = 0", "config: ml-pipeline.toml: deploy.memory_mb = 0; use 1 or more"),
+        (
+            "[deploy]\nreplicas = 0",
+            "config: ml-pipeline.toml: deploy.replicas = 0 is out of range; use 1 or more",
+        ),
+        (
+            "[deploy]\ntimeout = 0",
+            "config: ml-pipeline.toml: deploy.timeout = 0 is out of range; use 1 or more",
+        ),
+        (
+            "[train.node]\ngpus = 0",
+            "config: ml-pipeline.toml: train.node.gpus = 0 is out of range; use 1 or more",
+        ),
+        (
+            "[deploy]\nmemory_mb = 0",
+            "config: ml-pipeline.toml: deploy.memory_mb = 0 is out of range; use 1 or more",
+        ),
         (
             "[deploy]\nnamespace = 'My_Models'",
-            "config: ml-pipeline.toml: deploy.namespace = 'My_Models' is no DNS label; "
+            "config: ml-pipeline.toml: deploy.namespace = 'My_Models' is not a valid name in a cluster; "
             "use at most 53 lower-case letters, digits and inner hyphens",
         ),
     ],
@@ -232,6 +247,16 @@ def test_a_mistake_gets_one_line(addition: str, message: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         config.parse(None, MINIMAL + addition)
     assert str(refusal.value) == message
+
+
+def test_an_error_in_pyproject_names_its_table() -> None:
+    text = MINIMAL.replace("[data]", "[tool.ml-pipeline.data]").replace('"classification"', '"ranking"')
+    with pytest.raises(ConfigError, match=r"^config: pyproject.toml: tool\.ml-pipeline\.task is \"ranking\""):
+        config.parse(f"[tool.ml-pipeline]{text}", None)
+    with pytest.raises(
+        ConfigError, match=r"^config: pyproject.toml: tool\.ml-pipeline is 3, an integer; write"
+    ):
+        config.parse("[tool]\nml-pipeline = 3", None)
 
 
 def test_a_missing_key_is_named() -> None:
@@ -257,6 +282,8 @@ def test_two_configurations() -> None:
 def test_a_price_below_nothing() -> None:
     with pytest.raises(ConfigError) as refusal:
         config.parse(None, f"price_per_hour = -1.0\n{MINIMAL}")
-    line = "config: ml-pipeline.toml: price_per_hour = -1.0; use a number of 0 or more, or remove it"
-    assert str(refusal.value) == line
+    assert str(refusal.value) == (
+        "config: ml-pipeline.toml: price_per_hour = -1.0 is out of range; "
+        "use a number of 0 or more, or remove it"
+    )
     assert config.parse(None, f"price_per_hour = 0.2\n{MINIMAL}").price_per_hour == 0.2

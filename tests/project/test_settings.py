@@ -1,4 +1,4 @@
-"""What each stage is told: a key that it does not read is not in its document."""
+"""The settings of each stage: a key that it does not read is not in its document."""
 
 import json
 
@@ -53,6 +53,6 @@ def test_the_data_stage_gets_rules_that_are_set() -> None:
 
 def test_the_cluster_is_asked_for_a_gpu_where_the_model_is_served_on_one() -> None:
     on_cuda = PROJECT + '[serve]\nruntime = "python"\ndevice = "cuda"\n[deploy]\nmemory_mb = 4096\n'
-    told = json.loads(settings.deploy(config.parse(None, on_cuda), "image", "1"))
-    assert (told["gpus"], told["memory_mb"]) == (1, 4096)
+    document = json.loads(settings.deploy(config.parse(None, on_cuda), "image", "1"))
+    assert (document["gpus"], document["memory_mb"]) == (1, 4096)
     assert json.loads(settings.deploy(config.parse(None, PROJECT), "image", "1"))["gpus"] == 0

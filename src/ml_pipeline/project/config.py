@@ -1,14 +1,15 @@
-"""`[tool.ml-pipeline]`, read and checked; pure: text in, a Project or ConfigError out."""
+"""The configuration, read and checked; pure: text in, a Project or ConfigError out."""
 
-import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ml_pipeline.common.measures import MEASURES, Measure
+from ml_pipeline.common.reading import DocumentError, read
 from ml_pipeline.errors import ConfigError
-from ml_pipeline.project.schema import Column, ColumnDrift, Drift, Gate, Project, Train
-from ml_pipeline.project.typed_toml import Reader
+from ml_pipeline.project.schema import Column, Gate, Project, Train
+
+_DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?"
 
 
 def parse(pyproject: str | None, ml_pipeline: str | None) -> Project:
@@ -23,8 +24,8 @@ def parse(pyproject: str | None, ml_pipeline: str | None) -> Project:
         try:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{file} is not TOML: {error}", "mend that line") from None
-        table = document if file == "ml-pipeline.toml" else document.get("tool", {}).get("ml-pipeline")
+            raise ConfigError(f"{file} is not TOML: {error}", "fix that line") from None
+        table = document if file == "ml-pipeline.toml" else _tool(document)
         if table is not None:
             tables[file] = table
     if len(tables) > 1:
@@ -36,33 +37,36 @@ def parse(pyproject: str | None, ml_pipeline: str | None) -> Project:
             "write one (the README shows fifteen lines) or point --source at the project's folder",
         )
     ((file, table),) = tables.items()
-    root = "tool.ml-pipeline" if file == "pyproject.toml" else ""
-    project: Project = Reader(file).section(Project, table, root)
+    try:
+        project = read(Project, table, "tool.ml-pipeline" if file == "pyproject.toml" else "")
+    except DocumentError as error:
+        raise ConfigError(f"{file}: {error.problem}", error.hint) from None
     for cause, hint in _contradictions(project):
         raise ConfigError(f"{file}: {cause}", hint)
     return project
 
 
+def _tool(pyproject: dict[str, object]) -> object:
+    """Return the value of [tool.ml-pipeline], or None where there is none."""
+    tool = pyproject.get("tool")
+    return tool.get("ml-pipeline") if isinstance(tool, dict) else None
+
+
 def _contradictions(project: Project) -> Iterator[tuple[str, str]]:
-    """Yield what no single key can tell, as cause and hint."""
+    """Yield what the schema can't say of a single key, as cause and hint."""
     for key, label in (("name", project.name), ("deploy.namespace", project.deploy.namespace)):
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?", label):
+        if not re.fullmatch(_DNS_LABEL, label):
             hint = "use at most 53 lower-case letters, digits and inner hyphens"
-            yield f"{key} = {label!r} is no DNS label", hint
+            yield f"{key} = {label!r} is not a valid name in a cluster", hint
     yield from _data_contradictions(project)
     yield from _train_contradictions(project.train)
     for name, gate in project.gates.items():
         yield from _gate_contradictions(f"gates.{name}", gate, MEASURES.get(name))
         if name in {"shadow_agreement", "shadow_difference"} and not project.data.requests:
-            yield f"gates.{name} is about recorded requests", "name their file by data.requests"
-    if project.price_per_hour is not None and not 0 <= project.price_per_hour < math.inf:
-        yield f"price_per_hour = {project.price_per_hour}", "use a number of 0 or more, or remove it"
+            yield f"gates.{name} needs recorded requests", "name their file in data.requests"
     if project.serve.device == "cuda" and project.serve.runtime != "python":
         hint = 'remove it, or let training write a predictor.py and set serve.runtime = "python"'
-        yield 'serve.device = "cuda" is for serve.runtime = "python"', hint
-    for key in ("replicas", "memory_mb"):
-        if getattr(project.deploy, key) < 1:
-            yield f"deploy.{key} = {getattr(project.deploy, key)}", "use 1 or more"
+        yield 'serve.device = "cuda" needs serve.runtime = "python"', hint
 
 
 def _gate_contradictions(key: str, gate: Gate, measure: Measure | None) -> Iterator[tuple[str, str]]:
@@ -70,21 +74,15 @@ def _gate_contradictions(key: str, gate: Gate, measure: Measure | None) -> Itera
         yield f"{key} has no bound", "give it min, max or max_regression"
     if _crossed(gate):
         yield f"{key} has min = {gate.min} above max = {gate.max}", "no model can pass; swap them"
-    if gate.confidence is not None and not 0.5 <= gate.confidence < 1:
-        yield f"{key}.confidence = {gate.confidence}", "use 0.5 or more and less than 1, such as 0.95"
     if gate.confidence is not None and measure and not measure.has_interval:
-        yield f"{key} has a confidence, but what it measures has no interval", "remove the key"
-    searches = measure is not None and measure.kind == "slice"
-    if gate.insufficient is not None and gate.confidence is None and not searches:
-        yield f"{key}.insufficient is for gates with a confidence", "add confidence = 0.95, or remove it"
+        yield f"{key} has a confidence, but this metric has no interval", "remove the key"
+    is_search = measure is not None and measure.kind == "slice"
+    if gate.insufficient is not None and gate.confidence is None and not is_search:
+        yield f"{key}.insufficient needs a confidence", "add confidence = 0.95, or remove it"
 
 
 def _data_contradictions(project: Project) -> Iterator[tuple[str, str]]:
     data = project.data
-    if isinstance(data.holdout, float | int) and not 0 < data.holdout < 1:
-        yield f"data.holdout = {data.holdout} is no fraction", "use a number between 0 and 1, or a path"
-    yield from _limits("data.drift", data.drift)
-    yield from _shares("data.leakage", {"score": data.leakage.score, "shared": data.leakage.shared})
     for key, path in (
         ("data.path", data.path), ("data.holdout", data.holdout), ("data.reference", data.reference),
         ("data.requests", data.requests),
@@ -92,17 +90,15 @@ def _data_contradictions(project: Project) -> Iterator[tuple[str, str]]:
         if isinstance(path, str):
             yield from _place_contradictions(key, path)
     if data.target in data.exclude:
-        yield f"data.exclude names the target {data.target!r}", "take it out of the list"
+        yield f"data.exclude names the target {data.target!r}", "remove it from the list"
     if project.task == "regression" and data.positive is not None:
         yield "data.positive is for classification", 'remove it, or set task = "classification"'
     for name, column in data.columns.items():
         key = f"data.columns.{name}"
-        if column.drift:
-            yield from _limits(f"{key}.drift", column.drift)
         if _crossed(column):
             yield f"{key} has min = {column.min} above max = {column.max}", "swap them"
         if column.pattern is not None and not _compiles(column.pattern):
-            yield f"{key}.pattern = {column.pattern!r} is no regular expression", "mend it"
+            yield f"{key}.pattern = {column.pattern!r} is not a regular expression", "fix it, or remove it"
 
 
 def _place_contradictions(key: str, path: str) -> Iterator[tuple[str, str]]:
@@ -110,24 +106,19 @@ def _place_contradictions(key: str, path: str) -> Iterator[tuple[str, str]]:
     if is_url and scheme != "s3":
         yield f"{key} = {path!r} has the scheme {scheme!r}", "use s3://BUCKET/KEY, or a path in the source"
     elif is_url and not re.match(r"[A-Za-z0-9][\w.-]*(/|$)", place):
-        yield f"{key} = {path!r} names no bucket", "use s3://BUCKET/KEY"
+        yield f"{key} = {path!r} has no bucket", "use s3://BUCKET/KEY"
     elif path.startswith("/") or ".." in path.split("/"):
-        yield f"{key} = {path!r} leaves the source", "use a path inside the project's folder"
+        yield f"{key} = {path!r} is outside the source", "use a path inside the project's folder"
 
 
 def _train_contradictions(train: Train) -> Iterator[tuple[str, str]]:
-    if train.timeout is not None and train.timeout < 1:
-        yield f"train.timeout = {train.timeout}", "use 1 second or more, or remove it"
     if train.timeout is not None and not train.command:
         yield (
-            "train.timeout is for a train.command",
-            "remove it; train.config.epochs bounds the built-in trainer",
+            "train.timeout needs a train.command",
+            "remove it; train.config.epochs limits the built-in trainer",
         )
     if train.extras and not train.command:
-        yield "train.extras are for a train.command", "remove them; the built-in trainer has its own packages"
-    for name in ("cpu_millicores", "memory_mb", "gpus"):
-        if getattr(train.node, name) < 1:
-            yield f"train.node.{name} = {getattr(train.node, name)}", "use 1 or more"
+        yield "train.extras need a train.command", "remove them; the built-in trainer has its own packages"
     if not train.search:
         return
     if not train.search.parameters:
@@ -135,20 +126,6 @@ def _train_contradictions(train: Train) -> Iterator[tuple[str, str]]:
     for name, values in train.search.parameters.items():
         if not values:
             yield f"train.search.parameters.{name} is empty", "give it values to try, or remove it"
-    if train.search.trials is not None and train.search.trials < 1:
-        yield f"train.search.trials = {train.search.trials}", "use 1 or more, or remove it to try all"
-
-
-def _limits(key: str, drift: Drift | ColumnDrift) -> Iterator[tuple[str, str]]:
-    yield from _shares(key, {"alpha": drift.alpha})
-    if drift.threshold is not None and not drift.threshold >= 0:
-        yield f"{key}.threshold = {drift.threshold}", "use 0 or more; inf where nothing counts as drift"
-
-
-def _shares(key: str, values: Mapping[str, float | None]) -> Iterator[tuple[str, str]]:
-    for name, value in values.items():
-        if value is not None and not 0 <= value <= 1:
-            yield f"{key}.{name} = {value}", "use a number between 0 and 1"
 
 
 def _crossed(bounds: Gate | Column) -> bool:

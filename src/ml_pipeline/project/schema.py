@@ -1,94 +1,133 @@
 """One project's configuration as frozen objects.
 
-The classes are the schema of `[tool.ml-pipeline]`: a field's name is its key, its annotation
-the type that TOML must have, its default what an absent key means.
+The classes are the schema of ml-pipeline.toml, or of [tool.ml-pipeline] in pyproject.toml: a field's name is
+its key, its annotation is the type and the limits of its value, its default is what an absent key means.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Literal
+
+from ml_pipeline.common.reading import Bounds
 
 Scalar = str | int | float | bool
-
+Positive = Annotated[int, Bounds(minimum=1)]
+Share = Annotated[float, Bounds(minimum=0, maximum=1)]
+Threshold = Annotated[float, Bounds(minimum=0, hint="use 0 or more; inf where nothing counts as drift")]
 
 Effect = Literal["wasserstein", "psi", "jensen_shannon"]
 
 
 @dataclass(frozen=True)
 class Drift:
-    """When a column counts as drifted: significant at `alpha` and moved by `threshold` of its effect.
+    """[data.drift]: when a column counts as drifted.
 
-    The effect of numbers is the Wasserstein distance in standard deviations, of categories the
-    Jensen-Shannon distance, unless one is named.
+    It has drifted when its test is significant and its effect is large.
     """
 
-    alpha: float = 0.05
-    threshold: float = 0.1
+    # The significance level of the tests, corrected for their number.
+    alpha: Share = 0.05
+    # The least effect that counts as drift, in the unit of the effect.
+    threshold: Threshold = 0.1
+    # How the size of a change is measured. Absent: for numbers the Wasserstein distance in standard
+    # deviations, for categories the Jensen-Shannon distance. "psi" is the population stability index.
     effect: Effect | None = None
+    # Whether drift is a warning, or stops the run.
     action: Literal["warn", "stop"] = "warn"
 
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """One column's own idea of drift; what is None is as for all."""
+    """`drift` of one column, in place of [data.drift]'s values; an absent key takes the value from there."""
 
-    alpha: float | None = None
-    threshold: float | None = None
+    alpha: Share | None = None
+    threshold: Threshold | None = None
     effect: Effect | None = None
 
 
 @dataclass(frozen=True)
 class Leakage:
-    """When the data gives its answers away.
+    """[data.leakage]: when the data is suspected to reveal the target."""
 
-    `score`: a column alone tells that share of the target. `shared`: that share of a holdout file's
-    rows are training rows too.
-    """
-
-    score: float = 0.95
-    shared: float = 0.05
+    # A column counts as a leak when it alone predicts the target this well: 0 is no better than chance, 1 is
+    # perfect.
+    score: Share = 0.95
+    # A holdout file counts as a leak when more than this share of its rows are also training rows.
+    shared: Share = 0.05
+    # Whether a leak is a warning, or stops the run.
     action: Literal["warn", "stop"] = "warn"
 
 
 @dataclass(frozen=True)
 class Column:
-    """What values of one column are allowed; rules that are None are not checked.
+    """[data.columns.NAME]: which values a column may have. A rule that is absent is not checked."""
 
-    Bounds of times are texts, such as "2024-01-01".
-    """
-
+    # Absent: inferred from the data.
     type: Literal["integer", "number", "string", "boolean", "datetime"] | None = None
+    # The least and the greatest value allowed. Those of times are strings, such as "2024-01-01".
     min: float | str | None = None
     max: float | str | None = None
+    # Whether values may be missing.
     nullable: bool = True
+    # The only values allowed.
     allowed: tuple[Scalar, ...] | None = None
+    # A regular expression that each string must match.
     pattern: str | None = None
+    # Whether no value may occur twice.
     unique: bool = False
+    # The largest share of missing values allowed, from 0 to 1.
     max_missing: float | None = None
+    # What counts as drift in this column.
     drift: ColumnDrift | None = None
 
 
 @dataclass(frozen=True)
 class Data:
-    """Where the rows are, what is predicted, and how rows are kept back.
+    """[data]: where the rows are, what is predicted, and which rows are held out.
 
-    `path`, and `holdout` and `reference` where they are paths, are in the source, or s3://BUCKET/KEY; so
-    are `requests`, a recorded sample without answers, which candidate and baseline answer side by side.
+    Tables are Parquet or CSV: a file, a folder or a glob, as a path in the project or as s3://BUCKET/KEY.
     """
 
+    # The table with all rows, or with the training rows where `holdout` is a table too.
     path: str
+    # The column to predict.
     target: str
+    # The value of the target that counts as positive, where it has two values. Metrics of the positive class
+    # (such as fairness) need it.
     positive: Scalar | None = None
-    holdout: float | str = 0.2
+    # The share of rows that are held out for the gate, drawn at random; or a table of such rows.
+    holdout: (
+        Annotated[
+            float,
+            Bounds(
+                above=0,
+                below=1,
+                problem="must be a fraction",
+                hint="use a number between 0 and 1, or the path of a table",
+            ),
+        ]
+        | str
+    ) = 0.2
+    # A column of times: with it the latest rows are held out, not a random share.
     time: str | None = None
+    # The table that the data is compared with for drift. Absent: the record of its training data that the
+    # baseline's image carries.
     reference: str | None = None
+    # A file of recorded requests, whose right answers nobody knows: bodies of /predict or rows, one in each
+    # line, or rows as Parquet or CSV. The candidate and the baseline both answer them.
     requests: str | None = None
+    # Columns that together identify a row: no two rows may have the same values in them.
     key: tuple[str, ...] = ()
     drift: Drift = Drift()
     leakage: Leakage = Leakage()
+    # Columns whose groups the gate compares with each other (fairness).
     sensitive: tuple[str, ...] = ()
+    # Columns whose values make slices that the gate reports; it searches slices of the other columns too.
     slices: tuple[str, ...] = ()
+    # Columns that the model does not get.
     exclude: tuple[str, ...] = ()
+    # Rules, by the column's name.
     columns: Mapping[str, Column] = field(default_factory=dict)
 
     @property
@@ -103,100 +142,120 @@ class Data:
 
     @property
     def _tables(self) -> Iterator[str]:
-        named = (self.path, self.holdout, self.reference)
-        return (path for path in named if isinstance(path, str))
+        candidates = (self.path, self.holdout, self.reference)
+        return (path for path in candidates if isinstance(path, str))
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is tried for `train.config`: every combination, or `trials` of them drawn at random.
+    """[train.search]: values of `train.config` to try. The best trial's model is the model."""
 
-    The best by `metric`, a name in the training's metrics.json, is the model.
-    """
-
+    # The values to try, by the key in `train.config`; every combination of them is a trial.
     parameters: Mapping[str, tuple[Scalar, ...]]
+    # Which metric in the training's metrics.json decides.
     metric: str = "validation_loss"
+    # Whether the least or the greatest value of that metric is the best.
     mode: Literal["min", "max"] = "min"
-    trials: int | None = None
+    # How many combinations to try, drawn at random. Absent: all.
+    trials: Annotated[int, Bounds(minimum=1, hint="use 1 or more, or remove it to try all")] | None = None
 
 
 @dataclass(frozen=True)
 class Node:
-    """What a node must have free for its pod, where several train (--nodes): requests, and memory's limit."""
+    """[train.node]: what each pod requests on its node, where several nodes train (--nodes)."""
 
-    cpu_millicores: int = 1000
-    memory_mb: int = 8192
-    gpus: int = 1  # with --gpu=on
+    # Thousandths of a CPU core.
+    cpu_millicores: Positive = 1000
+    # MiB of memory; the limit too.
+    memory_mb: Positive = 8192
+    # GPUs, with --gpu=on.
+    gpus: Positive = 1
 
 
 @dataclass(frozen=True)
 class Train:
-    """The user's command, or none for the built-in tabular trainer.
+    """[train]: the project's own training command, or the built-in trainer for tables."""
 
-    `extras` of the project's [project.optional-dependencies] are installed for the command, and `timeout`
-    seconds end it.
-    """
-
+    # A shell command that trains. Absent: the built-in trainer.
     command: str | None = None
+    # Names of [project.optional-dependencies] in pyproject.toml, which are installed for the command.
     extras: tuple[str, ...] = ()
+    # The seed of the holdout's draw and of training.
     seed: int = 0
-    timeout: int | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
+    # Seconds after which the command is stopped. Absent: no limit.
+    timeout: Annotated[int, Bounds(minimum=1, hint="use 1 second or more, or remove it")] | None = None
+    # Options of the built-in trainer, or any that the command reads.
+    config: Mapping[str, object] = field(default_factory=dict)
+    # Absent: no search, one training.
     search: Search | None = None
     node: Node = Node()
 
 
 @dataclass(frozen=True)
 class Gate:
-    """A bound on one metric; `max_regression` is how much worse than the baseline is allowed.
+    """[gates.METRIC]: the bounds that a metric must keep. At least one bound is needed."""
 
-    `confidence`, such as 0.95: not the point but its interval must keep the bound. `insufficient`: whether
-    an interval on both sides of it blocks (the default; of the worst of many slices it must be asked for).
-    """
-
+    # The least and the greatest value that pass.
     min: float | None = None
     max: float | None = None
+    # By how much the metric may be worse than the baseline's, in the metric's unit.
     max_regression: float | None = None
+    # Whether a failure stops the release. False: it is a warning.
     required: bool = True
-    confidence: float | None = None
+    # The confidence of the interval that must keep the bounds, such as 0.95. Absent: the value itself must.
+    confidence: (
+        Annotated[float, Bounds(minimum=0.5, below=1, hint="use 0.5 or more and less than 1, such as 0.95")]
+        | None
+    ) = None
+    # Whether too little evidence stops the release: an interval with values on both sides of a bound. Absent:
+    # "block" with a confidence; gates on the worst of many slices look at the evidence only if this is set.
     insufficient: Literal["block", "allow"] | None = None
 
 
 @dataclass(frozen=True)
 class Serve:
-    """What runs in the image, and on what; False: the model is not served.
+    """[serve]: how the image serves the model."""
 
-    On "cuda" the image is built on the training image, and each pod asks for a GPU.
-    """
-
+    # What runs the model: ONNX Runtime, or the predictor.py that training wrote. False: no image is built.
     runtime: Literal["onnx", "python", False] = "onnx"
+    # On "cuda" the image is built on the training image, and each pod requests a GPU.
     device: Literal["cpu", "cuda"] = "cpu"
 
 
 @dataclass(frozen=True)
 class Deploy:
-    """Where a release goes and how; `memory_mb` is what each pod requests, and its limit."""
+    """[deploy]: how the image is released to Kubernetes."""
 
+    # The namespace of the release; it is created where it does not exist.
     namespace: str = "default"
-    replicas: int = 2
-    strategy: Literal["rolling", "blue-green", "canary"] = "rolling"
-    timeout: int = 300
-    memory_mb: int = 512
+    # How many pods serve.
+    replicas: Positive = 2
+    # How a release replaces the one before it. "rolling": pod by pod, each old pod after a new one is ready.
+    # Other strategies, such as canary and blue-green, do not exist yet.
+    strategy: Literal["rolling"] = "rolling"
+    # Seconds until a release that is not ready has failed, and is undone.
+    timeout: Positive = 300
+    # MiB of memory that each pod requests; the limit too.
+    memory_mb: Positive = 512
 
 
 @dataclass(frozen=True)
 class Project:
-    """One project's whole configuration.
+    """The whole configuration of one project."""
 
-    `price_per_hour` is what an hour of the machine that the pipeline runs on costs, in any currency; it is
-    for the summary's estimate.
-    """
-
+    # The name of the model, of its image, and of the objects in the cluster: at most 53 lower-case letters,
+    # digits and inner hyphens.
     name: str
     task: Literal["classification", "regression"]
     data: Data
-    price_per_hour: float | None = None
+    # What one hour of the machine costs that the pipeline runs on, in any currency; the summary then has an
+    # estimate of the run's cost.
+    price_per_hour: (
+        Annotated[float, Bounds(minimum=0, below=math.inf, hint="use a number of 0 or more, or remove it")]
+        | None
+    ) = None
     train: Train = Train()
+    # Bounds on metrics, by the metric's name. docs/gate.md has the names.
     gates: Mapping[str, Gate] = field(default_factory=dict)
     serve: Serve = Serve()
     deploy: Deploy = Deploy()

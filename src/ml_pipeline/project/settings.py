@@ -1,33 +1,35 @@
-"""What each stage is told, as JSON: its part of the configuration and nothing else.
+"""The settings of each stage, as JSON: its part of the configuration and nothing else.
 
 Narrow documents keep the cache true: a changed gate retrains nothing.
 """
 
 import dataclasses
 import json
-from typing import Any
+from collections.abc import Mapping
 
-from ml_pipeline.project.schema import Project
+from ml_pipeline.project.schema import Column, Gate, Project
+
+_DATA_KEYS = ("path", "target", "positive", "holdout", "time", "reference", "key", "exclude")
 
 
 def data(project: Project) -> str:
+    """Return the settings of `validate-data` and `split`."""
     columns = {name: _set_fields(column) for name, column in project.data.columns.items()}
     section = {key: getattr(project.data, key) for key in _DATA_KEYS}
     section |= {key: dataclasses.asdict(getattr(project.data, key)) for key in ("drift", "leakage")}
     return _json(section | {"columns": columns, "task": project.task, "seed": project.train.seed})
 
 
-_DATA_KEYS = ("path", "target", "positive", "holdout", "time", "reference", "key", "exclude")
-
-
 def train(project: Project, device: str) -> str:
+    """Return the settings of `train` and of `inspect-model`; `device` is "cpu" or "cuda"."""
     section = project.train
     search = dataclasses.asdict(section.search) if section.search else None
-    told = {key: getattr(section, key) for key in ("seed", "timeout", "config")}
-    return _json(_task(project) | told | {"search": search, "device": device})
+    options = {key: getattr(section, key) for key in ("seed", "timeout", "config")}
+    return _json(_task(project) | options | {"search": search, "device": device})
 
 
 def track(project: Project) -> str:
+    """Return the settings of `track`: the parameters of a run."""
     section = project.train
     return _json(
         {"task": project.task} | {key: getattr(section, key) for key in ("command", "seed", "config")}
@@ -35,19 +37,20 @@ def track(project: Project) -> str:
 
 
 def evaluate(project: Project) -> str:
+    """Return the settings of `validate-gate`."""
     gates = {name: _set_fields(gate) for name, gate in project.gates.items()}
     groups = {"sensitive": project.data.sensitive, "slices": project.data.slices}
     return _json(_task(project) | {"gates": gates} | groups)
 
 
 def deploy(project: Project, image: str, version: str | None) -> str:
+    """Return the settings of `deploy` and `rollback`; `image` is "" where none is released."""
     section = project.deploy
     return _json(
         {
             "name": project.name,
             "namespace": section.namespace,
             "replicas": section.replicas,
-            "strategy": section.strategy,
             "timeout_s": section.timeout,
             "memory_mb": section.memory_mb,
             "gpus": 1 if project.serve.device == "cuda" else 0,
@@ -57,13 +60,13 @@ def deploy(project: Project, image: str, version: str | None) -> str:
     )
 
 
-def _task(project: Project) -> dict[str, Any]:
+def _task(project: Project) -> dict[str, object]:
     return {"task": project.task, "target": project.data.target, "positive": project.data.positive}
 
 
-def _set_fields(section: Any) -> dict[str, Any]:
+def _set_fields(section: Column | Gate) -> dict[str, object]:
     return {key: value for key, value in dataclasses.asdict(section).items() if value is not None}
 
 
-def _json(document: dict[str, Any]) -> str:
+def _json(document: Mapping[str, object]) -> str:
     return json.dumps(document, indent=1, sort_keys=True)
