@@ -43,14 +43,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Dagger:
-    """The command line of Dagger, with this repository as its module."""
+    """The command line of Dagger, with this repository, or another version of it, as its module."""
 
     environment: Mapping[str, str]
     timeout: float = 300  # seconds
+    module: Path = ROOT
 
     def command(self, source: Path, function: str, *words: str, options: Sequence[str] = ()) -> list[str]:
         """Return the words of a call; `options` are the module's own, such as --gpu=off."""
-        module = ["dagger", "--progress=plain", "call", "-m", str(ROOT), *options]
+        module = ["dagger", "--progress=plain", "call", "-m", str(self.module), *options]
         return [*module, function, f"--source={source}", *words]
 
     def call(self, source: Path, function: str, *words: str, options: Sequence[str] = ()) -> Answer:

@@ -1,10 +1,13 @@
 """What runs again after which edit: only what reads the thing that changed."""
 
+import dataclasses
 import secrets
+from pathlib import Path
 
 import pytest
 
 from tests.calls import Answer, Dagger, Project, stages
+from tests.module_versions import copied
 
 pytestmark = pytest.mark.engine
 
@@ -40,3 +43,18 @@ def test_an_edit_reruns_only_what_reads_it(dagger: Dagger, tumours: Project) -> 
 
     tumours.replace("ml-pipeline.toml", "learning_rate = 0.5", f"learning_rate = 0.4{something}")
     assert reran(dagger.call(tumours.path, "full-pipeline")) == {"test"} | LEARNING | JUDGING
+
+
+@pytest.mark.timeout(600)
+def test_an_edit_of_the_module_reruns_only_the_programs_that_have_it(
+    dagger: Dagger, tumours: Project, tmp_path: Path
+) -> None:
+    """Its own files are known by their content: neither another clone nor a file beside them matters."""
+    reran(dagger.call(tumours.path, "full-pipeline"))
+    module = copied(tmp_path / "module")
+    edited = dataclasses.replace(dagger, module=module)
+    assert reran(edited.call(tumours.path, "full-pipeline")) == set()
+
+    page = module / "src/ml_pipeline/serving/page.html"
+    page.write_text(page.read_text().replace("</body>", f"<!-- {secrets.token_hex(8)} --></body>"))
+    assert reran(edited.call(tumours.path, "full-pipeline")) == JUDGING - {"prepare-holdout"}
