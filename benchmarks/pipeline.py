@@ -2,6 +2,7 @@
 
     python3 benchmarks/pipeline.py           5 rounds
     python3 benchmarks/pipeline.py --quick   1 round, in two to three minutes
+    python3 benchmarks/pipeline.py --against=COMMIT   warm calls of this module and of an older one by turns
 
 The project is tests/projects/tumours, through the real command line on a real engine (the lab, which
 is started if it is not up). A round has one call of each kind:
@@ -16,6 +17,7 @@ Seconds are the whole command's, from start to exit. The last line is one JSON o
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import secrets
@@ -32,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from lab import lifecycle, paths, processes
-from tests import calls
+from tests import calls, module_versions
 
 UNTOLD = {"build-image", "publish"}  # the engine's own work: it does not say whether it had it already
 SERVICES = {"registry", "engine"}
@@ -60,6 +62,22 @@ class Benchmark:
         ran = {stage for stage, took in calls.stages(answer.out).items() if took != "cached"} - UNTOLD
         self.reran.setdefault(kind, set()).update(ran)
         print(f"    ran: {', '.join(sorted(ran)) or 'nothing'}")
+
+    def warm_against(self, older: calls.Dagger, rounds: int) -> dict[str, object]:
+        """Compare warm calls of this module with an older one's; return ratios with their spread."""
+        sides = {"warm": self.dagger, "older": older}
+        for dagger in sides.values():  # each has its own stages to be run once
+            dagger.call(self.project.path, "full-pipeline")
+        for turn in range(rounds):
+            for kind in sides if turn % 2 == 0 else reversed(sides):
+                clock = time.monotonic()
+                answer = sides[kind].call(self.project.path, "full-pipeline")
+                self._note(kind, time.monotonic() - clock)
+                if answer.code:
+                    sys.exit(f"{kind}: {' / '.join(answer.errors)}")
+        ratios = [new / old for new, old in zip(self.seconds["warm"], self.seconds["older"], strict=True)]
+        spread = [round(bound, 3) for bound in (min(ratios), max(ratios))]
+        return {"warm_over_older": round(statistics.median(ratios), 3), "warm_over_older_range": spread}
 
     def trivial(self) -> None:
         """Call the module that does nothing."""
@@ -144,12 +162,20 @@ def main() -> None:
         description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="one round instead of five")
+    parser.add_argument(
+        "--against", metavar="COMMIT", help="an older commit whose warm calls to compare with"
+    )
     options = parser.parse_args()
     if not {process.service for process in processes.found()} >= SERVICES:
         lifecycle.up(cluster=False, gpu_recorder=False)
     variables = lifecycle.environment() | {"PATH": f"{paths.BIN}{os.pathsep}{os.environ['PATH']}"}
     with tempfile.TemporaryDirectory() as folder:
         benchmark = Benchmark(calls.Dagger(variables), calls.copy("tumours", Path(folder) / "tumours"))
+        if options.against:
+            module = module_versions.at_commit(options.against, Path(folder) / "older")
+            older = dataclasses.replace(benchmark.dagger, module=module)
+            print(json.dumps(benchmark.warm_against(older, rounds=4 if options.quick else 12)))
+            return
         benchmark.load_modules()
         for _ in range(1 if options.quick else 5):
             benchmark.round(pairs=2)
