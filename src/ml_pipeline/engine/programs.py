@@ -15,6 +15,7 @@ _IMPORT = re.compile(
     rf"""^[ \t]*(?:from[ ]+({NAME}[\w.]*)[ ]+import[ ]+(\([^)]*\)|[^\n#]+)|import[ ]+({NAME}[\w.]*))""",
     re.MULTILINE | re.VERBOSE,
 )
+# A file that is no Python, beside the module that opens it, such as page.html.
 _FILE = re.compile(r"""["']([\w.]+\.(?:html|json))["']""")
 # A module that is loaded or started by its name.
 _NAMED = re.compile(rf"""(?:import_module\(|"-m",|"--module",)\s*"({NAME}(?:\.[a-z_]\w*)+)\"""")
@@ -27,12 +28,10 @@ def files(*modules: str) -> Mapping[str, str]:
     Paths are relative to the folder that the package is in, and in order. Raises FileNotFoundError for
     a module that does not exist.
     """
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for module in sorted(closure(*modules)):
-        own = PACKAGE.parent / path(module)
-        for file in (own, *_beside(own)):
-            found[file.relative_to(PACKAGE.parent).as_posix()] = file.read_text(encoding="utf-8")
-    return found
+        texts |= _texts(module)
+    return texts
 
 
 def pins(name: str) -> str:
@@ -43,15 +42,14 @@ def pins(name: str) -> str:
 
 def path(module: str) -> str:
     """Return a module's file, as a key of `files`. Raises FileNotFoundError."""
-    found = _path(module)
-    if found is None:
+    if module not in _modules():
         raise FileNotFoundError(f"{module} is not a module of {NAME}")
-    return found.relative_to(PACKAGE.parent).as_posix()
+    return _modules()[module]
 
 
 def exists(module: str) -> bool:
     """Whether this package has such a module or package."""
-    return _path(module) is not None
+    return module in _modules()
 
 
 def closure(*modules: str) -> frozenset[str]:
@@ -69,26 +67,33 @@ def closure(*modules: str) -> frozenset[str]:
 @cache
 def imported(module: str) -> frozenset[str]:
     """Return the modules of this package that a module's own lines import or name."""
-    own = _path(module)
-    return frozenset(_mentioned(own.read_text(encoding="utf-8"))) if own else frozenset()
+    return frozenset(_mentioned(_texts(module)[path(module)])) if exists(module) else frozenset()
+
+
+@cache
+def _texts(module: str) -> Mapping[str, str]:
+    """Return path → text of a module and of the files that it names. Raises FileNotFoundError."""
+    own = path(module)
+    folder, _, _ = own.rpartition("/")
+    texts = {own: (PACKAGE.parent / own).read_text(encoding="utf-8")}
+    waiting = [own]
+    while waiting:
+        for name in _FILE.findall(texts[waiting.pop()]):
+            file = f"{folder}/{name}"
+            if file not in texts and (PACKAGE.parent / file).is_file():
+                texts[file] = (PACKAGE.parent / file).read_text(encoding="utf-8")
+                waiting.append(file)
+    return texts
 
 
 def _mentioned(text: str) -> Iterator[str]:
+    modules = _modules()
     for package, names, module in _IMPORT.findall(text):
         yield package or module
         for name in re.findall(r"(\w+)(?:\s+as\s+\w+)?\s*(?:,|$|\))", names):
-            if _path(f"{package}.{name}"):
+            if f"{package}.{name}" in modules:
                 yield f"{package}.{name}"
-    yield from (name for name in _NAMED.findall(text) if _path(name))
-
-
-def _beside(own: Path) -> Iterator[Path]:
-    """Yield the files that are no Python and that a file names, such as page.html, and what these name."""
-    for name in dict.fromkeys(_FILE.findall(own.read_text(encoding="utf-8"))):
-        file = own.with_name(name)
-        if file != own and file.is_file():
-            yield file
-            yield from _beside(file)
+    yield from (name for name in _NAMED.findall(text) if name in modules)
 
 
 def _packages(module: str) -> Iterator[str]:
@@ -98,7 +103,7 @@ def _packages(module: str) -> Iterator[str]:
 
 
 @cache
-def _path(module: str) -> Path | None:
-    """Return a module's file, a package's __init__.py, or None where there is no such module."""
-    base = PACKAGE.parent.joinpath(*module.split("."))
-    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+def _modules() -> Mapping[str, str]:
+    """Return the name of each module and package of ours → its file, relative to the package's folder."""
+    files = (path.relative_to(PACKAGE.parent).as_posix() for path in PACKAGE.rglob("*.py"))
+    return {file.removesuffix(".py").removesuffix("/__init__").replace("/", "."): file for file in files}
