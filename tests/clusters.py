@@ -113,7 +113,7 @@ class Target:
 def least_privileged(
     target: Target, *, without: str = "", rules: Sequence[Mapping[str, Any]] = manifests.ROLE_RULES
 ) -> Path:
-    """A kubeconfig of a service account that has just the Role of the README, in one namespace.
+    """A kubeconfig of a service account that has just the role of docs/clusters.md, in one namespace.
 
     `without` is a verb that is taken from it everywhere.
     """

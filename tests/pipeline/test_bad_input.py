@@ -89,7 +89,7 @@ CONFIGURATION: dict[str, tuple[Spoil, str]] = {
     "no config": (
         lambda p: p.remove(CONFIG),
         "config: neither ml-pipeline.toml nor [tool.ml-pipeline] in pyproject.toml was found in the source; "
-        "write one (the README shows fifteen lines) or point --source at the project's folder",
+        "write one (see README.md#your-own-project), or point --source at the project's folder",
     ),
     "two configs": (
         lambda p: p.write("pyproject.toml", '[tool.ml-pipeline]\nname = "tumours"\n'),

@@ -34,7 +34,7 @@ def test_the_image_stands_on_the_training_image_and_shares_its_torch(
 
 
 def test_it_is_judged_on_a_gpu_or_not_at_all(dagger: Dagger, flowers: Project) -> None:
-    hint = 'use an engine that has one (see the README), or set serve.device = "cpu"'
+    hint = 'use an engine that has one (see docs/training.md#gpu), or set serve.device = "cpu"'
     for options, why in ((), "the engine has no GPU"), (("--gpu=off",), "--gpu=off gives it none"):
         answer = dagger.call(flowers.path, "validate-gate", options=options)
         line = f'validate-gate: serve.device = "cuda", but {why}; {hint}'

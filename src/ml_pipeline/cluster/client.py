@@ -193,7 +193,7 @@ class Cluster:
         found = re.search(r'cannot (\w+) resource "([\w./]+)"', message)
         if code == 403 and found:
             cause = f"the kubeconfig's user may not {found[1]} {found[2]} in namespace {self.namespace}"
-            return Refused(cause, "grant it the Role in the README", code)
+            return Refused(cause, "grant it the role in docs/clusters.md", code)
         if code == 429 or code >= 500:
             cause, hint = f"the API server answers {code}: {message}", "try again when the cluster is well"
             return Unreachable(cause, hint)

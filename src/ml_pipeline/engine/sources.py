@@ -19,7 +19,7 @@ def linted(source: dagger.Directory) -> dagger.Directory:
 
 
 def tested(source: dagger.Directory) -> dagger.Directory:
-    """Return everything but documents: an edit of the README runs no test."""
+    """Return everything but documents: an edit of a README runs no test."""
     return source.filter(exclude=[*DOCUMENTS, ".git"], gitignore=True)
 
 

@@ -209,7 +209,8 @@ def _checked(text: bytes, rows: int) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         told = " ".join(text.decode(errors="replace").split())[:200]
         raise StageFailure(
-            f"the image's answer to /predict has no predictions: {told}", "let it answer as the README says"
+            f"the image's answer to /predict has no predictions: {told}",
+            "make it answer as docs/serving.md says",
         ) from None
     if any(count != rows for count in counts):
         cause = f"the image answered {len(predictions)} predictions to {rows} rows"

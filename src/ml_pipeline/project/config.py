@@ -34,7 +34,7 @@ def parse(pyproject: str | None, ml_pipeline: str | None) -> Project:
     if not tables:
         raise ConfigError(
             "neither ml-pipeline.toml nor [tool.ml-pipeline] in pyproject.toml was found in the source",
-            "write one (the README shows fifteen lines) or point --source at the project's folder",
+            "write one (see README.md#your-own-project), or point --source at the project's folder",
         )
     ((file, table),) = tables.items()
     try:

@@ -1,7 +1,8 @@
 """An image's manifest and configuration out of what the engine exports, layers, and no clock.
 
-The formats: https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md and config.md; Docker's
-HEALTHCHECK, which that has not: https://github.com/moby/docker-image-spec
+The formats: https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md and
+https://github.com/opencontainers/image-spec/blob/v1.1.0/config.md; Docker's HEALTHCHECK, which they do not
+have: https://github.com/moby/docker-image-spec
 """
 
 import hashlib

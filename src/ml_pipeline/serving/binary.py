@@ -1,7 +1,8 @@
 """Tensors in binary form: the Open Inference Protocol's extension, as Triton's clients use it by default.
 
 A tensor's values lie after the JSON, little-endian and without padding; of BYTES each value follows its
-length in 4 bytes. https://github.com/triton-inference-server/server, docs/protocol/extension_binary_data.md.
+length in 4 bytes. The format:
+https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
 """
 
 import struct

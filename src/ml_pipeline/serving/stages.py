@@ -23,7 +23,7 @@ async def check_gpu(run: Run, stage: str) -> None:
     """Raise StageError where the image wants a GPU to run on and the engine gives none."""
     if run.project.serve.device == "cuda" and await choose_device(run) == "cpu":
         why = "--gpu=off gives it none" if run.environments.gpu == "off" else "the engine has no GPU"
-        hint = 'use an engine that has one (see the README), or set serve.device = "cpu"'
+        hint = 'use an engine that has one (see docs/training.md#gpu), or set serve.device = "cpu"'
         raise StageError(stage, f'serve.device = "cuda", but {why}', hint)
 
 

@@ -15,7 +15,7 @@ INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 GRACE_S = 10
 # Each failed start of a container and each lost pod counts; the rest is waited for by who watches.
 BACKOFF_LIMIT = 10
-# Who watches deletes the Job; this is for a Job that nobody watches any more, see stages/train_node.py.
+# Who watches deletes the Job; this is for a Job that nobody watches any more, see training/node.py.
 TTL_S = 60
 # The root filesystem is read-only; this is what training writes, under the names of the one container.
 WRITABLE = {"output": "/output", "checkpoints": "/checkpoints", "tmp": "/tmp"}  # noqa: S108 - in the pod
