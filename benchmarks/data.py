@@ -52,6 +52,7 @@ from ml_pipeline.data import (
     schema,
     tables,
 )
+from ml_pipeline.data.recording import whole
 from ml_pipeline.distributions import record
 
 Tables = tuple[pl.DataFrame, pl.DataFrame]
@@ -65,7 +66,7 @@ def numbers(rows: int, columns: int, shifted: Callable[[int], bool]) -> Tables:
 
 
 def _read(frame: pl.LazyFrame, name: str) -> record.Column | None:
-    return record.whole(frame, name, "number")
+    return whole(frame, name, "number")
 
 
 def ours(before: pl.DataFrame, now: pl.DataFrame) -> None:

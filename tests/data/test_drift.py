@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from scipy.stats import chi2_contingency, false_discovery_control, wasserstein_d
 
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.data import drift
+from ml_pipeline.data.recording import whole
 from ml_pipeline.distributions import differences, effects, record, sorting
 
 pytestmark = pytest.mark.program
@@ -24,13 +24,13 @@ numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50)
 
 
 def numeric(values: Any) -> record.Column:
-    found = record.whole(pl.LazyFrame({"x": pl.Series(values)}), "x", "number")
+    found = whole(pl.LazyFrame({"x": pl.Series(values)}), "x", "number")
     assert found is not None
     return found
 
 
 def text(values: list[str | None]) -> record.Column:
-    found = record.whole(pl.LazyFrame({"x": pl.Series(values, dtype=pl.String)}), "x", "string")
+    found = whole(pl.LazyFrame({"x": pl.Series(values, dtype=pl.String)}), "x", "string")
     assert found is not None
     return found
 
@@ -85,7 +85,7 @@ def judged(before: dict[str, Any], now: dict[str, Any], **own: Any) -> dict[str,
 
     def reader(frame: pl.LazyFrame) -> drift.Read:
         kinds = {n: "string" if t == pl.String else "number" for n, t in frame.collect_schema().items()}
-        return lambda name: record.whole(frame, name, kinds[name])
+        return lambda name: whole(frame, name, kinds[name])
 
     found = drift.differences(list(before), reader(frames[0]), reader(frames[1]), 100)
     return {
@@ -158,63 +158,8 @@ def test_new_categories_are_named() -> None:
 def test_odd_columns_have_a_defined_answer(before: list[Any], now: list[Any], drifted: bool) -> None:
     frames = [pl.LazyFrame({"x": pl.Series(v, dtype=pl.Float64)}).fill_nan(None) for v in (before, now)]
     found = drift.differences(
-        ["x"], *(lambda name, f=f: record.whole(f, name, "number") for f in frames), rows=1
+        ["x"], *(lambda name, f=f: whole(f, name, "number") for f in frames), rows=1
     )  # fmt: skip
     (entry,) = drift.judge(found, LIMITS, {})
     assert entry["drifted"] is drifted
     json.dumps(entry, allow_nan=False)
-
-
-def test_a_record_of_few_values_says_what_the_rows_say(tmp_path: Path) -> None:
-    random = np.random.default_rng(1)
-    before, now = random.integers(0, 50, 20_000) * 1.0, random.integers(5, 52, 9_000) * 1.0
-    record.write({"x": record.compact(numeric(before))}, 20_000, tmp_path / "record.json")
-    rows, columns = record.read(tmp_path / "record.json")
-    from_rows = differences.compare(numeric(before), numeric(now))
-    from_record = differences.compare(columns["x"], numeric(now))
-    assert rows == 20_000
-    assert from_record.statistic == pytest.approx(from_rows.statistic)
-    assert from_record.effects == pytest.approx(from_rows.effects)
-
-
-def test_a_record_of_many_values_is_as_near_as_it_says(tmp_path: Path) -> None:
-    random = np.random.default_rng(2)
-    before, now = random.lognormal(size=50_000), random.lognormal(0.1, 1, 40_000)
-    record.write({"x": record.compact(numeric(before))}, 50_000, tmp_path / "record.json")
-    recorded = record.read(tmp_path / "record.json")[1]["x"]
-    from_rows = differences.compare(numeric(before), numeric(now))
-    from_record = differences.compare(recorded, numeric(now))
-    assert isinstance(recorded, record.Numbers)
-    assert 0 < from_record.error < 0.002
-    assert from_rows.statistic is not None
-    assert from_record.statistic is not None
-    assert 0 <= from_rows.statistic - from_record.statistic <= from_record.error
-    assert from_record.effects["wasserstein"] == pytest.approx(from_rows.effects["wasserstein"], rel=0.05)
-    assert (tmp_path / "record.json").stat().st_size < 60_000
-
-
-def test_a_record_names_no_category_of_a_few_rows(tmp_path: Path) -> None:
-    values: list[str | None] = ["clerk"] * 50 + ["smith"] * 40 + ["the only one"] + [None] * 9
-    record.write({"job": record.compact(text(values))}, 100, tmp_path / "record.json")
-    said = (tmp_path / "record.json").read_text()
-    assert "the only one" not in said
-    column = record.read(tmp_path / "record.json")[1]["job"]
-    assert column == record.Categories("string", {"clerk": 50, "smith": 40}, 9, other=1)
-
-
-def test_a_record_keeps_infinity_in_plain_json(tmp_path: Path) -> None:
-    record.write(
-        {"x": record.compact(numeric([-math.inf, 1.0, math.inf, math.inf]))}, 4, tmp_path / "record.json"
-    )
-    assert "Infinity" not in (tmp_path / "record.json").read_text()
-    column = record.read(tmp_path / "record.json")[1]["x"]
-    assert isinstance(column, record.Numbers)
-    assert column.values.tolist() == [-math.inf, 1.0, math.inf]
-    assert column.upto.tolist() == [1, 2, 4]
-
-
-@pytest.mark.parametrize("said", ["", "{}", '{"format": 99, "rows": 1, "columns": {}}', "[1]"])
-def test_what_is_no_record_is_one_line(tmp_path: Path, said: str) -> None:
-    (tmp_path / "record.json").write_text(said)
-    with pytest.raises(StageFailure, match="baseline's record"):
-        record.read(tmp_path / "record.json")

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ml_pipeline.data.recording import record_of
 from ml_pipeline.distributions import effects, record
 from ml_pipeline.model import loaded as model
 from ml_pipeline.model.loaded import Rows
@@ -48,8 +50,12 @@ def training() -> pl.DataFrame:
 def folder(training: pl.DataFrame, onnx_folder: Path, tmp_path: Path) -> Path:
     made = tmp_path / "model"
     shutil.copytree(onnx_folder, made)
-    record.write(record.of(training.lazy(), KINDS), training.height, made / "record.json")
+    record.write(record_of(training.lazy(), KINDS), made / "record.json")
     return made
+
+
+def with_predictions(path: Path, predictions: record.Column) -> None:
+    record.write(replace(record.read(path), predictions=predictions), path)
 
 
 def instances(frame: pl.DataFrame) -> list[dict[str, Any]]:
@@ -117,9 +123,7 @@ def test_predictions_like_those_for_the_training_rows_and_others(
     answers = loaded.predict(from_rows(instances(training), loaded.columns)).predictions
     counts = {name: answers.count(name) for name in CLASSES}
     assert min(counts.values()) > 100
-    record.with_predictions(
-        folder / "record.json", record.Categories("string", counts, 0), folder / "record.json"
-    )
+    with_predictions(folder / "record.json", record.Categories("string", counts, 0))
     served = start(folder)
     served.predict(*instances(people(100, 1)))
     assert "ml_prediction_stability" not in figures(served)
@@ -134,7 +138,7 @@ def test_predictions_like_those_for_the_training_rows_and_others(
 def test_predicted_numbers_are_compared_by_tenths(folder: Path) -> None:
     before = np.sort(np.random.default_rng(0).normal(size=5000))
     numbers = record.compact(record.Numbers("number", before, 0))
-    record.with_predictions(folder / "record.json", numbers, folder / "record.json")
+    with_predictions(folder / "record.json", numbers)
     found = {}
     for name, now in {"same": before[::2], "moved": before[::2] + 1}.items():
         seen = drift.monitor(folder, [], [])

@@ -6,10 +6,12 @@ from typing import Any
 
 import polars as pl
 
-from ml_pipeline.columns.kinds import kind_of
+from ml_pipeline.columns.polars_types import types_of
+from ml_pipeline.columns.types import compatible
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.data import drift
 from ml_pipeline.data.load import SET_REFERENCE, load
+from ml_pipeline.data.recording import whole
 from ml_pipeline.distributions import record
 
 
@@ -32,11 +34,11 @@ def compared(
         table, before, violations = load(settings, folder, "reference")
         if violations:
             raise StageFailure(f"the reference: {violations[0].message}", SET_REFERENCE)
-        held = {name: kind_of(dtype) for name, dtype in before.collect_schema().items()}
+        held = types_of(before)
         for name in names:
             if name not in held:
                 raise StageFailure(f"the reference lacks column {name!r}", SET_REFERENCE)
-            if held[name] != "empty" and not _alike(held[name], kinds[name]):
+            if held[name] != "empty" and not compatible(held[name], kinds[name]):
                 cause = f"column {name!r} is {kinds[name]}, in the reference {held[name]}"
                 raise StageFailure(cause, SET_REFERENCE)
         kept = names
@@ -44,19 +46,27 @@ def compared(
         origin = {"reference": settings["reference"], "sha256": table.digest}
 
         def read(name: str) -> record.Column | None:
-            return record.whole(before, name, kinds[name] if held[name] == "empty" else held[name])
+            return whole(before, name, kinds[name] if held[name] == "empty" else held[name])
     elif baseline:
-        reference_rows, recorded = record.read(baseline)
-        kept = [name for name in names if name in recorded and _alike(recorded[name].kind, kinds[name])]
-        origin = {"reference": "the baseline's record", "only_reference": sorted({*recorded} - {*names})}
+        recorded = _read(baseline)
+        reference_rows = recorded.rows
+        kept = [
+            name
+            for name in names
+            if name in recorded.columns and compatible(recorded.columns[name].type, kinds[name])
+        ]
+        origin = {
+            "reference": "the baseline's record",
+            "only_reference": sorted({*recorded.columns} - {*names}),
+        }
 
         def read(name: str) -> record.Column | None:
-            return recorded[name]
+            return recorded.columns[name]
 
     else:
         return None
     found = drift.differences(
-        kept, read, lambda name: record.whole(frame, name, kinds[name]), max(rows, reference_rows)
+        kept, read, lambda name: whole(frame, name, kinds[name]), max(rows, reference_rows)
     )
     columns = drift.judge(found, settings["drift"], settings.get("columns") or {})
     for column in columns:
@@ -66,5 +76,9 @@ def compared(
     return {**origin, "rows": reference_rows, "only_current": only, "share": share, "columns": columns}
 
 
-def _alike(one: str, other: str) -> bool:
-    return one == other or {one, other} == {"integer", "number"}
+def _read(path: Path) -> record.Record:
+    try:
+        return record.read(path)
+    except record.RecordError as error:
+        cause = f"the record of the data of the image in production can't be read: {error}"
+        raise StageFailure(cause, SET_REFERENCE) from None

@@ -24,6 +24,7 @@ from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.data import describe, drift, leakage
 from ml_pipeline.data import oddities as quality
 from ml_pipeline.data.load import load
+from ml_pipeline.data.recording import record_of
 from ml_pipeline.data.reference import compared
 from ml_pipeline.data.schema import FIX, Violation, check
 from ml_pipeline.data.split import SET_HOLDOUT, holdout_rows, require_classes, taken, write
@@ -118,7 +119,7 @@ def split(settings: dict[str, Any], folder: Path, output: Path) -> dict[str, Any
     if settings["task"] == "classification":
         require_classes(train, holdout, settings["target"])
     counts = [part.select(pl.len()).collect().item() for part in (train, holdout)]
-    record.write(record.of(train, _kinds(train)), counts[0], output / "record.json")
+    record.write(record_of(train, _kinds(train)), output / "record.json")
     print(f"{counts[0]} rows to train on, {counts[1]} held out")
     return {"train_rows": counts[0], "holdout_rows": counts[1], "sha256": digests}
 

@@ -3,16 +3,25 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
-from ml_pipeline.distributions import effects, ks, ks_probability
-from ml_pipeline.distributions.record import Categories, Column, Numbers
+from ml_pipeline.distributions import bins, effects, ks, ks_probability
+from ml_pipeline.distributions.effects import Floats, Integers, Numeric
+from ml_pipeline.distributions.record import Categories, Column, Numbers, Ranks
 
-BINS = 10  # of equal share in the reference: the stability index's own convention
 SHOWN_BINS, SHOWN_CATEGORIES = 24, 12
 EXPECTED = 5  # rows that a category must have by expectation for its own cell: Cochran's rule
+
+
+class Shown(TypedDict, total=False):
+    """What a picture draws: shares of both sides by bin or by category. It may be empty."""
+
+    edges: list[float]  # one more than there are bins
+    categories: list[str]
+    reference: list[float]
+    current: list[float]
 
 
 @dataclass(frozen=True)
@@ -24,18 +33,18 @@ class Difference:
     p: float | None
     effects: dict[str, float]
     missing: dict[str, float]  # shares: reference, current; and p, of their difference
-    shown: dict[str, Any]
+    shown: Shown
     error: float = 0.0  # by how much D may be too small, where a record stands in for the rows
-    new: tuple[str, ...] = ()  # categories that the reference has not
+    new: tuple[str, ...] = ()  # categories that the reference does not have
 
 
 def compare(reference: Column, current: Column) -> Difference:
-    """Compare two columns of a kind; `current` is whole, the reference may be a record."""
+    """Compare two columns of one type; `current` is whole, `reference` may be from a record."""
     if isinstance(reference, Categories) and isinstance(current, Categories):
         return _categories(reference, current)
     if isinstance(reference, Numbers) and isinstance(current, Numbers):
         return _numbers(reference, current)
-    raise TypeError(f"{reference.kind} can't be compared with {current.kind}")
+    raise TypeError(f"{reference.type} can't be compared with {current.type}")
 
 
 def _numbers(reference: Numbers, current: Numbers) -> Difference:
@@ -43,12 +52,12 @@ def _numbers(reference: Numbers, current: Numbers) -> Difference:
     missing = _missing(reference, current)
     if not n or not m:
         return Difference("ks", None, None, _effects(missing), missing, {})
-    if reference.is_whole:
+    if reference.ranks is None:
         d = ks.statistic(*_one_type(reference.values, current.values))
     else:  # exact at the record's own values
-        d = float(np.abs(reference.upto / n - current.rank(reference.values) / m).max())
-    edges = np.unique(reference.at(np.linspace(0, 1, BINS + 1)[1:-1]))
-    binned = _binned(reference, edges), _binned(current, edges)
+        d = float(np.abs(reference.ranks.upto / n - current.rank(reference.values) / m).max())
+    edges = bins.edges(reference)
+    binned = bins.counts(reference, edges), bins.counts(current, edges)
     sizes = _effects(missing) | {
         "wasserstein": _distance(reference, current),
         "psi": effects.stability(*binned),
@@ -58,7 +67,7 @@ def _numbers(reference: Numbers, current: Numbers) -> Difference:
     return Difference("ks", d, p, sizes, missing, _histogram(reference, current), reference.error)
 
 
-def _one_type(x: Any, y: Any) -> tuple[Any, Any]:
+def _one_type(x: Numeric, y: Numeric) -> tuple[Numeric, Numeric]:
     return (x, y) if x.dtype == y.dtype else (x.astype(np.float64), y.astype(np.float64))
 
 
@@ -73,31 +82,26 @@ def _distance(reference: Numbers, current: Numbers) -> float:
     scale = reference.deviation() or current.deviation() or abs(float(before.values[0])) or 1.0
     ends = [abs(float(column.values[end])) for column in (before, now) for end in (0, -1)]
     unit = scale if max(ends) > 1e150 else 1.0  # sums of such numbers would be too large
-    if before.is_whole:
+    if before.ranks is None:
         return effects.between(_over(before.values, unit), _over(now.values, unit)) * unit / scale
-    values, upto = _filled(before)
+    values, upto = _filled(before.values.astype(np.float64), before.ranks)
     return effects.wasserstein(_over(values, unit), upto, _over(now.values, unit)) * unit / scale
 
 
-def _over(values: Any, unit: float) -> Any:
-    return values if unit == 1.0 and values.dtype == np.float64 else values.astype(np.float64) / unit
+def _over(values: Numeric, unit: float) -> Floats:
+    numbers = values.astype(np.float64, copy=False)
+    return numbers if unit == 1.0 else numbers / unit
 
 
-def _filled(column: Numbers) -> tuple[Any, Any]:
-    """A record's values and how many rows are at most each; what it has between two stands halfway."""
-    values = column.values.astype(np.float64)
+def _filled(values: Floats, ranks: Ranks) -> tuple[Floats, Integers]:
+    """Return values with the count of rows up to each; rows between two values of a record stand halfway."""
     halfway = values / 2 + np.concatenate([values[:1], values[:-1]]) / 2
-    filled, upto = np.stack([halfway, values], axis=1).ravel(), np.stack([column.below, column.upto], axis=1)
+    filled, upto = np.stack([halfway, values], axis=1).ravel(), np.stack([ranks.below, ranks.upto], axis=1)
     return filled, upto.ravel()
 
 
-def _binned(column: Numbers, edges: Any) -> Any:
-    """Count rows up to the first edge, from there to the second, …, above the last: [len(edges) + 1]."""
-    return np.diff(np.concatenate([[0], column.rank(edges), [column.rows]]))
-
-
-def _histogram(reference: Numbers, current: Numbers) -> dict[str, Any]:
-    """Bins of equal width over the middle of both, for a picture; what lies outside is in the outer ones."""
+def _histogram(reference: Numbers, current: Numbers) -> Shown:
+    """Count in bins of equal width over the middle of both; the outer bins have the values outside too."""
     finite = [column.finite() for column in (reference, current)]
     middle = np.array([0.005, 0.995])
     ends = [float(value) for column in finite if column.rows for value in column.at(middle)]
@@ -107,10 +111,12 @@ def _histogram(reference: Numbers, current: Numbers) -> dict[str, Any]:
     if not math.isfinite(high - low):
         return {}
     edges = np.linspace(low, high, SHOWN_BINS + 1) if high > low else np.array([low, low + 1])
-    counts = {name: _binned(column, edges[1:-1]) for name, column in
-              (("reference", reference), ("current", current))}  # fmt: skip
-    shares = {name: (count / count.sum()).round(6).tolist() for name, count in counts.items()}
-    return {"edges": edges.tolist(), **shares}
+    before, now = (_rounded(bins.counts(column, edges[1:-1])) for column in (reference, current))
+    return {"edges": edges.tolist(), "reference": before, "current": now}
+
+
+def _rounded(counts: Integers) -> list[float]:
+    return [float(share) for share in (counts / counts.sum()).round(6)]
 
 
 def _categories(reference: Categories, current: Categories) -> Difference:
@@ -129,13 +135,15 @@ def _categories(reference: Categories, current: Categories) -> Difference:
     new = () if reference.other else tuple(name for name in current.counts if name not in reference.counts)
     most = sorted(range(len(named)), key=lambda i: -max(before[i] / before.sum(), now[i] / now.sum()))
     most = most[:SHOWN_CATEGORIES]
-    shown: dict[str, Any] = {"categories": [named[i] for i in most]}
-    for name, counts in (("reference", before), ("current", now)):
-        shown[name] = (counts[most] / counts.sum()).round(6).tolist()
+    shown: Shown = {
+        "categories": [named[i] for i in most],
+        "reference": (before[most] / before.sum()).round(6).tolist(),
+        "current": (now[most] / now.sum()).round(6).tolist(),
+    }
     return Difference("chi2", statistic, p, sizes, missing, shown, new=new[:5])
 
 
-def chi2(before: Any, now: Any) -> tuple[float, float]:
+def chi2(before: Integers, now: Integers) -> tuple[float, float]:
     """Pearson's test of homogeneity of two rows of counts [cells]: the statistic and p.
 
     Cells with an expectation below five rows in either sample are taken together.

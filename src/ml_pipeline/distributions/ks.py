@@ -1,13 +1,13 @@
 """The two-sample Kolmogorov-Smirnov statistic, exact, at little more than the cost of sorting."""
 
-from typing import Any
-
 import numpy as np
+
+from ml_pipeline.distributions.effects import Integers, Numeric
 
 FIRST, LATER = 1024, 8  # values of each sample that cut an interval
 
 
-def statistic(x: Any, y: Any) -> float:
+def statistic(x: Numeric, y: Numeric) -> float:
     """Return D = max |F(t) - G(t)| over all t, for sorted x [N] and y [M] of one type, without NaN.
 
     Both distribution functions only grow. So inside an interval between two values their
@@ -31,7 +31,7 @@ def statistic(x: Any, y: Any) -> float:
     return best
 
 
-def _cuts(x: Any, y: Any, a: Any, b: Any, c: Any, d: Any, values: int) -> Any:
+def _cuts(x: Numeric, y: Numeric, a: Integers, b: Integers, c: Integers, d: Integers, values: int) -> Numeric:
     """Return values of both samples inside each interval, sorted: [intervals, 2 * values].
 
     Evenly spaced by rank, the first and the last among them; a sample without any there lends

@@ -6,7 +6,6 @@ to n terms one by one, which takes longer than sorting the samples.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -67,7 +66,7 @@ def _exact_unequal(h: int, n1: int, m1: int, n: int, m: int) -> float:
     total, sides = n + m, n1 + m1
     inside, outside = np.zeros(n + 2), 0.0
     inside[0] = 1.0
-    at: Any = np.arange(n + 2)
+    at = np.arange(n + 2)
     low, high = 0, 0  # where paths may be after t steps
     for t in range(total):
         here = inside[low : high + 1]

@@ -1,80 +1,89 @@
-"""A compact record of a table, column by column: what a later run compares its rows with.
+"""A compact record of a table, column by column: what a later run and the server compare their rows with.
 
-It travels in the serving image, so it holds no row: of numbers at most 1,000 order statistics with
-their exact ranks, of strings the counts of categories that at least 5 rows share. Once there is a model,
+It travels in the serving image as record.json, so it holds no row: of numbers at most 1,000 order statistics
+with their exact ranks, of strings the counts of categories that at least 5 rows share. Once there is a model,
 its predictions for these rows are in it too, of classes all counts.
+
+Images that older versions built have such files: what FORMAT 1 means stays. (The server reads it at its
+start, so this needs NumPy alone.)
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import numpy as np
-import polars as pl
+import numpy.typing as npt
 
-from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.distributions import effects, sorting
+from ml_pipeline.distributions import effects
+from ml_pipeline.distributions.effects import Integers, Numeric
 
 FORMAT = 1
 POINTS, CATEGORIES, SHARED_BY = 1_000, 1_000, 5
 LARGEST = float(np.finfo(np.float64).max)  # stands for infinity, which JSON has not
-NUMERIC = {"integer", "number", "datetime"}
+
+
+class RecordError(ValueError):
+    """A record can't be read. The text says why."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Of each of the values in a record: `upto` rows are at most the value, `below` rows less than it."""
+
+    upto: Integers  # [K], ascending
+    below: Integers  # [K]
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A numeric column; times are microseconds since 1970.
+    """A column of numbers or times; times are microseconds since 1970.
 
-    A whole column has all its values, sorted. Of a compact one `upto[k]` rows are at most `values[k]`,
-    `below[k]` less than that, and `error` is the largest share of rows between two values: so far a
-    distribution function can be from the truth there.
+    A whole column has all its values. A compact one has some of them with their `ranks`; `error` is the
+    largest share of rows between two of them: so far its distribution function can be from the column's.
     """
 
-    kind: str
-    values: Any  # [K], ascending
+    type: str
+    values: Numeric  # [K], ascending
     missing: int
-    upto: Any = None  # [K], ascending; None: whole
-    below: Any = None  # [K]; None: whole
-    spread: float | None = None  # the finite values' standard deviation, where it is known
+    ranks: Ranks | None = None  # None: whole
+    spread: float | None = None  # the finite values' standard deviation; None: to be computed
     error: float = 0.0
 
     @property
-    def is_whole(self) -> bool:
-        """Whether every row is there."""
-        return self.upto is None
-
-    @property
     def rows(self) -> int:
-        """Rows that have a value."""
-        return len(self.values) if self.is_whole else int(self.upto[-1]) if len(self.upto) else 0
+        """How many rows have a value."""
+        if self.ranks is None:
+            return len(self.values)
+        return int(self.ranks.upto[-1]) if len(self.ranks.upto) else 0
 
     def finite(self) -> "Numbers":
-        """Leave infinities out, which stand at the ends."""
-        if self.kind != "number":
+        """Return the column without infinities, which are at its ends."""
+        if self.type != "number":
             return self
-        low: Any = np.searchsorted(self.values, -np.inf, "right")
-        high: Any = np.searchsorted(self.values, np.inf, "left")
+        low = int(np.searchsorted(self.values, -np.inf, "right"))
+        high = int(np.searchsorted(self.values, np.inf, "left"))
         if low == 0 and high == len(self.values):
             return self
         inner = self.values[low:high]
-        if self.is_whole:
-            return Numbers(self.kind, inner, self.missing, spread=self.spread)
-        before = self.upto[low - 1] if low else 0
-        upto, below = self.upto[low:high] - before, self.below[low:high] - before
-        return Numbers(self.kind, inner, self.missing, upto, below, self.spread, self.error)
+        if self.ranks is None:
+            return replace(self, values=inner)
+        before = self.ranks.upto[low - 1] if low else 0
+        ranks = Ranks(self.ranks.upto[low:high] - before, self.ranks.below[low:high] - before)
+        return replace(self, values=inner, ranks=ranks)
 
-    def rank(self, cuts: Any) -> Any:
+    def rank(self, cuts: Numeric) -> Integers:
         """Count the rows that are at most each of `cuts`; of a record, at most its last value there."""
         at = np.searchsorted(self.values, cuts, "right")
-        return at if self.is_whole else np.concatenate([[0], self.upto])[at]
+        return at if self.ranks is None else np.concatenate([[0], self.ranks.upto])[at]
 
-    def at(self, shares: Any) -> Any:
+    def at(self, shares: npt.NDArray[np.float64]) -> Numeric:
         """Return the values up to which these shares of the rows are."""
-        if self.is_whole:
+        if self.ranks is None:
             return self.values[np.ceil(shares * len(self.values)).astype(np.int64) - 1]
-        return self.values[np.searchsorted(self.upto, shares * self.rows)]
+        return self.values[np.searchsorted(self.ranks.upto, shares * self.rows)]
 
     def deviation(self) -> float:
         """Return the finite values' standard deviation."""
@@ -83,7 +92,7 @@ class Numbers:
         values = self.finite().values
         largest = max(abs(float(values[0])), abs(float(values[-1]))) if len(values) else 0.0
         if largest > 1e150:  # its square would be too large
-            return effects.deviation(values / largest) * largest
+            return effects.deviation(values.astype(np.float64) / largest) * largest
         return effects.deviation(values)
 
 
@@ -91,110 +100,127 @@ class Numbers:
 class Categories:
     """A column of strings or truth values: rows by category; `other` rows are in unnamed ones."""
 
-    kind: str
+    type: str
     counts: Mapping[str, int]
     missing: int
     other: int = 0
 
     @property
     def rows(self) -> int:
-        """Rows that have a value."""
+        """How many rows have a value."""
         return sum(self.counts.values()) + self.other
 
 
 Column = Numbers | Categories
 
 
-def whole(frame: pl.LazyFrame, name: str, kind: str) -> Column | None:
-    """Read one column of a conformed table; None where it is of a kind that nobody compares."""
-    column = frame.select(name).collect(engine="streaming").to_series()
-    missing, column = column.null_count(), column.drop_nulls()
-    if kind in {"string", "boolean"}:
-        counted = column.cast(pl.String).value_counts(sort=True)
-        return Categories(kind, dict(counted.iter_rows()), missing)
-    if kind not in NUMERIC:
-        return None
-    return Numbers(kind, sorting.ascending(column), missing)
+@dataclass(frozen=True)
+class Record:
+    """The training rows: how many, their columns, and what the model predicts for them.
+
+    There are no `predictions` before there is a model, and in images of older versions.
+    """
+
+    rows: int
+    columns: Mapping[str, Column]
+    predictions: Column | None = None
 
 
 def compact(column: Column) -> Column:
-    """Keep of a whole column what the record keeps."""
+    """Return what a record keeps of a whole column."""
     if isinstance(column, Categories):
         named = {name: rows for name, rows in column.counts.items() if rows >= SHARED_BY}
         most = dict(sorted(named.items(), key=lambda item: (-item[1], item[0]))[:CATEGORIES])
-        return Categories(column.kind, most, column.missing, column.rows - sum(most.values()))
-    values: Any = column.values
-    new: Any = np.concatenate([[True] * bool(len(values)), values[1:] != values[:-1]])
-    if np.count_nonzero(new) > POINTS:
+        return Categories(column.type, most, column.missing, column.rows - sum(most.values()))
+    values = column.values
+    is_new = np.concatenate([[True] * bool(len(values)), values[1:] != values[:-1]])
+    if np.count_nonzero(is_new) > POINTS:
         ranks = np.linspace(0, len(values) - 1, POINTS).round().astype(np.int64)
         firsts = np.unique(np.searchsorted(values, values[ranks]))
     else:
-        firsts = np.flatnonzero(new)
+        firsts = np.flatnonzero(is_new)
     points = values[firsts]
-    upto: Any = np.searchsorted(values, points, "right")
+    upto = np.searchsorted(values, points, "right")
     error = float((firsts[1:] - upto[:-1]).max(initial=0) / len(values)) if len(values) else 0.0
-    return Numbers(column.kind, points, column.missing, upto, firsts, column.deviation(), error)
+    return Numbers(column.type, points, column.missing, Ranks(upto, firsts), column.deviation(), error)
 
 
-def of(frame: pl.LazyFrame, kinds: Mapping[str, str]) -> dict[str, Column]:
-    """Record the columns of a table, of which one at a time is in memory."""
-    found = {}
-    for name, kind in kinds.items():
-        column = whole(frame, name, kind)
-        if column:
-            found[name] = compact(column)
-    return found
+# The JSON form. A column's type has the key "kind" there, as in images of older versions.
+class _Numbers(TypedDict):
+    kind: str
+    missing: int
+    values: list[float]
+    upto: list[int]
+    below: list[int]
+    spread: float | None
+    error: float
 
 
-def write(columns: Mapping[str, Column], rows: int, path: Path) -> None:
+class _Categories(TypedDict):
+    kind: str
+    missing: int
+    counts: Mapping[str, int]
+    other: int
+
+
+class _Document(TypedDict, total=False):
+    format: int
+    rows: int
+    columns: dict[str, _Numbers | _Categories]
+    predictions: _Numbers | _Categories
+
+
+def write(record: Record, path: Path) -> None:
     """Write a record, of compact columns."""
-    document = {
+    document: _Document = {
         "format": FORMAT,
-        "rows": rows,
-        "columns": {name: _document(column) for name, column in columns.items()},
+        "rows": record.rows,
+        "columns": {name: _to_json(column) for name, column in record.columns.items()},
     }
+    if record.predictions is not None:
+        document["predictions"] = _to_json(record.predictions)
     path.write_text(json.dumps(document, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def with_predictions(path: Path, predictions: Column, output: Path) -> None:
-    """Copy a record, and add how the model's predictions for its rows are distributed."""
-    document = json.loads(path.read_text()) | {"predictions": _document(predictions)}
-    output.write_text(json.dumps(document, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
-
-
-def _document(column: Column) -> dict[str, Any]:
+def _to_json(column: Column) -> _Numbers | _Categories:
     if isinstance(column, Categories):
         return {
-            "kind": column.kind, "missing": column.missing, "counts": column.counts, "other": column.other
+            "kind": column.type, "missing": column.missing, "counts": column.counts, "other": column.other
         }  # fmt: skip
-    values = np.clip(column.values, -LARGEST, LARGEST) if column.kind == "number" else column.values
+    if column.ranks is None:
+        raise TypeError("a record has compact columns")
+    values = np.clip(column.values, -LARGEST, LARGEST) if column.type == "number" else column.values
     return {
-        "kind": column.kind, "missing": column.missing, "values": values.tolist(),
-        "upto": column.upto.tolist(), "below": column.below.tolist(),
+        "kind": column.type, "missing": column.missing, "values": values.tolist(),
+        "upto": column.ranks.upto.tolist(), "below": column.ranks.below.tolist(),
         "spread": column.spread, "error": column.error,
     }  # fmt: skip
 
 
-def read(path: Path) -> tuple[int, dict[str, Column]]:
-    """Return the rows and the columns of a record. Raises StageFailure where the file is none."""
+def read(path: Path) -> Record:
+    """Return the record in a file. Raises RecordError where it can't be read or has another format."""
     try:
-        document = json.loads(path.read_text())
+        document: _Document = json.loads(path.read_text(encoding="utf-8"))
         if document["format"] != FORMAT:
-            raise StageFailure(
-                f"the baseline's record of its data has format {document['format']}, not {FORMAT}",
-                "set reference under [tool.ml-pipeline.data] to a table",
-            )
-        return document["rows"], {name: _column(found) for name, found in document["columns"].items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        cause = f"the baseline's record of its data can't be read ({type(error).__name__}: {error})"
-        raise StageFailure(cause, "set reference under [tool.ml-pipeline.data] to a table") from None
+            raise RecordError(f"its format is {document['format']}, and this version reads format {FORMAT}")
+        columns = {name: _from_json(column) for name, column in document["columns"].items()}
+        predictions = document.get("predictions")
+        return Record(document["rows"], columns, _from_json(predictions) if predictions else None)
+    except RecordError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"{type(error).__name__}: {error}") from None
 
 
-def _column(found: dict[str, Any]) -> Column:
-    if "counts" in found:
-        return Categories(found["kind"], found["counts"], found["missing"], found["other"])
-    values = np.array(found["values"], np.float64 if found["kind"] == "number" else np.int64)
-    if found["kind"] == "number":
+def _from_json(column: _Numbers | _Categories) -> Column:
+    if "counts" in column:
+        counted = cast("_Categories", column)
+        return Categories(counted["kind"], counted["counts"], counted["missing"], counted["other"])
+    ranks = Ranks(np.array(column["upto"], np.int64), np.array(column["below"], np.int64))
+    values: Numeric
+    if column["kind"] == "number":
+        values = np.array(column["values"], np.float64)
         values[values == LARGEST], values[values == -LARGEST] = np.inf, -np.inf
-    upto, below = (np.array(found[key], np.int64) for key in ("upto", "below"))
-    return Numbers(found["kind"], values, found["missing"], upto, below, found["spread"], found["error"])
+    else:
+        values = np.array(column["values"], np.int64)
+    return Numbers(column["kind"], values, column["missing"], ranks, column["spread"], column["error"])

@@ -13,11 +13,12 @@ import argparse
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ml_pipeline.common.outcome import StageFailure, run_stage
-from ml_pipeline.distributions.record import with_predictions
+from ml_pipeline.distributions.record import Record, RecordError, read, write
 from ml_pipeline.model.inspecting import facts
 from ml_pipeline.model.inspecting.answers import distribution
 from ml_pipeline.model.inspecting.graphs import inspect_graph
@@ -68,12 +69,19 @@ def inspect(
     text = json.dumps(document, indent=1, ensure_ascii=False)
     (output / "model.json").write_text(text + "\n", encoding="utf-8")
     if answers:
-        with_predictions(record, answers, output / "record.json")
+        write(replace(_recorded(record), predictions=answers), output / "record.json")
     else:
         shutil.copyfile(record, output / "record.json")
     what = {"onnx": "model.onnx", "python": "predictor.py", None: "metrics alone"}[runtime]
     print(f"{what}, version {document['version']}: {len(columns)} columns, classes {classes}")
     return {key: document[key] for key in ("version", "runtime", "classes")} | {"columns": len(columns)}
+
+
+def _recorded(path: Path) -> Record:
+    try:
+        return read(path)
+    except RecordError as error:
+        raise StageFailure(f"{path} can't be read: {error}", "split the data again") from None
 
 
 def _runtime(folder: Path) -> str | None:
