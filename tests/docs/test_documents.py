@@ -1,28 +1,48 @@
 """What the documents say can be typed: settings parse, commands exist, links lead somewhere."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from ml_pipeline.project import config
 from tests.command_lines import calls, mistakes
+from tests.documents import OTHERS, README, ROOT, anchors, blocks, targets
 
-ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
-DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [README, *OTHERS]
+COMMANDS = {"apt-get", "curl", "dagger", "eval", "make", "python3"}  # beside those of a virtual environment
 
 each = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
-def blocks(path: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+def commands(path: Path) -> list[list[str]]:
+    """Return the words of each command in a document's console blocks, those of a chain one by one."""
+    text = "\n".join(blocks(path, "console")).replace("\\\n", " ")
+    lines = [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ ")]
+    return [shlex.split(part, comments=True) for line in lines for part in line.rstrip("& ").split(" && ")]
 
 
-def anchors(path: Path) -> set[str]:
-    """Return the names of a document's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+def faults(words: list[str]) -> list[str]:
+    """Return the words of a command that do not exist: a program, a file, an option, a target of make."""
+    program, *rest = words
+    if program.startswith("."):
+        environment = program.partition("/")[0]
+        known = environment in {".venv", ".venv-benchmarks"} and program.endswith("/bin/python")
+    else:
+        known = program in COMMANDS
+    lost = [] if known else [program]
+    if program == "make":
+        return lost + [word for word in rest if word not in targets()]
+    files = [word for word in rest if re.match(r"(?:tests|benchmarks|src|lab|examples)/", word)]
+    lost += [word for word in files if not (ROOT / word).exists()]
+    scripts = [ROOT / word for word in files if word.startswith("benchmarks/") and (ROOT / word).exists()]
+    scripts += [ROOT / "lab/__main__.py"] if rest[:2] == ["-m", "lab"] else []
+    for script in scripts:
+        source = script.read_text(encoding="utf-8")
+        options = [word.partition("=")[0] for word in rest if word.startswith("--")]
+        lost += [option for option in options if f'"{option}"' not in source]
+    return lost
 
 
 def test_the_settings_to_start_from_are_valid() -> None:
@@ -32,9 +52,9 @@ def test_the_settings_to_start_from_are_valid() -> None:
     assert len([line for line in settings.splitlines() if line.strip()]) <= 15
 
 
-@each
-def test_the_other_settings_are_valid_beside_what_must_be_there(path: Path) -> None:
-    for settings in blocks(path, "toml") if path != README else []:
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_other_settings_are_valid_beside_the_required_keys(path: Path) -> None:
+    for settings in blocks(path, "toml"):
         required = '[data]\npath = "x.csv"\ntarget = "y"\n'
         whole = settings.replace("[data]\n", required) if "[data]\n" in settings else required + settings
         config.parse(None, f'name = "x"\ntask = "classification"\n{whole}')
@@ -42,20 +62,32 @@ def test_the_other_settings_are_valid_beside_what_must_be_there(path: Path) -> N
 
 @each
 def test_every_call_names_a_function_and_flags_that_exist(path: Path) -> None:
-    commands = [words for block in blocks(path, "console") for words in calls(block)]
-    assert [mistakes(words) for words in commands] == [[]] * len(commands)
+    called = [words for block in blocks(path, "console") for words in calls(block)]
+    assert [mistakes(words) for words in called] == [[]] * len(called)
 
 
 @each
-def test_every_command_runs_a_file_that_is_there(path: Path) -> None:
-    commands = "\n".join(blocks(path, "console"))
-    files = re.findall(r"(?:tests|benchmarks)/[\w/]+\.py", commands)
-    assert [file for file in files if not (ROOT / file).exists()] == []
+def test_every_command_can_be_typed(path: Path) -> None:
+    assert [fault for words in commands(path) for fault in faults(words)] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "fault"),
+    [
+        ("make chekc", "chekc"),
+        ("pytohn3 -m lab up", "pytohn3"),
+        ("python3 -m lab up --clutser", "--clutser"),
+        (".venv/bin/python -m pytest tests/data/test_nowhere.py", "tests/data/test_nowhere.py"),
+        (".venv-benchmarks/bin/python benchmarks/data.py --qiuck", "--qiuck"),
+    ],
+)
+def test_a_command_that_cannot_be_typed_is_found(command: str, fault: str) -> None:
+    assert faults(shlex.split(command)) == [fault]
 
 
 @each
 def test_every_link_leads_somewhere(path: Path) -> None:
-    for link in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+    for link in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
         if "://" not in link:
             file, _, heading = link.partition("#")
             target = path.parent / file if file else path
@@ -64,5 +96,5 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 
 def test_the_readme_leads_to_every_document() -> None:
-    linked = re.findall(r"\]\((docs/\w+\.md)", README.read_text())
-    assert {ROOT / link for link in linked} == set(DOCUMENTS) - {README}
+    linked = re.findall(r"\]\(([\w/]+\.md)", README.read_text(encoding="utf-8"))
+    assert {ROOT / link for link in linked} == set(OTHERS)

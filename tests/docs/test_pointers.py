@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ml_pipeline.engine import programs
+from tests.documents import ROOT, anchors, targets
 
-ROOT = Path(__file__).parents[2]
 SCANNED = [
     path
     for path in sorted(
@@ -25,12 +25,6 @@ TARGET = re.compile(r"(?:`|^\$ |&& )make ([.\w-]+)", re.MULTILINE)
 # Files of a user's project, and what a run writes, are not files of this repository.
 PROJECTS_OWN = re.compile(r"predictor\.py|conftest\.py|test_\w+\.py|report\.html|summary\.md|README\.md")
 LINK = re.compile(r"https?://\S+")
-
-
-def anchors(path: Path) -> set[str]:
-    """Return the names of a document's headings, as GitHub makes them."""
-    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def broken(path: Path, text: str) -> list[str]:
@@ -72,8 +66,7 @@ def _modules(text: str) -> Iterator[str]:
 
 
 def _targets(text: str) -> Iterator[str]:
-    targets = re.findall(r"^([.\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    yield from (f"make {name}" for name in TARGET.findall(text) if name not in targets)
+    yield from (f"make {name}" for name in TARGET.findall(text) if name not in targets())
 
 
 def test_every_pointer_leads_somewhere() -> None:
