@@ -18,7 +18,7 @@ RUNTIME_FILES = ("requirements.txt", "requirements-model.txt")
 TEST_FILES = ("requirements-test.txt", "requirements-dev.txt")
 TEST_GROUPS = ("test", "tests", "dev")
 TORCH_IS_THERE = "torch-is-there.txt"
-TORCH = programs.pins("torch").strip()
+TORCH = (programs.ROOT / programs.pins("torch")).read_text().strip()
 
 
 @dataclass(frozen=True)

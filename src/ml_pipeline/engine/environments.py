@@ -4,8 +4,10 @@ Layers go from what changes least to what changes most: base image, uv, pins,
 programs. A stage's inputs come after all of these.
 """
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import dagger
 from dagger import dag
@@ -15,6 +17,7 @@ from ml_pipeline.engine.paths import PROGRAMS, VENV
 
 UV = "uv==0.9.9"
 EXTRA_INDEX = "UV_INDEX"  # uv looks there first, and takes nothing elsewhere that it finds there
+AT_HAND = Path("module")  # in the working directory of this module's container
 DATA_CREDENTIALS = "/run/secrets/aws"
 
 Step = Callable[[dagger.Container], dagger.Container]
@@ -122,13 +125,22 @@ class Environments:
         )
 
 
-def by_content(name: str, text: str) -> dagger.File:
-    """Return a file that the cache knows by its content.
+def own_file(path: str) -> dagger.File:
+    """Return a file of this module by its path from the repository's root, known by its content."""
+    return dag.current_module().workdir_file(_at_hand(path))
 
-    This module's own files are handed over so: as files of the module's folder they would be known by that
-    folder, of which each clone of a repository on one engine has another.
+
+def _at_hand(path: str) -> str:
+    """Copy a file of this module to where the engine takes files of its container from; return that path.
+
+    As files of `current_module().source()` they would be known by the caller's folder, of which each clone
+    of a repository on one engine has another.
     """
-    return dag.directory().with_new_file(name, text).file(name)
+    copy = AT_HAND / path
+    if not copy.exists():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(programs.ROOT / path, copy)
+    return str(copy)
 
 
 def with_pins(*names: str) -> Step:
@@ -144,7 +156,7 @@ def with_pins(*names: str) -> Step:
         targets = []
         for name in names:
             target = f"/requirements/{name}.txt"
-            container = container.with_mounted_file(target, by_content(f"{name}.txt", programs.pins(name)))
+            container = container.with_mounted_file(target, own_file(programs.pins(name)))
             targets.append(target)
             command += ["-r", target]
         container = container.with_(with_uv_cache).with_exec(command).without_mount("/root/.cache/uv")
@@ -167,7 +179,7 @@ def with_torch(container: dagger.Container) -> dagger.Container:
         f"|| uv pip install --quiet --no-cache -r {pin}"
     )
     return (
-        container.with_mounted_file(pin, by_content("torch.txt", programs.pins("torch")))
+        container.with_mounted_file(pin, own_file(programs.pins("torch")))
         .with_exec(["sh", "-c", script])
         .without_mount(pin)
     )
@@ -175,9 +187,10 @@ def with_torch(container: dagger.Container) -> dagger.Container:
 
 def with_programs(*modules: str) -> Step:
     """Add what these modules of the package need, and nothing else: an edit elsewhere reruns nothing."""
-    folder = dag.directory()
-    for path, text in programs.files(*modules).items():
-        folder = folder.with_new_file(path, text)
+    files = list(programs.files(*modules))
+    for file in files:
+        _at_hand(f"src/{file}")
+    folder = dag.current_module().workdir(str(AT_HAND / "src"), include=files)
 
     def step(container: dagger.Container) -> dagger.Container:
         return (

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-NAME = PACKAGE.name
+NAME, ROOT = PACKAGE.name, PACKAGE.parents[1]
 _IMPORT = re.compile(
     rf"""^[ \t]*(?:from[ ]+({NAME}[\w.]*)[ ]+import[ ]+(\([^)]*\)|[^\n#]+)|import[ ]+({NAME}[\w.]*))""",
     re.MULTILINE | re.VERBOSE,
@@ -35,9 +35,8 @@ def files(*modules: str) -> Mapping[str, str]:
 
 
 def pins(name: str) -> str:
-    """Return a list of pins: "model", which training and serving share, or one of requirements/."""
-    own = PACKAGE / "requirements" / f"{name}.txt"
-    return (PACKAGE.parents[1] / "requirements-model.txt" if name == "model" else own).read_text()
+    """Return where a list of pins is: "model", which training and serving share, or one of requirements/."""
+    return "requirements-model.txt" if name == "model" else f"src/{NAME}/requirements/{name}.txt"
 
 
 def path(module: str) -> str:

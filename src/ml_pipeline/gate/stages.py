@@ -11,7 +11,7 @@ from dagger import dag
 from ml_pipeline.data import objects as storage
 from ml_pipeline.data.stages import VALIDATE
 from ml_pipeline.engine import programs, sources
-from ml_pipeline.engine.environments import by_content, with_pins, with_programs
+from ml_pipeline.engine.environments import own_file, with_pins, with_programs
 from ml_pipeline.engine.paths import DATA, INPUT, OUTCOME, OUTPUT, PROGRAMS
 from ml_pipeline.engine.run import Finished, Run, side_by_side
 from ml_pipeline.engine.stage import Stage
@@ -202,10 +202,9 @@ async def _answers_of_baseline(
 
 async def _cold_start(run: Run, image: dagger.Container, requests: dagger.File) -> dagger.File:
     """Time the image's own server from its start to its first prediction, in the image, as its own user."""
-    path = "ml_pipeline/gate/cold_start.py"
-    program = by_content("cold_start.py", programs.files(START.program)[path])
+    path = programs.path(START.program)
     container = (
-        image.with_mounted_file(f"{PROGRAMS}/{path}", program)
+        image.with_mounted_file(f"{PROGRAMS}/{path}", own_file(f"src/{path}"))
         .with_mounted_file(f"{INPUT}/requests.json", requests)
         .with_directory(OUTPUT, dag.directory(), owner=str(USER))
         .with_directory(PurePath(OUTCOME).parent.as_posix(), dag.directory(), owner=str(USER))
