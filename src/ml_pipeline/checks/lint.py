@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from ml_pipeline.common.lines import last_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
 
 
@@ -52,7 +53,7 @@ def _ruff(command: list[str], source: Path) -> list[str]:
     try:
         findings = json.loads(result.stdout)
     except ValueError:
-        cause = f"ruff can't run: {_last_line(result.stderr)}"
+        cause = f"ruff can't run: {last_line(result.stderr) or 'it printed nothing'}"
         raise StageFailure(cause, "mend the project's ruff settings") from None
     root = source.resolve()
     return [
@@ -77,17 +78,13 @@ def types(source: Path) -> list[str]:
     if result.returncode == 2 and "Missing target module" in result.stderr:
         result = _run([*command, "."], source)
     if result.returncode not in {0, 1}:
-        cause = _last_line(result.stderr or result.stdout)
+        cause = last_line(result.stderr or result.stdout) or "it printed nothing"
         raise StageFailure(f"mypy can't run: {cause}", "mend the project's mypy settings")
     return [line for line in result.stdout.splitlines() if ": error:" in line]
 
 
 def _run(command: list[str], source: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
-
-
-def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from kubernetes.client import ApiClient, ApiException, Configuration
 from kubernetes.config import ConfigException, load_kube_config_from_dict
 
 from ml_pipeline.cluster.kubeconfig import not_one
+from ml_pipeline.common.lines import last_line, one_line
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.common.retries import AGAIN
 from ml_pipeline.release.manifests import MANAGER
@@ -110,8 +111,7 @@ class Cluster:
                 _, data = self._send("GET", path, query={"tailLines": "5", "previous": previous})
             except (Refused, Unreachable):
                 continue
-            lines = reversed(data.decode(errors="replace").split("\n"))
-            return next((" ".join(line.split())[:300] for line in lines if line.strip()), "")
+            return last_line(data)
         return ""
 
     def log(self, pod: str, since: str) -> str:
@@ -186,7 +186,7 @@ class Cluster:
         return Unreachable(f"the API server {self.address} is not reachable: {why}", hint)
 
     def _refused(self, code: int, data: bytes) -> StageFailure:
-        message = " ".join((_status(data).get("message") or data.decode(errors="replace")).split())[:500]
+        message = one_line(_status(data).get("message") or data, 500)
         if code == 401:
             hint = "take one whose token or certificate is valid and has not expired"
             return Refused("the cluster does not know the kubeconfig's user (401)", hint, code)

@@ -30,6 +30,7 @@ from botocore.exceptions import BotoCoreError
 from fsspec.utils import glob_translate
 from s3fs.utils import FileExpired
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.data.paths import SCHEME, is_glob, is_table
@@ -108,7 +109,7 @@ def _connected() -> Any:
     try:
         anonymous = asyncio.run(AioSession().get_credentials()) is None
     except BotoCoreError as error:
-        raise StageFailure(f"the credentials can't be used: {_line(error)}", SET_CREDENTIALS) from None
+        raise StageFailure(f"the credentials can't be used: {one_line(error)}", SET_CREDENTIALS) from None
     return s3fs.S3FileSystem(
         anon=anonymous, config_kwargs=PATIENCE, use_listings_cache=False, skip_instance_cache=True
     )
@@ -149,7 +150,7 @@ def _matching(path: str, keys: Iterable[str]) -> Iterator[str]:
     try:
         pattern = re.compile(glob_translate(path))
     except ValueError as error:
-        raise StageFailure(f"{SCHEME + path!r}: {_line(error)}", SET_URL) from None
+        raise StageFailure(f"{SCHEME + path!r}: {one_line(error)}", SET_URL) from None
     return filter(pattern.match, keys)
 
 
@@ -214,11 +215,7 @@ def _told(url: str) -> Iterator[None]:
 
 
 def _said(code: str, error: Exception) -> str:
-    return f"{_line(error)} ({code})" if code else _line(error)
-
-
-def _line(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")[:300]
+    return f"{one_line(error)} ({code})" if code else one_line(error)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

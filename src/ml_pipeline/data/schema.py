@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from ml_pipeline.columns.kinds import kind_of
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.data.parsing import DTYPES, parsed, plain
@@ -128,7 +129,7 @@ def _rules(name: str, spec: dict[str, Any], kind: str) -> dict[str, tuple[str, p
         try:
             pl.Series([""]).str.contains(whole)
         except pl.exceptions.PolarsError as error:
-            cause = f"column {name!r} has a pattern that is no regular expression ({_one_line(error)})"
+            cause = f"column {name!r} has a pattern that is no regular expression ({one_line(error)})"
             raise StageFailure(cause, "write it as Rust's regex crate takes it: no look-around") from None
         matches = column.cast(pl.String).str.contains(whole)
         rules["pattern"] = (f"that do not match {spec['pattern']!r}", ~matches)
@@ -137,10 +138,6 @@ def _rules(name: str, spec: dict[str, Any], kind: str) -> dict[str, tuple[str, p
     if spec.get("nullable") is False:
         rules["nullable"] = ("missing, which nullable = false forbids", column.is_null())
     return rules
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
 
 
 def _bound(name: str, spec: dict[str, Any], rule: str, kind: str) -> Any:

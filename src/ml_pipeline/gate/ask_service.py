@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.gate import batches
@@ -146,15 +147,14 @@ def _asked(service: Service, method: str, path: str, body: Any = None) -> tuple[
     try:
         return service.ask(method, path, json.dumps(body).encode() if body is not None else None)
     except (OSError, http.client.HTTPException) as error:
-        cause = f"the baseline broke off at {path}: {error or type(error).__name__}"
+        cause = f"the baseline broke off at {path}: {one_line(error)}"
         raise StageFailure(cause, HINT) from None
 
 
 def _json(service: Service, method: str, path: str, body: Any = None) -> dict[str, Any]:
     status, text = _asked(service, method, path, body)
     if status != 200:
-        told = " ".join(text.decode(errors="replace").split())[:200]
-        raise StageFailure(f"the baseline answered {status} to {path}: {told}", HINT)
+        raise StageFailure(f"the baseline answered {status} to {path}: {one_line(text)}", HINT)
     return _document(text)
 
 
@@ -164,8 +164,7 @@ def _document(text: bytes) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        told = " ".join(text.decode(errors="replace").split())[:200]
-        raise StageFailure(f"the baseline answered no JSON object: {told}", HINT)
+        raise StageFailure(f"the baseline answered no JSON object: {one_line(text)}", HINT)
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 
 
@@ -18,7 +19,7 @@ def read_holdout(path: Path) -> pl.DataFrame:
         frame = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise StageFailure(
-            f"{path.name} can't be read as Parquet: {_line(error)}", "split the data anew"
+            f"{path.name} can't be read as Parquet: {one_line(error)}", "split the data anew"
         ) from None
     if frame.height == 0:
         raise StageFailure(
@@ -57,7 +58,7 @@ def _array(series: pl.Series, kind: str, what: str) -> Any:
             return series.cast(pl.Int64 if kind == "integer" else pl.Boolean).to_numpy()
         return series.cast(pl.Float64).fill_null(math.nan).to_numpy()
     except pl.exceptions.PolarsError as error:
-        cause = f"column {series.name!r} of {what} is not all {kind}: {_line(error)}"
+        cause = f"column {series.name!r} of {what} is not all {kind}: {one_line(error)}"
         raise StageFailure(cause, "mend the data, or its entry in [tool.ml-pipeline.data.columns]") from None
 
 
@@ -96,9 +97,5 @@ def read_npz(path: Path) -> dict[str, Any]:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        cause = f"{path.name} is no .npz of plain arrays: {_line(error)}"
+        cause = f"{path.name} is no .npz of plain arrays: {one_line(error)}"
         raise StageFailure(cause, "write it with the image's batch command") from None
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 
 READY_TIMEOUT = 60.0  # seconds until the image must answer /ready
@@ -53,7 +54,7 @@ class Service:
             try:
                 status, _ = self.ask("GET", path)
             except (OSError, http.client.HTTPException) as error:
-                last = str(error) or type(error).__name__
+                last = one_line(error)
                 self.connection.close()
             else:
                 if status == 200:
@@ -87,8 +88,7 @@ class Service:
             raise StageFailure(cause, "run `serve` and read the image's log") from None
         seconds = time.perf_counter() - started
         if status != 200:
-            told = " ".join(text.decode(errors="replace").split())[:300]
-            cause = f"the image answered {status} to {len(instances)} holdout rows: {told}"
+            cause = f"the image answered {status} to {len(instances)} holdout rows: {one_line(text)}"
             raise StageFailure(cause, "make the columns of model.json fit the data")
         return _checked(text, len(instances)), seconds
 
@@ -207,9 +207,8 @@ def _checked(text: bytes, rows: int) -> dict[str, Any]:
         predictions = answer["predictions"]
         counts = [len(predictions), *([len(answer["probabilities"])] if answer.get("probabilities") else [])]
     except (ValueError, KeyError, TypeError):
-        told = " ".join(text.decode(errors="replace").split())[:200]
         raise StageFailure(
-            f"the image's answer to /predict has no predictions: {told}",
+            f"the image's answer to /predict has no predictions: {one_line(text)}",
             "make it answer as docs/serving.md says",
         ) from None
     if any(count != rows for count in counts):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.onnx_runtime import onnxruntime
 from ml_pipeline.common.outcome import StageFailure
@@ -44,7 +45,7 @@ class Graph:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its errors have no common class but this
-            cause = f"{path} can't be loaded ({' '.join(str(error).split())[:200]})"
+            cause = f"{path} can't be loaded ({one_line(error)})"
             raise StageFailure(cause, "export it anew, and check it with onnx.checker") from error
         self._signature = signature
         self._inputs = {node.name: node for node in self._session.get_inputs()}

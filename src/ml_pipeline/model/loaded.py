@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.model.graph import Graph
 from ml_pipeline.model.predictor import HINT, Predictor
@@ -97,7 +98,7 @@ def load(folder: Path, threads: int | None = None) -> Model:
     except StageFailure:
         raise
     except Exception as error:
-        cause = f"the model fails on its own example ({type(error).__name__}: {_line(error)})"
+        cause = f"the model fails on its own example ({type(error).__name__}: {one_line(error)})"
         raise StageFailure(cause, "mend the model, or train again") from error
     _check(answer, signature)
     return model
@@ -134,7 +135,3 @@ def _check_probabilities(probabilities: Any, shape: Sequence[int]) -> None:
     if (probabilities < -1e-6).any() or not np.allclose(sums, 1, atol=1e-3):
         cause = f"the model's probabilities do not sum to 1 in each row (the example's: {sums[0]:.4g})"
         raise StageFailure(cause, "end the graph with a softmax")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

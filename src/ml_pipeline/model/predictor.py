@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.model.signature import Column, Signature
 from ml_pipeline.model.values import from_rows
@@ -36,8 +37,8 @@ class Predictor:
         except StageFailure:
             raise
         except Exception as error:
-            cause = f"predictor.py can't be loaded ({type(error).__name__}: {' '.join(str(error).split())})"
-            raise StageFailure(cause[:400], "mend it, and declare what it imports") from error
+            cause = f"predictor.py can't be loaded ({type(error).__name__}: {one_line(error)})"
+            raise StageFailure(cause, "mend it, and declare what it imports") from error
         self._predict = module.predict
         self._columns = signature.columns
 

@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 
 REACH = (
@@ -135,11 +136,11 @@ def _detail(body: bytes) -> str:
     """Return the registry's own words, where it has any in the form that the protocol gives them."""
     try:
         (first, *_) = json.loads(body)["errors"]
-        return f" ({first['code']}: {' '.join(str(first.get('message', '')).split())})"
+        return f" ({first['code']}: {one_line(first.get('message', ''))})"
     except (ValueError, TypeError, KeyError):
         return ""
 
 
 def _reason(error: urllib3.exceptions.HTTPError) -> str:
     """Return the last words of a chain of errors, without the objects that they name."""
-    return str(error).rpartition(": ")[2] or type(error).__name__
+    return one_line(error).rpartition(": ")[2]

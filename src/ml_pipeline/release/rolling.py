@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from ml_pipeline.cluster.client import Cluster, Refused, Unreachable
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.release import manifests, rollout
 from ml_pipeline.release.manifests import Release
@@ -115,13 +116,12 @@ def predict(cluster: Cluster, wanted: Release, pod: str) -> dict[str, Any]:
 
 def _ask(cluster: Cluster, pod: str, path: str, body: Any = None) -> dict[str, Any]:
     code, data = _answer(cluster, pod, path, body)
-    text = " ".join(data.decode(errors="replace").split())
     try:
-        answer = json.loads(text)
+        answer = json.loads(data)
     except ValueError:
         answer = None
     if code != 200 or not isinstance(answer, dict):
-        cause = f"pod {pod} answers {code} to {path}: {text[:200]}"
+        cause = f"pod {pod} answers {code} to {path}: {one_line(data)}"
         raise StageFailure(cause, "run the image by hand and ask it the same")
     return answer
 

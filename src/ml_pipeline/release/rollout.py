@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ml_pipeline.common.lines import last_line, one_line
+
 GOOD = "ml-pipeline/good-releases"
 REVISION = "deployment.kubernetes.io/revision"
 HASH = "pod-template-hash"  # the controller's own label: no part of the template
@@ -183,7 +185,7 @@ def _refused(deployment: Object) -> Failed | None:
         return None
     # A new namespace has no service account for a moment, and a quota waits for pods that end.
     return Failed(
-        f"the cluster creates no pod: {one_line(condition.get('message'))}",
+        f"the cluster creates no pod: {one_line(condition.get('message') or '')}",
         "change what forbids it (quota, pod security, admission)",
         patience_s=15,
     )
@@ -201,7 +203,7 @@ def pod_problem(pod: Object) -> Failed | None:
     name = pod["metadata"]["name"]
     scheduled = condition_of(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        cause = f"no node can take pod {name}: {one_line(scheduled.get('message'))}"
+        cause = f"no node can take pod {name}: {one_line(scheduled.get('message') or '')}"
         # Pods that are about to end still hold their memory, and a cluster may add a node.
         return Failed(cause, "add a node, or ask for less memory or fewer replicas", patience_s=30)
     for container in pod.get("status", {}).get("containerStatuses", ()):
@@ -229,9 +231,9 @@ def _pull_error(message: str, image: str) -> str:
 def _crash(pod: str, ended: Object) -> Failed:
     if ended.get("reason") == "OOMKilled":
         return Failed(f"pod {pod} ran out of memory", "raise the memory limit or use a smaller model")
-    lines = [line for line in ended.get("message", "").splitlines() if line.strip()]
+    line = last_line(ended.get("message") or "")
     cause = f"pod {pod} ends again and again, with exit code {ended.get('exitCode', 'unknown')}"
-    last = f" (its last line: {one_line(lines[-1])})" if lines else ""
+    last = f" (its last line: {line})" if line else ""
     return Failed(cause + last, "run the image by hand and mend its start")
 
 
@@ -258,9 +260,3 @@ def _owner(thing: Object) -> str | None:
 
 def _revision(replicaset: Object) -> int:
     return int(replicaset["metadata"].get("annotations", {}).get(REVISION, 0))
-
-
-def one_line(text: str | None, limit: int = 300) -> str:
-    """`text` on one line, its end cut off where it is long."""
-    words = " ".join((text or "").split())
-    return words if len(words) <= limit else words[: limit - 1] + "…"

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.release import rollout
 from ml_pipeline.release.rollout import Failed, Object, Progressing
 from ml_pipeline.training.job import INDEX_LABEL, TrainingJob
@@ -34,7 +35,7 @@ def judge(wanted: TrainingJob, job: Object | None, pods: Sequence[Object]) -> Pr
             return _patient(problem, wanted)
     ended = rollout.condition_of(job, "Failed")
     if ended.get("status") == "True":
-        cause = f"the pods ended again and again: {rollout.one_line(ended.get('message'))}"
+        cause = f"the pods ended again and again: {one_line(ended.get('message') or '')}"
         return Failed(cause, "read the log above")
     return _progress(wanted, pods)
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.training import built_in
 from ml_pipeline.training.command import run_command
@@ -53,7 +54,7 @@ def _built_in(job: dict[str, Any], rank: int, local_rank: int, size: int) -> dic
     except RuntimeError as error:
         if not world.lost(error):
             raise
-        print(f"rank {rank} lost another process: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"rank {rank} lost another process: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
 
 

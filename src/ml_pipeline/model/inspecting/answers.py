@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.distributions import record
 from ml_pipeline.model.graph import Graph
-from ml_pipeline.model.inspecting.facts import line
 from ml_pipeline.model.inspecting.graphs import DECLARE, array, signature
 from ml_pipeline.model.signature import Column
 
@@ -34,7 +34,7 @@ def distribution(
                 {column.name: array(part[column.name], column.type) for column in columns}
             )[0]
         except Exception as error:  # ONNX Runtime's have no common class but this
-            raise StageFailure(f"model.onnx fails on training rows: {line(error)}", DECLARE) from error
+            raise StageFailure(f"model.onnx fails on training rows: {one_line(error)}", DECLARE) from error
     if classes is not None:
         counted = Counter(predictions)
         return record.Categories("string", {str(value): counted[value] for value in classes}, 0)

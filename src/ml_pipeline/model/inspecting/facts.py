@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from ml_pipeline.columns.kinds import UNTAKEN, kind_of
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.model.signature import Column
@@ -23,7 +24,7 @@ def read_rows(data: Path, target: str) -> Any:
     try:
         rows = pl.read_parquet(data)
     except (OSError, pl.exceptions.PolarsError) as error:
-        cause = f"{data} can't be read as Parquet: {line(error)}"
+        cause = f"{data} can't be read as Parquet: {one_line(error)}"
         raise StageFailure(cause, "split the data anew") from None
     if target not in rows.columns:
         hint = nearest(target, rows.columns)
@@ -90,8 +91,3 @@ def version(folder: Path) -> str:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{path.relative_to(folder).as_posix()}\0{digest}\n".encode())
     return total.hexdigest()[:12]
-
-
-def line(error: Exception) -> str:
-    """An error's text as one line of bounded length."""
-    return " ".join(str(error).split())[:300]

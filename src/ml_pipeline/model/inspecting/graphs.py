@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.onnx_runtime import onnxruntime
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.model.graph import Graph
-from ml_pipeline.model.inspecting.facts import example, line
+from ml_pipeline.model.inspecting.facts import example
 from ml_pipeline.model.signature import Column, Signature
 from ml_pipeline.model.values import BadInput, from_rows
 
@@ -61,7 +62,7 @@ def inspect_graph(
         _answers(graph, from_rows([example(rows, signed)], signed), ordered)
     except BadInput as error:
         raise StageFailure(
-            f"no example can be made for model.onnx: {line(error)}", "check the data"
+            f"no example can be made for model.onnx: {one_line(error)}", "check the data"
         ) from None
     return signed, ordered
 
@@ -72,7 +73,7 @@ def _open(path: Path) -> tuple[list[str], dict[str, str]]:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # they have no common class but this
         hint = "export it anew, and check it with onnx.checker"
-        raise StageFailure(f"model.onnx can't be read: {line(error)}", hint) from error
+        raise StageFailure(f"model.onnx can't be read: {one_line(error)}", hint) from error
     return [node.name for node in session.get_inputs()], session.get_modelmeta().custom_metadata_map
 
 
@@ -102,7 +103,7 @@ def _answers(graph: Graph, arrays: Mapping[str, Any], classes: list[Any] | None)
         predictions, probabilities = graph.run(arrays)
         alone, chances = graph.run({name: array[:1] for name, array in arrays.items()})
     except Exception as error:  # ONNX Runtime's have no common class but this
-        raise StageFailure(f"model.onnx fails on training rows: {line(error)}", DECLARE) from error
+        raise StageFailure(f"model.onnx fails on training rows: {one_line(error)}", DECLARE) from error
     rows = len(next(iter(arrays.values())))
     if len(predictions) != rows:
         raise StageFailure(f"model.onnx answers {len(predictions)} values to {rows} rows", DECLARE)

@@ -3,8 +3,8 @@
 import ast
 from pathlib import Path
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.model.inspecting.facts import line
 
 CONTRACT = "see the training contract: load(folder) is called once, then predict(rows)"
 
@@ -14,7 +14,7 @@ def check_predictor(path: Path) -> None:
     try:
         tree = ast.parse(path.read_bytes(), path.name)
     except (SyntaxError, ValueError) as error:
-        raise StageFailure(f"predictor.py can't be parsed: {line(error)}", "mend it") from None
+        raise StageFailure(f"predictor.py can't be parsed: {one_line(error)}", "mend it") from None
     functions = {node.name: node.args for node in tree.body if isinstance(node, ast.FunctionDef)}
     # A name that is bound otherwise, imported from a file beside it say, is the server's to judge.
     other = {

@@ -14,6 +14,7 @@ import polars as pl
 import safetensors.numpy
 import torch
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.onnx_runtime import onnxruntime
 from ml_pipeline.common.outcome import StageFailure
@@ -199,7 +200,7 @@ def train_file(
     try:
         frame = pl.read_parquet(data)
     except (OSError, pl.exceptions.PolarsError) as error:
-        cause = f"{data} can't be read as Parquet: {' '.join(str(error).split())[:200]}"
+        cause = f"{data} can't be read as Parquet: {one_line(error)}"
         raise StageFailure(cause, "split the data anew") from None
     name = settings["target"]
     if name not in frame.columns:
