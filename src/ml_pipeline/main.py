@@ -17,9 +17,7 @@ from ml_pipeline.errors import ConfigError
 from ml_pipeline.project import config
 from ml_pipeline.publishing import stages as publishing
 from ml_pipeline.publishing.stages import Registry
-from ml_pipeline.release import stages as release
 from ml_pipeline.serving import stages as serving
-from ml_pipeline.tracking import stages as tracking
 from ml_pipeline.tracking.stages import Tracker
 from ml_pipeline.training import nodes as training_nodes
 from ml_pipeline.training import stages as training
@@ -216,22 +214,13 @@ class MlPipeline:
     ) -> str:
         """Release an image to Kubernetes and return the release record as JSON."""
         run, tracker = await self._run(source), self._tracker()
-        if tracker:
-            await tracking.begin(run, tracker)
-        released = await release.deploy(run, Cluster(kubeconfig, kube_api), image)
-        if tracker:
-            await tracking.released(run, tracker, released.details["version"])
-        return release.as_text(released)
+        return await pipeline.deploy(run, Cluster(kubeconfig, kube_api), image, tracker)
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
     async def rollback(self, source: Source, kubeconfig: Kubeconfig, kube_api: KubeApi = None) -> str:
         """Go back to the previous release and return the release record as JSON."""
         run, tracker = await self._run(source), self._tracker()
-        # The way back comes first: it must not depend on an MLflow server.
-        released = await release.rollback(run, Cluster(kubeconfig, kube_api))
-        if tracker:
-            await tracking.released(run, tracker, released.details["version"])
-        return release.as_text(released)
+        return await pipeline.rollback(run, Cluster(kubeconfig, kube_api), tracker)
 
     @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def serve(self, source: Source) -> dagger.Service:

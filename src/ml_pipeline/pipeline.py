@@ -11,7 +11,7 @@ from ml_pipeline.checks import stages as checks
 from ml_pipeline.cluster.access import Cluster
 from ml_pipeline.data import stages as data
 from ml_pipeline.engine import sources
-from ml_pipeline.engine.run import Run, document, side_by_side
+from ml_pipeline.engine.run import Finished, Run, side_by_side
 from ml_pipeline.errors import PipelineError, StageError, StagesError
 from ml_pipeline.gate import baseline
 from ml_pipeline.gate import stages as gate
@@ -37,14 +37,13 @@ async def find_baseline(run: Run, given: dagger.Container | None, cluster: Clust
 
     Raises StageError where the image can't be pulled.
     """
-    notes = run.facts.setdefault("notes", [])
     if given:
         return await baseline.opened("--baseline", given, runs=False)
     reference = await release.running(run, cluster) if cluster else None
     if not reference:
-        notes.append("no baseline: the gates compare with thresholds only")
+        run.notes.append("no baseline: the gates compare with thresholds only")
         return None
-    notes.append(f"the baseline is what the cluster runs: {reference}")
+    run.notes.append(f"the baseline is what the cluster runs: {reference}")
     return await baseline.opened(reference, dag.container().from_(reference), runs=True)
 
 
@@ -57,11 +56,10 @@ async def judged(
     await serving.check_gpu(run, gate.JUDGE.name)
     trained = await training.train(run, nodes)
     served = await serving.build(run, trained) if run.project.serve.runtime else None
-    notes = run.facts.setdefault("notes", [])
     if not served:
-        notes.append("serve.runtime = false: no image was built")
+        run.notes.append("serve.runtime = false: no image was built")
     if compared and compared.runs and compared.version == trained.version:
-        notes.append("the cluster runs this very model: the gates compare with thresholds only")
+        run.notes.append("the cluster runs this very model: the gates compare with thresholds only")
         compared = None
     await gate.validate(run, trained, served, compared, weighed=weighed)
     return trained, served
@@ -96,7 +94,7 @@ async def full(
 @asynccontextmanager
 async def tracked(run: Run, tracker: Tracker | None) -> AsyncIterator[None]:
     """Log to a tracker what the stages inside come to, also where one fails."""
-    run.facts["revision"] = await sources.revision(run.source)
+    run.revision = await sources.revision(run.source)
     if not tracker:
         yield
         return
@@ -105,9 +103,9 @@ async def tracked(run: Run, tracker: Tracker | None) -> AsyncIterator[None]:
         yield
     except (StageError, StagesError) as failure:
         run.note(failure)
-        await _or_noted(run, tracking.log(run, tracker, document(run)))
+        await _or_noted(run, tracking.log(run, tracker))
         raise
-    await tracking.log(run, tracker, document(run))
+    await tracking.log(run, tracker)
 
 
 async def check(run: Run, compared: Baseline | None) -> None:
@@ -126,17 +124,43 @@ async def _ship(
     registry: Registry | None,
     cluster: Cluster | None,
 ) -> None:
-    notes = run.facts.setdefault("notes", [])
     if not registry:
-        notes.append(
+        run.notes.append(
             "no --registry: the image was not published" + (", so nothing is deployed" if cluster else "")
         )
         return
     reference = await publishing.publish(run, served, registry, trained.version)
     if not cluster:
-        notes.append("no --kubeconfig: nothing was deployed")
+        run.notes.append("no --kubeconfig: nothing was deployed")
         return
     await release.deploy(run, cluster, reference, trained.version)
+
+
+async def deploy(run: Run, cluster: Cluster, image: str, tracker: Tracker | None) -> str:
+    """Release an image; return the release record as JSON."""
+    if tracker:
+        await tracking.begin(run, tracker)
+    return await _log_release(run, tracker, await release.deploy(run, cluster, image))
+
+
+async def rollback(run: Run, cluster: Cluster, tracker: Tracker | None) -> str:
+    """Go back to the previous release; return the release record as JSON.
+
+    The tracker is only asked afterwards: a server that is down must not prevent a rollback.
+    """
+    return await _log_release(run, tracker, await release.rollback(run, cluster))
+
+
+async def _log_release(run: Run, tracker: Tracker | None, finished: Finished) -> str:
+    """Log the released version; where that fails the log has the record, which the error would hide."""
+    record = release.as_text(finished)
+    if tracker:
+        try:
+            await tracking.released(run, tracker)
+        except StageError:
+            print(record)
+            raise
+    return record
 
 
 def servable(served: dagger.Container | None) -> dagger.Container:
@@ -146,7 +170,7 @@ def servable(served: dagger.Container | None) -> dagger.Container:
 
 
 def markdown(run: Run) -> str:
-    return summary.markdown(document(run))
+    return summary.markdown(run.document())
 
 
 async def _or_noted(run: Run, work: Awaitable[T]) -> T | None:
@@ -161,7 +185,7 @@ async def _or_noted(run: Run, work: Awaitable[T]) -> T | None:
 
 async def report(run: Run, given: dagger.Container | None) -> dagger.Directory:
     """Run everything up to the gate, whatever fails, and return the folder to look at."""
-    run.facts["revision"] = await sources.revision(run.source)
+    run.revision = await sources.revision(run.source)
     compared = await _or_noted(run, find_baseline(run, given, None))
     await _or_noted(run, check(run, compared))
     await _or_noted(run, judged(run, compared, weighed=True))

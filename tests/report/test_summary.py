@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from ml_pipeline.common.document import from_json
 from ml_pipeline.common.wording import device
-from ml_pipeline.report.summary import duration, headline, markdown, measure, threshold
+from ml_pipeline.report import summary
+from ml_pipeline.report.documents import Gate
+from ml_pipeline.report.summary import Headline, duration, measure, threshold
 
 GATE: dict[str, Any] = {
     "metric": "accuracy",
@@ -43,6 +46,14 @@ PIPELINE: dict[str, Any] = {
 }
 
 
+def markdown(document: dict[str, Any]) -> str:
+    return summary.markdown(from_json(document))
+
+
+def headline(document: dict[str, Any]) -> Headline:
+    return summary.headline(from_json(document))
+
+
 def test_a_whole_run() -> None:
     text = markdown({**PIPELINE, "verdict": VERDICT, "model": {"name": "adult-income", "version": "ab"}})
     assert text.startswith("## ✅ adult-income: may ship\n\n1 of 1 gates passed on 9,769 holdout rows\n")
@@ -54,7 +65,7 @@ def test_a_whole_run() -> None:
     assert "| ✅ | train | cached |  |" in text
     assert "| took |" not in text
     timed = markdown({**PIPELINE, "seconds": 80.0})
-    assert "| took | `1 min 20 s, the cache spared 12 s` |" in timed
+    assert "| took | `1 min 20 s, the cache saved 12 s` |" in timed
     priced = markdown({**PIPELINE, "stages": [], "seconds": 90.0, "price_per_hour": 4.0})
     assert "| took | `1 min 30 s; about 0.1 at 4 an hour` |" in priced
     assert "| image | `registry/models/adult@sha256:12 (142 MB)` |" in text
@@ -69,7 +80,7 @@ def test_a_release_is_in_the_headline() -> None:
     release |= {"ready": 2, "replicas": 2, "seconds": 4.4, "previous_image": "r/adult@sha256:1"}
     run = {**PIPELINE, "release": release, "verdict": VERDICT}
     assert headline(run).title == "adult-income: released"
-    pods = "2 of 2 replicas ready after 4.4 s, before it r/adult@sha256:1"
+    pods = "2 of 2 replicas ready after 4.4 s, previous image r/adult@sha256:1"
     assert f"| release | `updated: models/adult revision 3, {pods}` |" in markdown(run)
 
 
@@ -89,11 +100,11 @@ def test_a_failed_stage_comes_first_with_what_to_do() -> None:
         "seconds": 1.0,
         "cached": False,
         "message": "column age has 3 values above 90",
-        "hint": "mend the data",
+        "hint": "fix the data",
     }
     text = markdown({**PIPELINE, "status": "failed", "stages": [stage]})
     assert text.startswith(
-        "## ❌ adult-income: do not ship\n\nvalidate-data: column age has 3 values above 90\n\n> mend"
+        "## ❌ adult-income: do not ship\n\nvalidate-data: column age has 3 values above 90\n\n> fix"
     )
 
 
@@ -184,10 +195,7 @@ def test_duration(seconds: float | None, text: str) -> None:
 def test_units() -> None:
     assert measure("throughput_rows_per_s", 1234567.8) == "1,234,568/s"
     assert measure("memory_mb", None) == "-"
-    assert (
-        threshold({**GATE, "metric": "memory_mb", "min": None, "max": 512, "max_regression": None})
-        == "≤ 512 MB"
-    )
+    assert threshold(Gate(metric="memory_mb", min=None, max=512)) == "≤ 512 MB"
 
 
 def test_a_device_and_its_gpus() -> None:

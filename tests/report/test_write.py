@@ -209,7 +209,12 @@ def test_metrics_stand_by_what_they_tell_and_what_is_missing_has_its_reason(tmp_
     text = " ".join(Page(tmp_path / "out" / "report.html").text.split())
     order = ["Quality", "f1_macro", "Fairness and slices", "worst_slice_accuracy", "job = smith (62 rows)"]
     order += ["-0.08[-0.4, 0.1]", "Behaviour", "sensitive_flip_rate", "Speed and size", "2.00 ms"]
-    order += ["Told by the training", "epochs", "Not measured: memory_mb (there is no /metrics)", "Lineage"]
+    order += [
+        "Reported by the training",
+        "epochs",
+        "Not measured: memory_mb (there is no /metrics)",
+        "Lineage",
+    ]
     order += [
         "revision3f9c",
         "datasha256:ee",
@@ -222,7 +227,7 @@ def test_metrics_stand_by_what_they_tell_and_what_is_missing_has_its_reason(tmp_
     assert -1 not in places
     assert places == sorted(places)
     assert "no such metric" not in text
-    assert "cachedspared 14 s" in text
+    assert "cachedsaved 14 s" in text
     assert "| baseline | `sha256:bb` |" in (tmp_path / "out" / "summary.md").read_text()
 
 

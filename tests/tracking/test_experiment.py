@@ -1,13 +1,28 @@
 """What of a run is tracked, and under which names."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ml_pipeline.tracking.experiment import HISTORY, PARAM_LENGTH, Point, history, name_of, tracked
+from ml_pipeline.common.document import from_json
+from ml_pipeline.tracking import experiment
+from ml_pipeline.tracking.experiment import (
+    HISTORY,
+    PARAM_LENGTH,
+    Point,
+    Settings,
+    Tracked,
+    history,
+    name_of,
+)
 
-SETTINGS = {"task": "regression", "command": "python -m it", "seed": 1, "config": {"rate": 0.1, "name": "x"}}
+SETTINGS = Settings("regression", "python -m it", seed=1, config={"rate": 0.1, "name": "x"})
 MODEL = {"model": {"version": "abc", "runtime": "onnx"}}
+
+
+def tracked(document: dict[str, Any], settings: Settings, reported: dict[str, float]) -> Tracked:
+    return experiment.tracked(from_json(document), settings, reported)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +73,7 @@ def test_the_best_trial_s_settings_are_the_params() -> None:
 
 
 def test_a_long_param_is_cut() -> None:
-    found = tracked(MODEL, SETTINGS | {"command": "x" * 9000}, {})
+    found = tracked(MODEL, replace(SETTINGS, command="x" * 9000), {})
     assert len(found.params["trainer"]) == PARAM_LENGTH
 
 
@@ -66,7 +81,7 @@ def test_a_run_is_known_by_its_model_and_settings_alone() -> None:
     first = tracked({**MODEL, "revision": "1"}, SETTINGS, {"loss": 1})
     assert first.key == tracked({**MODEL, "revision": "2", "verdict": _verdict()}, SETTINGS, {}).key
     assert first.key != tracked({"model": {"version": "abd"}}, SETTINGS, {}).key
-    assert first.key != tracked(MODEL, SETTINGS | {"seed": 2}, {}).key
+    assert first.key != tracked(MODEL, replace(SETTINGS, seed=2), {}).key
 
 
 def test_what_the_gate_measures_itself_is_not_the_training_s_word() -> None:

@@ -75,7 +75,7 @@ def test_a_crash_is_not_answered_from_the_cache(dagger: Dagger, tumours: Project
     tumours.train_anew()
     first = dagger.call(tumours.path, "train")
     assert first.code == 1
-    assert first.errors[0].startswith("train: crashed with exit 1: OSError: ")
+    assert first.errors[0].startswith("train: exited with code 1: OSError: ")
     second = dagger.call(tumours.path, "train")
     assert second.code == 0, second.errors
 

@@ -9,7 +9,7 @@ from ml_pipeline.engine.run import Finished, Run
 from ml_pipeline.engine.stage import Stage
 
 LINT = Stage("lint", "ml_pipeline.checks.lint", ("code",))
-TEST = Stage("test", "ml_pipeline.checks.pytest_run", ("source",), ("junit.xml",))
+TEST = Stage("test", "ml_pipeline.checks.pytest_run", ("source",), ("junit.xml",), "tests")
 
 
 async def lint(run: Run) -> Finished:

@@ -18,9 +18,14 @@ VALIDATE = Stage(
     "ml_pipeline.data.validate",
     ("data", "record.json of the baseline"),
     ("report.json", "metrics.json", "schema.toml"),
+    "data",
 )
 SPLIT = Stage(
-    "split", "ml_pipeline.data.validate", ("data",), ("train.parquet", "holdout.parquet", "record.json")
+    "split",
+    "ml_pipeline.data.validate",
+    ("data",),
+    ("train.parquet", "holdout.parquet", "record.json"),
+    "split",
 )
 
 

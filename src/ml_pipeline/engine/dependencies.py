@@ -8,10 +8,10 @@ from typing import Any
 import dagger
 from dagger import DaggerError, dag
 
+from ml_pipeline.common.lines import last_line
 from ml_pipeline.common.names import nearest
-from ml_pipeline.engine import programs
+from ml_pipeline.engine import crashes, programs
 from ml_pipeline.engine.environments import with_torch, with_uv_cache
-from ml_pipeline.engine.run import last_line
 from ml_pipeline.errors import ConfigError, StageError
 
 RUNTIME_FILES = ("requirements.txt", "requirements-model.txt")
@@ -121,7 +121,7 @@ async def install(
         hint = f"mend {' or '.join(wanted.files) or 'the dependencies in pyproject.toml'}"
         raise StageError(stage, f"the project's requirements can't be installed: {reason}", hint) from None
     except DaggerError as error:
-        raise StageError(stage, f"no environment: {last_line(str(error))}", "see the engine's log") from None
+        raise StageError(stage, f"no environment: {crashes.reason(error)}", "see the engine's log") from None
 
 
 def installer_reason(told: str) -> str:

@@ -1,21 +1,33 @@
 """One call of a function: its source, its settings, and the stages that it runs.
 
-A stage is a program in a container that writes its outcome as JSON. `Run.stage`
-starts it, reads that document, and raises StageError when the answer is no. It
-records every stage for the summary, also the ones that fail.
+A stage is a program in a container that writes its outcome as JSON. `Run.stage` starts it, reads that
+document, and raises StageError when the stage failed. Every stage is recorded for the summary, also one that
+failed.
 """
 
 import json
-import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import anyio
 import dagger
 from dagger import ReturnType
 
+from ml_pipeline.common.document import (
+    Details,
+    Image,
+    ProjectTests,
+    ReleaseRecord,
+    RunDocument,
+    Split,
+    StageRecord,
+    Tracking,
+    Training,
+    part,
+)
+from ml_pipeline.engine import crashes
 from ml_pipeline.engine.environments import Environments
 from ml_pipeline.engine.paths import OUTCOME, OUTPUT, PYTHON
 from ml_pipeline.engine.stage import Stage
@@ -23,14 +35,27 @@ from ml_pipeline.errors import PipelineError, StageError, StagesError
 from ml_pipeline.project.schema import Project
 
 T = TypeVar("T")
+PASSED, FAILED, UNFINISHED = "passed", "failed", "unfinished"  # a stage's status; the last is a crash's
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage's program wrote about itself; see common/outcome.py."""
+
+    status: str
+    message: str
+    hint: str
+    started: float  # seconds since the epoch
+    seconds: float | None = None
+    details: Details = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A stage that passed: the container after it, and what it found out."""
+    """A stage that passed: the container after it, and its details."""
 
     container: dagger.Container
-    details: dict[str, Any]
+    details: Details
 
     async def text(self) -> str:
         """Return what the stage printed for people."""
@@ -38,21 +63,28 @@ class Finished:
 
     @property
     def output(self) -> dagger.Directory:
+        """The stage's output folder."""
         return self.container.directory(OUTPUT)
 
 
 @dataclass
 class Run:
-    """What one call knows; `records` grows as stages end."""
+    """What one call knows; it grows as stages end."""
 
     source: dagger.Directory
     project: Project
     environments: Environments
     started: float = field(default_factory=time.time)  # seconds since the epoch
-    records: list[dict[str, Any]] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)  # what the summary names besides stages
+    stages: list[StageRecord] = field(default_factory=list)  # in the order of their ends
+    details: dict[str, Details] = field(default_factory=dict)  # by the part of the document
     outputs: dict[str, dagger.Directory] = field(default_factory=dict)  # by stage, also of one that failed
-    objects: dagger.Directory | StageError | None = None  # what storage gave; None: not asked yet
+    notes: list[str] = field(default_factory=list)
+    revision: str | None = None  # the git commit of the source
+    gpu: str | None = None  # the training's device and its GPUs
+    image: Image | None = None  # the published one
+    release: ReleaseRecord | None = None
+    tracking: Tracking | None = None
+    objects: dagger.Directory | StageError | None = None  # from object storage; None: not asked yet
 
     async def stage(
         self,
@@ -63,137 +95,133 @@ class Run:
     ) -> Finished:
         """Run a stage's program to its end; its exec is cached by the engine like any other.
 
-        `command` takes the program's place where an image has its own. Raises StageError: the program's
-        own one line, or what is known of its crash.
+        `command` takes the program's place where an image has its own. Raises StageError with the program's
+        own message, or with what is known of its crash.
         """
-        name, words = stage.name, [*(command or (PYTHON, "-m", stage.program)), *arguments]
+        words = [*(command or (PYTHON, "-m", stage.program)), *arguments]
         prepared = (
             container.with_(self.environments.without_index)
             .with_env_variable("ML_OUTCOME", OUTCOME)
-            .with_env_variable("ML_STAGE", name)
+            .with_env_variable("ML_STAGE", stage.name)
         )
         ran = prepared.with_exec(words, expect=ReturnType.ANY)
-        outcome = await self._outcome(name, ran)
-        if outcome["status"] != "passed" and self._is_cached(outcome):
+        outcome = await self._outcome(stage.name, ran)
+        if outcome.status != PASSED and self._is_cached(outcome):
             # A failure is never taken from the cache: its cause may have been outside (memory, a flaky test).
             again = prepared.with_env_variable("ML_RETRY", str(self.started))
             ran = again.with_exec(words, expect=ReturnType.ANY)
-            outcome = await self._outcome(name, ran)
-        if outcome["status"] == "unfinished":
-            raise await self._crashed(name, ran)
-        kept = {key: outcome[key] for key in ("status", "seconds", "message", "hint", "details")}
-        self._record(name).update(kept, cached=self._is_cached(outcome))
-        self.outputs[name] = ran.directory(OUTPUT)
-        if outcome["status"] != "passed":
-            raise StageError(name, outcome["message"], outcome["hint"])
-        return Finished(ran, outcome["details"])
+            outcome = await self._outcome(stage.name, ran)
+        if outcome.status == UNFINISHED:
+            raise await self._crashed(stage.name, ran)
+        self.stages.append(
+            StageRecord(
+                stage.name,
+                outcome.status,
+                outcome.seconds,
+                self._is_cached(outcome),
+                outcome.message,
+                outcome.hint,
+            )
+        )
+        self.outputs[stage.name] = ran.directory(OUTPUT)
+        if stage.part and outcome.details:
+            self.details[stage.part] = outcome.details
+        if outcome.status != PASSED:
+            raise StageError(stage.name, outcome.message, outcome.hint)
+        return Finished(ran, outcome.details)
 
     async def timed(self, stage: Stage, work: Awaitable[T]) -> T:
-        """Record work that is the engine's own, no program's; raise StageError where the engine refuses."""
+        """Record work that the engine does itself, without a program; raise StageError where it refuses."""
         clock = time.monotonic()
-        record = self._record(stage.name)
         try:
-            return await work
+            result = await work
         except dagger.QueryError as error:
-            cause = last_line(error.stderr if isinstance(error, dagger.ExecError) else str(error))
-            record |= {"status": "failed", "message": cause, "hint": "see the engine's log above"}
-            raise StageError(stage.name, cause, record["hint"]) from None
-        finally:
-            record["seconds"] = time.monotonic() - clock
+            failure = StageError(stage.name, crashes.reason(error), "see the engine's log above")
+            self._add(failure, time.monotonic() - clock)
+            raise failure from None
+        self.stages.append(StageRecord(stage.name, seconds=time.monotonic() - clock))
+        return result
 
     def note(self, failure: PipelineError) -> None:
-        """Record a failure that no stage's own record tells of, so that the summary names it too."""
-        known = {record["stage"] for record in self.records if record["status"] != "passed"}
+        """Record a failure that no stage's own record shows, so that the summary names it too."""
         failures = failure.failures if isinstance(failure, StagesError) else (failure,)
         for one in failures:
-            if isinstance(one, StageError) and one.stage not in known:
-                self._record(one.stage).update(status="failed", message=one.cause, hint=one.hint)
+            if isinstance(one, StageError) and self._failed(one.stage) is None:
+                self._add(one)
 
-    def _record(self, stage: str) -> dict[str, Any]:
-        """Add a stage's record, to be filled in; `cached` is None where the engine does not tell."""
-        record: dict[str, Any] = {
-            "stage": stage,
-            "status": "passed",
-            "message": "",
-            "hint": "",
-            "details": {},
-            "cached": None,
-        }
-        self.records.append(record)
-        return record
+    def amend(self, failure: StageError) -> StageError:
+        """Let a stage's record show this failure instead of its own; return the failure, to be raised."""
+        index = self._failed(failure.stage)
+        if index is None:
+            self._add(failure)
+        else:
+            self.stages[index] = replace(self.stages[index], message=failure.cause, hint=failure.hint)
+        return failure
 
-    async def _outcome(self, name: str, ran: dagger.Container) -> dict[str, Any]:
+    def document(self) -> RunDocument:
+        """Return what is known of the run so far."""
+        return RunDocument(
+            name=self.project.name,
+            status=PASSED if all(record.status == PASSED for record in self.stages) else FAILED,
+            revision=self.revision,
+            gpu=self.gpu,
+            started=self.started,
+            seconds=time.time() - self.started,
+            price_per_hour=self.project.price_per_hour,
+            notes=tuple(self.notes),
+            stages=tuple(self.stages),
+            image=self.image,
+            release=self.release,
+            tracking=self.tracking,
+            tests=_part(ProjectTests, self.details, "tests"),
+            data=self.details.get("data", {}),
+            split=_part(Split, self.details, "split"),
+            training=_part(Training, self.details, "training"),
+            model=self.details.get("model", {}),
+            verdict=self.details.get("verdict", {}),
+        )
+
+    def _add(self, failure: StageError, seconds: float | None = None) -> None:
+        record = StageRecord(failure.stage, FAILED, seconds, None, failure.cause, failure.hint)
+        self.stages.append(record)
+
+    def _failed(self, stage: str) -> int | None:
+        """Return the place of a stage's last record that says it failed."""
+        places = [i for i, one in enumerate(self.stages) if one.stage == stage and one.status == FAILED]
+        return places[-1] if places else None
+
+    async def _outcome(self, stage: str, ran: dagger.Container) -> Outcome:
         try:
-            outcome: dict[str, Any] = json.loads(await ran.file(OUTCOME).contents())
+            text = await ran.file(OUTCOME).contents()
         except dagger.QueryError as error:
-            raise await self._crashed(name, ran, error) from None
-        return outcome
+            raise await self._crashed(stage, ran, error) from None
+        return part(Outcome, json.loads(text), f"the outcome of {stage}")
 
     async def _crashed(
-        self, name: str, ran: dagger.Container, error: dagger.QueryError | None = None
+        self, stage: str, ran: dagger.Container, error: dagger.QueryError | None = None
     ) -> StageError:
-        cause, hint = await self._crash(ran, error)
-        self._record(name).update(status="failed", message=cause, hint=hint)
-        return StageError(name, cause, hint)
+        failure = StageError(stage, *await crashes.explain(ran, error))
+        self._add(failure)
+        return failure
 
-    async def _crash(self, ran: dagger.Container, error: dagger.QueryError | None) -> tuple[str, str]:
-        """Say what ended a stage that came to no outcome: cause and hint."""
-        hint = "read the stage's log above"
-        try:
-            code = await ran.exit_code()
-            said = last_line(await ran.stderr())
-        except dagger.ExecError as killed:
-            if killed.exit_code == 137:
-                return "ran out of memory or was killed (exit 137)", "give the engine more memory"
-            return f"could not be prepared: {last_line(killed.stderr)} (exit {killed.exit_code})", hint
-        except dagger.QueryError as unknown:
-            cause = last_line(str(error or unknown))
-            if "GPU support is not enabled" in cause:
-                cause = "a GPU was asked for (--gpu=on), but the engine has no GPU support"
-                return cause, "run the engine with it on a machine that has a GPU, or pass --gpu=off"
-            return f"could not be started: {cause}", hint
-        return f"crashed with exit {code}: {said}", hint
-
-    def _is_cached(self, outcome: dict[str, Any]) -> bool:
-        return bool(outcome["started"] < self.started)
+    def _is_cached(self, outcome: Outcome) -> bool:
+        return outcome.started < self.started
 
 
-# What a stage found out, by the name that the summary knows it under.
-FINDINGS = {
-    "validate-data": "data",
-    "train": "training",
-    "inspect-model": "model",
-    "validate-gate": "verdict",
-    "test": "tests",
-}
-
-
-def document(run: Run) -> dict[str, Any]:
-    """Return what is known of a run, as the summary reads it."""
-    failed = any(record["status"] != "passed" for record in run.records)
-    findings = {
-        FINDINGS[r["stage"]]: r["details"] for r in run.records if r["stage"] in FINDINGS and r["details"]
-    }
-    stages = [{key: value for key, value in record.items() if key != "details"} for record in run.records]
-    status = "failed" if failed else "passed"
-    took = {"seconds": time.time() - run.started, "price_per_hour": run.project.price_per_hour}
-    return {"name": run.project.name, "status": status, "stages": stages, **took, **run.facts, **findings}
+def _part(kind: type[T], details: Mapping[str, Details], name: str) -> T | None:
+    return part(kind, details[name], name) if name in details else None
 
 
 async def service_port(stage: str, service: dagger.Service, option: str) -> int:
     """Return the port of a service that an option gave. Raises StageError."""
+    hint = f"pass {option}=tcp://HOST:PORT of a server that is up"
     try:
         ports = await service.ports()
-        return await ports[0].port()
-    except (dagger.QueryError, IndexError) as error:
-        cause, hint = f"{option} can't be reached: {last_line(str(error))}", f"pass {option}=tcp://HOST:PORT"
-        raise StageError(stage, cause, f"{hint} of one that is up") from None
-
-
-def last_line(text: str) -> str:
-    """Return the last line that says something, without the trace's number that Dagger ends errors in."""
-    lines = re.sub(r"\s*\[traceparent:[^]]*]", "", text).splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        if ports:
+            return await ports[0].port()
+    except dagger.QueryError as error:
+        raise StageError(stage, f"{option} can't be reached: {crashes.reason(error)}", hint) from None
+    raise StageError(stage, f"the service of {option} has no port", hint)
 
 
 async def side_by_side(*tasks: Callable[[], Awaitable[T]]) -> list[T]:

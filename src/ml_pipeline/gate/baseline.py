@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import dagger
 
-from ml_pipeline.engine.run import last_line
+from ml_pipeline.engine import crashes
 from ml_pipeline.errors import StageError
 from ml_pipeline.serving.contract import MODEL, RECORD, SIGNATURE, VERSION
 
@@ -26,7 +26,7 @@ async def opened(name: str, image: dagger.Container, *, runs: bool) -> Baseline:
     try:
         version = await image.label(VERSION)
     except dagger.QueryError as error:
-        cause = f"{name} can't be pulled: {last_line(str(error))}"
+        cause = f"{name} can't be pulled: {crashes.reason(error)}"
         hint = "pass --baseline=REF of an image that this engine can pull"
         raise StageError("baseline", cause, hint) from None
     try:

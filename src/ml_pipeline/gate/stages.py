@@ -36,7 +36,9 @@ SHADOW_CANDIDATE, SHADOW_BASELINE = (
     Stage(f"shadow-{who}", "", ("requests.npz",), ("predictions.npz",)) for who in ("candidate", "baseline")
 )
 WEIGH = Stage("weigh-image")
-JUDGE = Stage("validate-gate", _JUDGE, ("the answers", "holdout.parquet", "the gates"), ("verdict.json",))
+JUDGE = Stage(
+    "validate-gate", _JUDGE, ("the answers", "holdout.parquet", "the gates"), ("verdict.json",), "verdict"
+)
 ASK = "ml_pipeline.gate.ask_service"  # in the place of a batch command, for images of other makers
 
 

@@ -16,6 +16,7 @@ INSPECT = Stage(
     "ml_pipeline.model.inspect_model",
     ("the training's folder", "train.parquet", "record.json"),
     ("model.json", "record.json", "what is served"),
+    "model",
 )
 
 
@@ -47,10 +48,11 @@ async def inspect(run: Run, folder: dagger.Directory, rows: dagger.Directory) ->
     arguments = [f"--record={ROWS}/record.json", f"--model={MODEL}", f"--data={ROWS}/train.parquet"]
     arguments += [f"--config={CONFIG}", f"--name={run.project.name}", f"--output={OUTPUT}"]
     described = await run.stage(INSPECT, container, arguments)
+    runtime = described.details["runtime"]
     return Trained(
         folder.with_file(SIGNATURE, described.output.file(SIGNATURE)),
         described.output,
-        described.details["version"],
-        described.details["runtime"],
+        str(described.details["version"]),
+        str(runtime) if runtime else None,
         rows,
     )

@@ -48,8 +48,7 @@ async def push(
         arguments += [f"--username={username}", "--password-file=/run/secrets/registry"]
     # What the registry has is never answered from the cache.
     container = container.with_env_variable("ML_CALL", str(time.time_ns()))
-    digest: str = (await run.stage(PUBLISH, container, arguments)).details["digest"]
-    return digest
+    return str((await run.stage(PUBLISH, container, arguments)).details["digest"])
 
 
 async def _packed(run: Run, image: dagger.Container, path: str) -> dagger.Directory:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import dagger
 
+from ml_pipeline.common.document import Image
 from ml_pipeline.engine import sources
 from ml_pipeline.engine.run import Run
 from ml_pipeline.engine.stage import Stage
@@ -51,7 +52,7 @@ async def publish(run: Run, image: dagger.Container, registry: Registry, version
         reference += f"@{await reproducible.push(run, image, f'{scheme}://{reference}', *login)}"
     else:
         reference = await push(run, PUBLISH, image, registry, run.project.name, version)
-    run.facts["image"] = {"reference": reference, "digest": reference.rpartition("@")[2]}
+    run.image = Image(reference, digest=reference.rpartition("@")[2])
     return reference
 
 
@@ -74,6 +75,5 @@ async def push(
         reason = error.cause.rpartition(f"failed to push {address}: ")[2]
         cause = f"{address} was refused: {reason}"
         hint = "check --registry, --registry-username and --registry-password"
-        run.records[-1] |= {"message": cause, "hint": hint}
-        raise StageError(stage.name, cause, hint) from None
+        raise run.amend(StageError(stage.name, cause, hint)) from None
     return reference

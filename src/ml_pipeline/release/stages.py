@@ -2,11 +2,14 @@
 
 import json
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import dagger
 from dagger import dag
 
 from ml_pipeline.cluster.access import Cluster, connected
+from ml_pipeline.common.document import ReleaseRecord, part
 from ml_pipeline.engine.run import Finished, Run
 from ml_pipeline.engine.stage import Stage
 from ml_pipeline.errors import StageError
@@ -17,6 +20,13 @@ _PROGRAM = "ml_pipeline.release.deploy"
 DEPLOY = Stage("deploy", _PROGRAM, ("the image's reference",))
 ROLLBACK = Stage("rollback", _PROGRAM)
 STATUS = Stage("baseline", _PROGRAM)
+
+
+@dataclass(frozen=True)
+class _Status:
+    """The good releases, newest first, as the status program reports them."""
+
+    good: tuple[Mapping[str, str | None], ...] = ()
 
 
 async def deploy(run: Run, cluster: Cluster, image: str, version: str | None = None) -> Finished:
@@ -40,9 +50,9 @@ async def _version(image: str) -> str | None:
 
 async def running(run: Run, cluster: Cluster) -> str | None:
     """Return the image of the last good release, by digest; None where there is none."""
-    found = (await _ask(run, cluster, STATUS, "status", settings.deploy(run.project, "", None))).details
-    good: str | None = found["good"][0]["image"] if found["good"] else None
-    return good
+    finished = await _ask(run, cluster, STATUS, "status", settings.deploy(run.project, "", None))
+    good = part(_Status, finished.details, "status").good
+    return good[0]["image"] if good else None
 
 
 async def rollback(run: Run, cluster: Cluster) -> Finished:
@@ -52,7 +62,7 @@ async def rollback(run: Run, cluster: Cluster) -> Finished:
 
 async def _act(run: Run, cluster: Cluster, stage: Stage, action: str, document: str) -> Finished:
     finished = await _ask(run, cluster, stage, action, document)
-    run.facts["release"] = finished.details
+    run.release = part(ReleaseRecord, finished.details, "release")
     return finished
 
 

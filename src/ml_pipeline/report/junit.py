@@ -2,20 +2,20 @@
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
-from typing import Any
 
-from ml_pipeline.report import summary
+from ml_pipeline.common.document import RunDocument, StageRecord
+from ml_pipeline.report import documents, summary
+from ml_pipeline.report.documents import Gate
 
 # What XML 1.0 can't hold, such as the escape sequences of a coloured terminal.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def document(run: Mapping[str, Any], own: ET.Element | None) -> bytes:
-    """Return suites of the stages and the gates, and after them the project's own ones."""
+def document(run: RunDocument, own: ET.Element | None) -> bytes:
+    """Return suites of the stages and the gates, followed by the project's own suites."""
     root = ET.Element("testsuites", name="ml-pipeline")
-    _add(root, "stages", [_stage(stage) for stage in run.get("stages") or []])
-    _add(root, "gates", [_gate(gate) for gate in (run.get("verdict") or {}).get("gates", [])])
+    _add(root, "stages", [_stage(stage) for stage in run.stages])
+    _add(root, "gates", [_gate(gate) for gate in documents.verdict(run).get("gates", [])])
     if own is not None:
         root.extend(suites(own))
     ET.indent(root)
@@ -38,18 +38,18 @@ def _add(root: ET.Element, name: str, cases: list[ET.Element]) -> None:
     suite.extend(cases)
 
 
-def _stage(stage: Mapping[str, Any]) -> ET.Element:
-    case = ET.Element("testcase", classname="pipeline", name=_clean(stage["stage"]))
-    case.set("time", f"{stage.get('seconds') or 0:.3f}")
-    message = "; ".join(part for part in (stage.get("message"), stage.get("hint")) if part)
-    if stage["status"] == "failed":
+def _stage(stage: StageRecord) -> ET.Element:
+    case = ET.Element("testcase", classname="pipeline", name=_clean(stage.stage))
+    case.set("time", f"{stage.seconds or 0:.3f}")
+    message = "; ".join(part for part in (stage.message, stage.hint) if part)
+    if stage.status == "failed":
         ET.SubElement(case, "failure", message=_clean(message), type="StageFailure")
-    elif stage["status"] != "passed":
-        ET.SubElement(case, "skipped", message=_clean(message or stage["status"]))
+    elif stage.status != "passed":
+        ET.SubElement(case, "skipped", message=_clean(message or stage.status))
     return case
 
 
-def _gate(gate: Mapping[str, Any]) -> ET.Element:
+def _gate(gate: Gate) -> ET.Element:
     case = ET.Element("testcase", classname="gate", name=_clean(gate["metric"]), time="0")
     bounds = summary.threshold(gate)
     message = (
@@ -57,11 +57,11 @@ def _gate(gate: Mapping[str, Any]) -> ET.Element:
     )
     if gate["blocks"]:
         ET.SubElement(case, "failure", message=_clean(message), type="GateFailure")
-    elif gate["status"] != "passed":  # told, and nothing stopped
+    elif gate["status"] != "passed":  # reported, but stops nothing
         kind = gate["status"].replace("-", " ") if gate.get("required", True) else "not required"
         ET.SubElement(case, "skipped", message=_clean(f"{kind}: {message}"))
     return case
 
 
-def _clean(text: Any) -> str:
-    return _FORBIDDEN.sub("�", str(text))
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("�", text)

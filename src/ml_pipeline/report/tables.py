@@ -1,35 +1,65 @@
 """The verdict's numbers in the order and the groups that the page shows them in."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 from ml_pipeline.common.measures import MEASURES
 from ml_pipeline.common.wording import number, shown
+from ml_pipeline.report.documents import Verdict
 from ml_pipeline.report.summary import MAIN_METRICS, measure
 
 QUALITY, FAIR, BEHAVIOUR, SPEED = "Quality", "Fairness and slices", "Behaviour", "Speed and size"
-DATA, REPORTED = "Data", "Told by the training"
+DATA, REPORTED = "Data", "Reported by the training"
 TITLES = (QUALITY, FAIR, BEHAVIOUR, SPEED, DATA, REPORTED)
 KINDS = {"quality": QUALITY, "fairness": FAIR, "slice": FAIR, "behaviour": BEHAVIOUR, "elsewhere": DATA}
 UNITS = ("_ms", "_mb", "_per_s")
-IRRELEVANT = "has no such metric"  # of a classifier no RMSE is missed
+IRRELEVANT = "has no such metric"  # a classifier does not miss its RMSE
 
 
-def metrics(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `main` rows, `tables` (title → rows) of the others, and `missing` (metric → why)."""
+class Row(TypedDict):
+    """A metric's row, as texts; `apart` is the interval of its difference, `where` the slice it is about."""
+
+    name: str
+    value: str
+    interval: str
+    before: str
+    difference: str
+    where: str
+    apart: str
+
+
+class Metrics(TypedDict):
+    """The main metrics, tables of the others by title, and the reasons of those that were not measured."""
+
+    main: list[Row]
+    tables: Mapping[str, list[Row]]
+    missing: Mapping[str, str]
+
+
+class Group(TypedDict):
+    """The groups of one column, with the names of what was measured in them."""
+
+    kind: str
+    column: str
+    measures: list[str]
+    rows: list[Mapping[str, object]]
+
+
+def metrics(verdict: Verdict) -> Metrics | None:
+    """Return all that was measured; None where nothing was."""
     values = verdict.get("metrics") or {}
     if not values:
-        return {}
+        return None
     main = [name for name in MAIN_METRICS if name in values]
-    found: dict[str, list[dict[str, str]]] = {title: [] for title in TITLES}
+    rows: dict[str, list[Row]] = {title: [] for title in TITLES}
     order = {name: index for index, name in enumerate(MEASURES)}
     for name in sorted(values.keys() - set(main), key=lambda name: (order.get(name, len(order)), name)):
-        found[_title(name)].append(_row(verdict, name))
-    missing = verdict.get("not_measured") or {}
+        rows[_title(name)].append(_row(verdict, name))
+    reasons = verdict.get("not_measured") or {}
     return {
         "main": [_row(verdict, name) for name in main],
-        "tables": {title: rows for title, rows in found.items() if rows},
-        "missing": {name: why for name, why in missing.items() if not why.endswith(IRRELEVANT)},
+        "tables": {title: table for title, table in rows.items() if table},
+        "missing": {name: why for name, why in reasons.items() if not why.endswith(IRRELEVANT)},
     }
 
 
@@ -41,26 +71,26 @@ def _title(name: str) -> str:
     return KINDS.get(MEASURES[name].kind, SPEED if name.endswith(UNITS) else BEHAVIOUR)
 
 
-def _row(verdict: Mapping[str, Any], name: str) -> dict[str, str]:
-    before = (verdict.get("baseline") or {}).get(name)
-    apart = (verdict.get("differences") or {}).get(name) or {}
-    by = apart.get("value")
+def _row(verdict: Verdict, name: str) -> Row:
+    baseline = (verdict.get("baseline") or {}).get(name)
+    difference = (verdict.get("differences") or {}).get(name) or {}
+    change = difference.get("value")
     return {
         "name": name,
         "value": measure(name, verdict["metrics"][name]),
         "interval": shown((verdict.get("intervals") or {}).get(name)).strip(),
-        "before": measure(name, before) if before is not None else "",
-        "difference": "" if by is None else f"{'+' if by > 0 else ''}{number(by)}",
-        "where": apart.get("where") or "",
-        "apart": shown(apart.get("interval")).strip(),
+        "before": measure(name, baseline) if baseline is not None else "",
+        "difference": "" if change is None else f"{'+' if change > 0 else ''}{number(change)}",
+        "where": difference.get("where") or "",
+        "apart": shown(difference.get("interval")).strip(),
     }
 
 
-def groups(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def groups(entries: Sequence[Mapping[str, object]]) -> list[Group]:
     """Put the groups of a column together, with the names of what was measured in them."""
-    tables: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for group in found:
-        tables.setdefault((group["kind"], group["column"]), []).append(group)
+    tables: dict[tuple[str, str], list[Mapping[str, object]]] = {}
+    for entry in entries:
+        tables.setdefault((str(entry["kind"]), str(entry["column"])), []).append(entry)
     fixed = {"column", "kind", "group", "rows", "intervals"}
     return [
         {

@@ -1,7 +1,6 @@
 """What of a run is tracked: params, metrics and tags, by MLflow's names and limits; pure.
 
-A run is the document that the summary reads (see `summary`), with the details of `split` and `training`, any
-of it missing; its settings are task, command, seed and config.
+Any part of the run may be missing: it may have ended early.
 """
 
 import csv
@@ -11,10 +10,11 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
+from ml_pipeline.common.document import Details, RunDocument, Split, Training
 from ml_pipeline.common.measures import MEASURES
-from ml_pipeline.report import summary
+from ml_pipeline.report import documents, summary
+from ml_pipeline.report.documents import Gate, Verdict
 
 OURS = "ml-pipeline."  # what tags of our own start with
 KEY, LOGGED, VERSION, VERDICT, IMAGE = (
@@ -24,6 +24,16 @@ CANDIDATE, CHAMPION = "candidate", "champion"  # aliases: passed the gate last; 
 NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000  # characters; a tag's on MLflow before 2.14
 HISTORY = 1000  # epochs that are logged, evenly apart; the file has all
 STEPS = ("epoch", "step")  # columns that number the rows of a history
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What of the project's configuration the params show; project/settings.py writes it."""
+
+    task: str
+    command: str | None
+    seed: int
+    config: Details
 
 
 @dataclass(frozen=True)
@@ -55,12 +65,12 @@ class Tracked:
         return hashlib.sha256(whole.encode()).hexdigest()
 
 
-def tracked(run: Mapping[str, Any], settings: Mapping[str, Any], reported: Mapping[str, float]) -> Tracked:
+def tracked(run: RunDocument, settings: Settings, reported: Mapping[str, float]) -> Tracked:
     """Return what is tracked of a run; `reported` is the training's own metrics.json."""
-    model, verdict, release = (run.get(key) or {} for key in ("model", "verdict", "release"))
+    model, verdict = documents.model(run), documents.verdict(run)
     version = model.get("version")
     params = {name_of(name): text[:PARAM_LENGTH] for name, text in _params(run, settings)}
-    identity = [version or run.get("revision"), params]
+    identity = [version or run.revision, params]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     first = summary.headline(run)
     failed = not first.good
@@ -70,9 +80,9 @@ def tracked(run: Mapping[str, Any], settings: Mapping[str, Any], reported: Mappi
         VERDICT: ("passed" if verdict["passed"] else "failed") if verdict else None,
         f"{OURS}reason": first.why if failed else None,
         f"{OURS}data": _data(run),
-        IMAGE: (run.get("image") or {}).get("reference"),
+        IMAGE: run.image.reference if run.image else None,
         **{f"{OURS}gate.{gate['metric']}": _gate(gate) for gate in verdict.get("gates", [])},
-        "mlflow.source.git.commit": run.get("revision"),
+        "mlflow.source.git.commit": run.revision,
         "mlflow.source.name": "ml-pipeline",
         "mlflow.source.type": "PROJECT",
         "mlflow.note.content": f"**{first.title}**\n\n{first.why}",
@@ -86,7 +96,7 @@ def tracked(run: Mapping[str, Any], settings: Mapping[str, Any], reported: Mappi
         {name_of(name): str(text)[:TAG_LENGTH] for name, text in tags.items() if text},
         version if model.get("runtime") else None,
         verdict["passed"] if verdict else None,
-        release.get("version"),
+        run.release.version if run.release else None,
     )
 
 
@@ -116,35 +126,35 @@ def history(lines: Iterable[str]) -> list[Point]:
     return points
 
 
-def _numbers(row: Mapping[str | None, Any]) -> Iterator[tuple[str, float]]:
+def _numbers(row: Mapping[str, str]) -> Iterator[tuple[str, float]]:
     for name, text in row.items():
-        if name and isinstance(text, str):
+        if name and isinstance(text, str):  # a row that is too long has a list without a name
             try:
                 yield name, float(text)
             except ValueError:
                 continue
 
 
-def _params(run: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    training, split = (run.get(key) or {} for key in ("training", "split"))
-    yield "task", settings["task"]
-    yield "trainer", settings["command"] or "built-in"
-    yield "seed", str(settings["seed"])
-    if "device" in training:
-        yield "device", training["device"]
-    for key in ("train_rows", "holdout_rows"):
-        if key in split:
-            yield key, str(split[key])
-    search = training.get("search")
-    config = dict(settings["config"])
+def _params(run: RunDocument, settings: Settings) -> Iterator[tuple[str, str]]:
+    training, split = run.training or Training(), run.split or Split()
+    yield "task", settings.task
+    yield "trainer", settings.command or "built-in"
+    yield "seed", str(settings.seed)
+    if training.device:
+        yield "device", training.device
+    if split.train_rows is not None:
+        yield "train_rows", str(split.train_rows)
+    if split.holdout_rows is not None:
+        yield "holdout_rows", str(split.holdout_rows)
+    config, search = dict(settings.config), training.search
     if search:
-        config |= search["trials"][search["best"] - 1]["parameters"]
-        yield "search.metric", f"{search['mode']} {search['metric']}"
-        yield "search.trials", str(len(search["trials"]))
+        config |= search.trials[search.best - 1].parameters
+        yield "search.metric", f"{search.mode} {search.metric}"
+        yield "search.trials", str(len(search.trials))
     yield from _flat("config", config)
 
 
-def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _flat(f"{name}.{key}", inner)
@@ -152,26 +162,25 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield name, value if isinstance(value, str) else json.dumps(value)
 
 
-def _metrics(verdict: Mapping[str, Any], reported: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+def _metrics(verdict: Verdict, reported: Mapping[str, float]) -> Iterator[tuple[str, float]]:
     for name, value in reported.items():
         yield name_of(f"training/{name}"), value
     intervals = verdict.get("intervals") or {}
-    for name, value in (verdict.get("metrics") or {}).items():
-        # What the gate does not measure itself it has from the training.
-        if value is None or (name in reported and name not in MEASURES):
+    for name, measured in (verdict.get("metrics") or {}).items():
+        # The gate has a metric that it does not measure itself from the training.
+        if measured is None or (name in reported and name not in MEASURES):
             continue
-        yield name_of(f"gate/{name}"), value
+        yield name_of(f"gate/{name}"), measured
         for end, bound in zip(("low", "high"), intervals.get(name) or (), strict=False):
             if bound is not None:
                 yield name_of(f"gate/{name}.{end}"), bound
 
 
-def _gate(gate: Mapping[str, Any]) -> str:
+def _gate(gate: Gate) -> str:
     return f"{gate['status']}: {gate['reason']}" if gate.get("reason") else str(gate["status"])
 
 
-def _data(run: Mapping[str, Any]) -> str | None:
-    """Return the digest of the data, as whichever stage has read it says."""
-    digests = (run.get("split") or {}).get("sha256") or {}
-    digest = digests.get("data") or (run.get("data") or {}).get("sha256")
-    return f"sha256:{str(digest).removeprefix('sha256:')}" if digest else None
+def _data(run: RunDocument) -> str | None:
+    """Return the digest of the data, from the split or else from the check of the data."""
+    digest = (run.split.sha256.get("data") if run.split else None) or documents.data(run).get("sha256")
+    return f"sha256:{digest.removeprefix('sha256:')}" if digest else None

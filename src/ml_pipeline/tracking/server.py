@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.common.retries import AGAIN
 
@@ -125,9 +126,9 @@ class Server:
     def _refused(self, answer: urllib3.BaseHTTPResponse) -> StageFailure:
         try:
             told = json.loads(answer.data)
-            code, message = told["error_code"], _line(told.get("message") or told["error_code"])
+            code, message = told["error_code"], one_line(told.get("message") or told["error_code"])
         except (ValueError, TypeError, KeyError):
-            code, message = "", _line(f"HTTP {answer.status} {answer.reason or ''}{_plain(answer)}")
+            code, message = "", one_line(f"HTTP {answer.status} {answer.reason or ''}{_plain(answer)}")
             if answer.status not in {401, 403} and answer.status < 500:
                 to = answer.headers.get("Location")
                 what = f"{message}{f' to {to}' if to else ''}, as MLflow does not"
@@ -154,7 +155,7 @@ def _why(error: Exception) -> str:
     """Return the cause without the library's words around it."""
     reason = getattr(error, "reason", None) or error
     reason = next((one for one in reversed(reason.args) if isinstance(one, Exception)), reason)
-    text = _line(str(reason)).replace("Failed to establish a new connection: ", "")
+    text = one_line(reason).replace("Failed to establish a new connection: ", "")
     return re.sub(r"^\w+\(.*?\): ", "", text) or type(reason).__name__
 
 
@@ -162,7 +163,3 @@ def _plain(answer: urllib3.BaseHTTPResponse) -> str:
     """Return what a server says that is not for a browser."""
     is_plain = answer.headers.get("Content-Type", "").startswith("text/plain")
     return f": {answer.data.decode(errors='replace')}" if is_plain and answer.data else ""
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split()).rstrip(".")[:300]

@@ -2,20 +2,23 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 import dagger
 from dagger import dag
 
+from ml_pipeline.common.document import Tracking, as_json, part
 from ml_pipeline.engine.environments import Step, with_pins, with_programs
 from ml_pipeline.engine.paths import CONFIG
 from ml_pipeline.engine.run import Finished, Run, service_port
 from ml_pipeline.engine.stage import Stage
 from ml_pipeline.errors import ConfigError, StageError
+from ml_pipeline.gate.stages import JUDGE
+from ml_pipeline.model.stages import INSPECT
 from ml_pipeline.project import settings
+from ml_pipeline.training.stages import TRAIN
 
 DOCUMENT, FILES, ALIAS = "/run.json", "/files", "tracking-server"
 _PROGRAM = "ml_pipeline.tracking.track"
@@ -65,38 +68,38 @@ async def begin(run: Run, tracker: Tracker) -> None:
     await _ask(run, tracker, OPEN, _environment(run), "open")
 
 
-async def log(run: Run, tracker: Tracker, known: Mapping[str, Any]) -> None:
-    """Log what is known of a run, as the summary reads it, and its files.
+async def log(run: Run, tracker: Tracker) -> None:
+    """Log the run's document and its files.
 
-    Raises StageError, which says what stands all the same.
+    Raises StageError, which says what was published or released all the same.
     """
-    split = next((record["details"] for record in run.records if record["stage"] == "split"), None)
-    document = json.dumps({**known, "split": split, "started": run.started})
     container = (
         _environment(run)
         .with_new_file(CONFIG, settings.track(run.project))
-        .with_new_file(DOCUMENT, document)
+        .with_new_file(DOCUMENT, json.dumps(as_json(run.document())))
         .with_directory(FILES, await _files(run))
     )
     arguments = ["--config", CONFIG, "--run", DOCUMENT, "--files", FILES]
-    run.facts["tracking"] = (await _ask(run, tracker, TRACK, container, "log", arguments)).details
+    finished = await _ask(run, tracker, TRACK, container, "log", arguments)
+    run.tracking = part(Tracking, finished.details, "tracking")
 
 
-async def released(run: Run, tracker: Tracker, version: str | None) -> None:
-    """Let the server know which model a cluster runs since. Raises StageError, which says that it does."""
+async def released(run: Run, tracker: Tracker) -> None:
+    """Log which model version the run has released. Raises StageError, which says that the release stands."""
+    version = run.release.version if run.release else None
     await _ask(run, tracker, TRACK, _environment(run), "released", ["--version", version or "unknown"])
 
 
 async def _files(run: Run) -> dagger.Directory:
     """Return the artifacts: the model's folder, and the verdict."""
     files = dag.directory()
-    if trained := run.outputs.get("train"):
+    if trained := run.outputs.get(TRAIN.name):
         files = files.with_directory("model", trained)
     for stage, path, name in (
-        ("inspect-model", "model.json", "model/model.json"),
-        ("validate-gate", "verdict.json", "verdict.json"),
+        (INSPECT, "model.json", "model/model.json"),
+        (JUDGE, "verdict.json", "verdict.json"),
     ):
-        output = run.outputs.get(stage)
+        output = run.outputs.get(stage.name)
         if output and path in await output.entries():
             files = files.with_file(name, output.file(path))
     return files
@@ -125,7 +128,7 @@ async def _ask(
         container = container.with_env_variable("ML_CALL", str(time.time_ns()))
         return await run.stage(stage, container.with_(_as(tracker)), arguments)
     except StageError as failure:
-        raise _beside(run, failure) from None
+        raise run.amend(_with_effects(run, failure)) from None
 
 
 def _as(tracker: Tracker) -> Step:
@@ -142,14 +145,7 @@ def _as(tracker: Tracker) -> Step:
     return step
 
 
-def _beside(run: Run, failure: StageError) -> StageError:
-    """Say of a failure that what has left the pipeline is not undone by it."""
-    stands = next((f"the {what} stands" for what, fact in STANDING.items() if fact in run.facts), None)
-    if not stands:
-        return failure
-    cause = f"{failure.cause}; {stands}"
-    run.records[-1]["message"] = cause
-    return StageError(failure.stage, cause, failure.hint)
-
-
-STANDING = {"release": "release", "published image": "image"}
+def _with_effects(run: Run, failure: StageError) -> StageError:
+    """Say in a failure that what has left the pipeline before it is not undone."""
+    left = "release" if run.release else "published image" if run.image else ""
+    return StageError(failure.stage, f"{failure.cause}; the {left} stands", failure.hint) if left else failure

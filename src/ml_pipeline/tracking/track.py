@@ -20,9 +20,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ml_pipeline.common.document import RunDocument, from_json
 from ml_pipeline.common.outcome import StageFailure, run_stage
+from ml_pipeline.common.reading import read_settings
 from ml_pipeline.tracking import models as registry
-from ml_pipeline.tracking.experiment import KEY, LOGGED, OURS, Point, Tracked, history, path_of, tracked
+from ml_pipeline.tracking.experiment import (
+    KEY,
+    LOGGED,
+    OURS,
+    Point,
+    Settings,
+    Tracked,
+    history,
+    path_of,
+    tracked,
+)
 from ml_pipeline.tracking.models import MODEL
 from ml_pipeline.tracking.server import ARTIFACTS, Refused, Server
 
@@ -52,16 +64,16 @@ def opened(server: Server, name: str) -> dict[str, Any]:
     return found
 
 
-def log(
-    server: Server, name: str, run: Mapping[str, Any], settings: Mapping[str, Any], files: Path
-) -> dict[str, Any]:
+def log(server: Server, name: str, run: RunDocument, settings: Settings, files: Path) -> dict[str, Any]:
     """Log a run, or bring the one of the same key up to date; the details say where it is to be seen."""
     wanted = tracked(run, settings, _reported(files))
     registry.describe(files / MODEL)
     experiment = opened(server, name)["experiment_id"]
     digests = {path.relative_to(files).as_posix(): _digest(path) for path in _files(files)}
     digest = wanted.digest(digests)
-    found = _find(server, experiment, wanted.key) or _start(server, experiment, wanted, run["started"])
+    found = _find(server, experiment, wanted.key) or _start(
+        server, experiment, wanted, run.started or time.time()
+    )
     run_id, before = found["info"]["run_id"], _pairs(found["data"].get("tags"))
     if before.get(LOGGED) != digest:
         _write(server, found, wanted, files)
@@ -195,10 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return {"experiment": opened(server, options.name)["experiment_id"]}
         if options.command == "released":
             return registry.released(server, options.name, options.version)
-        run, settings = (
-            json.loads(path.read_text(encoding="utf-8")) for path in (options.run, options.config)
-        )
-        return log(server, options.name, run, settings, options.files)
+        run = from_json(json.loads(options.run.read_text(encoding="utf-8")))
+        return log(server, options.name, run, read_settings(Settings, options.config), options.files)
 
     run_stage("track", body)
 

@@ -19,7 +19,7 @@ from ml_pipeline.training import job as training_job
 from ml_pipeline.training.job import TrainingJob
 
 PUBLISH = Stage("publish-training", reads=("the training container",))
-TRAIN = Stage("train", "ml_pipeline.training.run_job", ("the training image",), ("as train",))
+TRAIN = Stage("train", "ml_pipeline.training.run_job", ("the training image",), ("as train",), "training")
 
 
 @dataclass(frozen=True)

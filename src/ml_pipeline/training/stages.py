@@ -7,6 +7,7 @@ import dagger
 from dagger import dag
 
 from ml_pipeline.common import wording
+from ml_pipeline.common.document import Training, part
 from ml_pipeline.data import stages as data
 from ml_pipeline.engine import dependencies, programs, sources
 from ml_pipeline.engine.device import choose_device
@@ -27,6 +28,7 @@ TRAIN = Stage(
     "ml_pipeline.training.train",
     ("train.parquet", "code of train.command"),
     ("model.onnx or predictor.py", "metrics.json", "history.csv"),
+    "training",
 )
 
 
@@ -39,7 +41,7 @@ async def train(run: Run, nodes: Nodes | None = None) -> Trained:
         raise ConfigError("train.search tries settings on one machine", "remove it, or train without --nodes")
     rows = (await data.split(run)).output
     device = _device_of_nodes(run) if nodes else await choose_device(run)
-    run.facts["gpu"] = device
+    run.gpu = device
     key = await _key(run, rows, device)
     container = await _container(run, rows, device)
     arguments = ["--config", CONFIG]
@@ -59,7 +61,7 @@ async def train(run: Run, nodes: Nodes | None = None) -> Trained:
             container = container.experimental_with_all_gp_us()
         kept = dag.cache_volume(f"ml-pipeline-checkpoints-{key}")
         trained = await run.stage(TRAIN, container.with_mounted_cache(CHECKPOINTS, kept), arguments)
-    run.facts["gpu"] = wording.device(device, trained.details.get("gpus") or [])
+    run.gpu = wording.device(device, part(Training, trained.details, "training").gpus)
     return await inspect(run, trained.output, rows)
 
 

@@ -1,0 +1,69 @@
+"""The learning curves: read from a history.csv, grouped in panels, and drawn as one PNG."""
+
+import csv
+import io
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+SPLITS = ("train", "val", "valid", "validation", "test")  # train_loss and val_loss share a panel
+MAX_PANELS = 4
+
+Panel = dict[str, list[tuple[float, float]]]  # series → points (epoch, value)
+
+
+def panels(text: str, notes: list[str]) -> dict[str, Panel]:
+    """Return the curves of a history.csv by panel: what is measured → its series.
+
+    Columns that are not numbers are left out, and so are values that are not finite.
+    """
+    rows = list(csv.DictReader(io.StringIO(text)))
+    curves: dict[str, Panel] = {}
+    for column in rows[0] if rows else ():
+        if column in {"epoch", "step", None}:
+            continue
+        points = [
+            (x, y)
+            for index, row in enumerate(rows)
+            if (y := _number(row[column])) is not None
+            and (x := _number(row.get("epoch"), index + 1.0)) is not None
+        ]
+        if points:
+            split, _, rest = column.partition("_")
+            curves.setdefault(rest if split in SPLITS and rest else column, {})[column] = points
+    if len(curves) > MAX_PANELS:
+        notes.append(f"history.csv: only {', '.join(list(curves)[:MAX_PANELS])} are drawn")
+    return dict(list(curves.items())[:MAX_PANELS])
+
+
+def plot(curves: Mapping[str, Panel], path: Path) -> None:
+    """Draw the learning curves side by side as one PNG."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs its font cache on slow machines
+    from matplotlib.figure import Figure  # noqa: PLC0415 - most of the time that a report takes
+
+    figure = Figure(figsize=(4.2 * len(curves), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(curves), squeeze=False)
+    for axis, (title, panel) in zip(axes[0], curves.items(), strict=True):
+        for points in panel.values():
+            axis.plot([p[0] for p in points], [p[1] for p in points], marker="o", markersize=3)
+        axis.set_xlabel("epoch")
+        axis.grid(alpha=0.3)
+        # The names are the project's: a dollar sign in them starts no formula.
+        axis.set_title(_printable(title), parse_math=False)
+        for text in axis.legend([_printable(label) for label in panel], frameon=False).get_texts():
+            text.set_parse_math(False)
+    figure.savefig(path, dpi=120)
+
+
+def _printable(text: str) -> str:
+    return "".join(character for character in text if character.isprintable())
+
+
+def _number(text: object, default: float | None = None) -> float | None:
+    """Return a cell's number, or `default` where it has none that is finite."""
+    try:
+        value = float(str(text))
+    except ValueError:
+        return default
+    return value if math.isfinite(value) else default
