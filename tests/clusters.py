@@ -60,7 +60,7 @@ class Target:
     def start(self, action: str, *flags: str, **settings: Any) -> "subprocess.Popen[str]":
         config = self.folder / "settings.json"
         base = {"name": "toy", "namespace": self.namespace, "replicas": 2, "timeout_s": 40, "memory_mb": 64}
-        config.write_text(json.dumps(base | {"cpu_millicores": 10, "strategy": "rolling"} | settings))
+        config.write_text(json.dumps(base | {"cpu_millicores": 10} | settings))
         command = [sys.executable, "-m", "ml_pipeline.release.deploy", action, "--config", str(config)]
         kubeconfig = () if "--kubeconfig" in flags else ("--kubeconfig", str(self.kubeconfig))
         environment = os.environ | {

@@ -69,16 +69,16 @@ def test_files_beside_it_are_found_from_anywhere(tmp_path: Path) -> None:
 def test_another_address_is_checked_for_the_cluster_s_own_name(
     tmp_path: Path, cluster: dict[str, Any], address: str, server: str, name: str
 ) -> None:
-    found = _cluster(read_kubeconfig(_write(tmp_path, _config(**cluster)), address))
-    assert (found["server"], found["tls-server-name"]) == (server, name)
+    section = _cluster(read_kubeconfig(_write(tmp_path, _config(**cluster)), address))
+    assert (section["server"], section["tls-server-name"]) == (server, name)
 
 
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        ("kube-api:6443", "is no address"),
-        ("https://kube-api:port", "is no address"),
-        ("http://x", "in the clear"),
+        ("kube-api:6443", "is not an address"),
+        ("https://kube-api:port", "is not an address"),
+        ("http://x", "without encryption"),
     ],
 )
 def test_addresses_that_are_refused(tmp_path: Path, address: str, why: str) -> None:
@@ -89,24 +89,24 @@ def test_addresses_that_are_refused(tmp_path: Path, address: str, why: str) -> N
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("", "no clusters and contexts"),
-        ("just text", "no clusters and contexts"),
+        ("", "it has no clusters and contexts"),
+        ("just text", "it has no clusters and contexts"),
         (f"token: {SECRET}\n  bad: [", "not YAML (line 2)"),
-        (_config() | {"current-context": ""}, "no current context"),
+        (_config() | {"current-context": ""}, "it has no current-context"),
         (_config() | {"current-context": "gone"}, "'gone' is not among its contexts"),
         (_config() | {"users": []}, "'me' is not among its users"),
-        (_config() | {"contexts": ["here"]}, "shape"),
-        (_config(server="10.0.0.1"), "no server's address"),
-        (_config(server="https://host:port"), "no server's address"),
-        (_config() | {"users": [{"name": "me"}]}, "shape"),
-        (_config({"token": f"{SECRET}\nX: y"}), "no header can"),
+        (_config() | {"contexts": ["here"]}, "its contexts are not a list of names"),
+        (_config(server="10.0.0.1"), "its cluster has no server address"),
+        (_config(server="https://host:port"), "its cluster has no server address"),
+        (_config() | {"users": [{"name": "me"}]}, "'me' in its users has no user"),
+        (_config({"token": f"{SECRET}\nX: y"}), "characters that an HTTP header can't have"),
     ],
 )
-def test_what_is_no_kubeconfig(tmp_path: Path, content: Any, why: str) -> None:
+def test_a_kubeconfig_that_is_not_valid(tmp_path: Path, content: Any, why: str) -> None:
     failure = _failure(tmp_path, content)
-    assert failure.cause.startswith("the kubeconfig is not one: ")
+    assert failure.cause.startswith("the kubeconfig is not valid: ")
     assert why in failure.cause
-    assert failure.hint == "pass --kubeconfig=file://… with a current context"
+    assert failure.hint == "pass --kubeconfig=file://… with a current-context"
 
 
 def test_a_binary_file_and_none_at_all(tmp_path: Path) -> None:
@@ -120,11 +120,11 @@ def test_a_binary_file_and_none_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["exec", "auth-provider"])
 def test_programs_that_log_in_are_not_here(tmp_path: Path, key: str) -> None:
     failure = _failure(tmp_path, _config({key: {"command": "aws", "args": [SECRET]}}))
-    assert f"({key}), which is not here" in failure.cause
+    assert f"({key}), which the container does not have" in failure.cause
     assert "service account" in failure.hint
 
 
 def test_files_that_did_not_come_along(tmp_path: Path) -> None:
     failure = _failure(tmp_path, _config({"client-certificate": "/home/me/cert.pem"}))
-    assert "/home/me/cert.pem, which is not here" in failure.cause
+    assert "/home/me/cert.pem, which the container does not have" in failure.cause
     assert "--flatten" in failure.hint

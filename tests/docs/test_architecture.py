@@ -47,7 +47,6 @@ def test_the_table_names_every_room_once() -> None:
     assert sorted(ROOMS) == sorted({room(module) for module in MODULES})
 
 
-@later
 def test_no_import_goes_up() -> None:
     assert upward(arrows()) == []
 

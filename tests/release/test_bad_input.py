@@ -73,15 +73,15 @@ def test_a_kubeconfig_that_is_none(dagger: Dagger, tumours: Project, lab: Lab) -
     kubeconfig = f"--kubeconfig=file://{tumours.path / 'kubeconfig'}"
     answer = dagger.call(tumours.path, "deploy", f"--image={lab.registry}/{NOTHING}", kubeconfig)
     message = (
-        "deploy: the kubeconfig is not one: no clusters and contexts in it; "
-        "pass --kubeconfig=file://… with a current context"
+        "deploy: the kubeconfig is not valid: it has no clusters and contexts; "
+        "pass --kubeconfig=file://… with a current-context"
     )
     assert (answer.code, answer.errors) == (1, [message])
 
 
 def test_an_image_without_a_digest(dagger: Dagger, tumours: Project, lab: Lab) -> None:
     answer = dagger.call(tumours.path, "deploy", "--image=tumours:latest", *lab.cluster)
-    message = "deploy: tumours:latest names no digest; pass the reference that publish returned"
+    message = "deploy: tumours:latest has no digest; pass the reference that publish returned"
     assert (answer.code, answer.errors) == (1, [message])
 
 
@@ -90,7 +90,7 @@ def test_a_cluster_that_does_not_answer(dagger: Dagger, tumours: Project, lab: L
     answer = dagger.call(tumours.path, "deploy", *flags)
     line = (
         r"deploy: the API server https://kube-api:6999 is not reachable: .*EOF.*; "
-        r"check that the cluster runs; for one on your loopback pass --kube-api=tcp://localhost:PORT"
+        r"check that the cluster runs; for one on your machine pass --kube-api=tcp://localhost:PORT"
     )
     assert answer.code == 1
     assert re.fullmatch(line, "\n".join(answer.errors))
@@ -113,7 +113,7 @@ def test_an_image_that_the_cluster_cannot_pull_leaves_nothing(
     answer = dagger.call(tumours.path, "deploy", f"--image={lab.registry}/{NOTHING}", *lab.cluster)
     message = (
         f"deploy: the cluster can't pull {lab.registry}/{NOTHING}: not found; "
-        "undone, and nothing is serving, as no release before it was good; "
+        "the release was undone, and nothing is serving, because no release before it was good; "
         "check that the nodes reach the registry and that it has this digest"
     )
     assert (answer.code, answer.errors) == (1, [message])
@@ -134,8 +134,8 @@ def test_a_release_that_never_gets_ready_is_undone_and_the_old_one_serves_on(
     line = (
         r"deploy: pod toy-\w+-\w+ runs, but /ready does not answer 200 after 15 s "
         r"\(its last line: toy server 2 up\); "
-        rf"undone, the old release \({good.partition('@')[2]}\) is serving; "
-        r"mend the image's start or raise deploy\.timeout"
+        rf"the release was undone, and the last good one \({good.partition('@')[2]}\) is serving; "
+        r"fix the image's start, or raise deploy\.timeout"
     )
     assert answer.code == 1
     assert re.fullmatch(line, "\n".join(answer.errors))

@@ -76,7 +76,7 @@ def test_a_release_that_fails_is_undone_and_the_old_one_serves_on(
         callers.wait_for("1")
     assert cause in failed.line
     old = images["good-1"].rpartition("@")[2]
-    assert f"undone, the old release ({old}) is serving" in failed.line
+    assert f"the release was undone, and the last good one ({old}) is serving" in failed.line
     assert failed.outcome["details"]["serving"] == images["good-1"]
     if image in {"wrong", "good-2"}:  # ready, so asked by callers too, until it was asked here
         assert all("the graph has no such input" in failure for failure in callers.failures)
@@ -123,7 +123,7 @@ def test_killed_half_way_it_goes_back_to_what_was_good_not_to_what_was_there(
     process.send_signal(signal.SIGKILL)
     target.finish(process)
     failed = target.call("release", image=images["absent"])
-    assert f"the old release ({images['good-1'].rpartition('@')[2]}) is serving" in failed.line
+    assert f"the last good one ({images['good-1'].rpartition('@')[2]}) is serving" in failed.line
 
 
 @pytest.mark.timeout(120)
@@ -147,7 +147,7 @@ def test_what_is_of_someone_else_is_left_alone(target: Target, images: Mapping[s
     else:
         target.kubectl("create", "service", "clusterip", "toy", "--tcp", "80")
     before = target.get(kind, "toy")["spec"]
-    assert f"the {kind.title()} toy in namespace {target.namespace} is not of ml-pipeline" in (
+    assert f"{kind.title()} toy in namespace {target.namespace} was not created by ml-pipeline" in (
         target.call("release", image=images["good-2"]).line
     )
     assert target.get(kind, "toy")["spec"] == before

@@ -69,7 +69,10 @@ def test_credentials_in_files_beside_the_kubeconfig(target: Target) -> None:
         ({"tls-server-name": "another.example"}, "TLS with the API server"),
         ({"certificate-authority-data": ""}, "TLS with the API server"),  # the system's own knows no lab
         ({"certificate-authority-data": "", "insecure-skip-tls-verify": True}, None),
-        ({"certificate-authority-data": "bm8gUEVN"}, "the kubeconfig is not one: a certificate or key in it"),
+        (
+            {"certificate-authority-data": "bm8gUEVN"},
+            "the kubeconfig is not valid: a certificate or key in it",
+        ),
     ],
 )
 def test_what_tls_trusts(target: Target, changes: dict[str, Any], cause: str | None) -> None:
@@ -123,7 +126,7 @@ def test_what_is_not_allowed_is_named(target: Target, images: Mapping[str, str])
     releaser = least_privileged(target)
     other = Target(target.folder, releaser, "default", target.admin)
     line = other.call("release", image=images["good-1"]).line
-    assert "may not get deployments in namespace default; grant it the Role" in line
+    assert "may not get deployments in namespace default; grant it the role" in line
 
 
 def test_what_may_be_begun_but_not_done_leaves_nothing(target: Target, images: Mapping[str, str]) -> None:
@@ -133,13 +136,13 @@ def test_what_may_be_begun_but_not_done_leaves_nothing(target: Target, images: M
     target.kubectl("create", "service", "clusterip", "toy", "--tcp", "80")  # what it may only change
     target.kubectl("label", "service", "toy", "app.kubernetes.io/managed-by=ml-pipeline")
     line = releaser.call("release", image=images["good-1"]).line
-    assert f"may not create deployments in namespace {target.namespace}; grant it the Role" in line
+    assert f"may not create deployments in namespace {target.namespace}; grant it the role" in line
     assert target.get("deployments,services")["items"] == []
 
 
 def test_what_is_no_cluster(target: Target, lab: Lab) -> None:
-    in_the_clear = target.call("status", "--api-server", f"http://{lab.registry}").line
-    assert "would send the kubeconfig's secrets in the clear" in in_the_clear
+    unencrypted = target.call("status", "--api-server", f"http://{lab.registry}").line
+    assert "would send the kubeconfig's secrets without encryption" in unencrypted
     config = yaml.safe_load(target.admin.read_text())
     config["clusters"][0]["cluster"]["server"] = f"http://{lab.registry}"
     path = target.folder / "registry"
@@ -153,16 +156,16 @@ def test_a_bad_kubeconfig(target: Target, text: str) -> None:
     path = target.folder / "bad"
     path.write_text(text)
     line = target.call("release", "--kubeconfig", str(path)).line
-    assert line.startswith("deploy: the kubeconfig is not one: ")
-    assert line.endswith("; pass --kubeconfig=file://… with a current context")
+    assert line.startswith("deploy: the kubeconfig is not valid: ")
+    assert line.endswith("; pass --kubeconfig=file://… with a current-context")
 
 
 @pytest.mark.parametrize(
     ("settings", "cause"),
     [
-        ({"strategy": "canary"}, "strategy 'canary' is not available yet; use rolling"),
-        ({"image": "localhost:5000/toy:latest"}, "names no digest"),
-        ({"replicas": 0}, "replicas is 0"),
+        ({"strategy": "rolling"}, "the settings are wrong: unknown key 'strategy'"),
+        ({"image": "localhost:5000/toy:latest"}, "has no digest"),
+        ({"replicas": 0}, "the settings are wrong: replicas = 0 is out of range; use 1 or more"),
     ],
 )
 def test_settings_that_are_wrong(target: Target, settings: dict[str, Any], cause: str) -> None:

@@ -1,11 +1,11 @@
 """Manifests: what a release asks the cluster for."""
 
 import dataclasses
-import json
 from typing import Any
 
 import pytest
 
+from ml_pipeline.common.reading import DocumentError, read
 from ml_pipeline.release import manifests
 from ml_pipeline.release.manifests import Release
 
@@ -13,9 +13,12 @@ DIGEST = "sha256:" + "ab" * 32
 RELEASE = Release("adult-income", "models", f"registry:5000/adult:1@{DIGEST}", "0123456789ab", replicas=3)
 
 
-def _pod(release: Release = RELEASE) -> dict[str, Any]:
-    spec: dict[str, Any] = manifests.deployment(release)["spec"]["template"]["spec"]
-    return spec
+def _deployment(release: Release = RELEASE) -> Any:
+    return manifests.deployment(release)
+
+
+def _pod(release: Release = RELEASE) -> Any:
+    return _deployment(release)["spec"]["template"]["spec"]
 
 
 def test_digest_is_read_from_the_reference() -> None:
@@ -25,7 +28,7 @@ def test_digest_is_read_from_the_reference() -> None:
 
 
 def test_no_pod_ends_before_a_new_one_is_ready() -> None:
-    spec = manifests.deployment(RELEASE)["spec"]
+    spec = _deployment()["spec"]
     assert spec["strategy"] == {
         "type": "RollingUpdate",
         "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
@@ -66,7 +69,7 @@ def test_memory_is_requested_and_limited_alike() -> None:
     assert "cpu" not in resources["limits"]
 
 
-def test_a_gpu_is_requested_and_limited_alike_where_one_is_wanted() -> None:
+def test_a_gpu_is_requested_and_limited_alike_where_one_is_needed() -> None:
     resources = _pod(dataclasses.replace(RELEASE, gpus=1))["containers"][0]["resources"]
     assert resources["requests"]["nvidia.com/gpu"] == resources["limits"]["nvidia.com/gpu"] == "1"
     without = _pod()["containers"][0]["resources"]
@@ -74,15 +77,16 @@ def test_a_gpu_is_requested_and_limited_alike_where_one_is_wanted() -> None:
 
 
 def test_the_service_finds_the_pods_of_every_revision() -> None:
-    wanted = manifests.service(RELEASE)["spec"]["selector"]
-    labels = manifests.deployment(RELEASE)["spec"]["template"]["metadata"]["labels"]
-    assert wanted.items() <= labels.items()
-    assert "app.kubernetes.io/version" not in wanted
-    assert manifests.deployment(RELEASE)["spec"]["selector"]["matchLabels"] == wanted
+    service: Any = manifests.service(RELEASE)
+    selector = service["spec"]["selector"]
+    labels = _deployment()["spec"]["template"]["metadata"]["labels"]
+    assert selector.items() <= labels.items()
+    assert "app.kubernetes.io/version" not in selector
+    assert _deployment()["spec"]["selector"]["matchLabels"] == selector
 
 
 def test_annotations_name_digest_version_and_metrics() -> None:
-    annotations = manifests.deployment(RELEASE)["spec"]["template"]["metadata"]["annotations"]
+    annotations = _deployment()["spec"]["template"]["metadata"]["annotations"]
     assert annotations["ml-pipeline/image-digest"] == DIGEST
     assert annotations["ml-pipeline/model-version"] == "0123456789ab"
     assert annotations["prometheus.io/scrape"] == "true"
@@ -90,47 +94,37 @@ def test_annotations_name_digest_version_and_metrics() -> None:
 
 @pytest.mark.parametrize("version", [None, "with spaces", "-x", "v" * 64])
 def test_a_version_that_is_no_label_stays_out_of_the_labels(version: str | None) -> None:
-    metadata = manifests.deployment(dataclasses.replace(RELEASE, version=version))["metadata"]
+    metadata = _deployment(dataclasses.replace(RELEASE, version=version))["metadata"]
     assert "app.kubernetes.io/version" not in metadata["labels"]
     assert metadata["annotations"].get("ml-pipeline/model-version") == version
 
 
 def test_another_timeout_or_replica_count_starts_no_other_pods() -> None:
     other = dataclasses.replace(RELEASE, timeout_s=10, replicas=7)
-    assert (
-        manifests.deployment(other)["spec"]["template"] == manifests.deployment(RELEASE)["spec"]["template"]
-    )
+    assert _deployment(other)["spec"]["template"] == _deployment()["spec"]["template"]
 
 
 def test_an_older_template_is_taken_as_it_is() -> None:
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}
-    assert manifests.deployment(RELEASE, template)["spec"]["template"] == template
+    spec: Any = manifests.deployment(RELEASE, template)["spec"]
+    assert spec["template"] == template
 
 
 def test_settings_become_a_release() -> None:
     settings = {"name": "a", "namespace": "b", "image": "c", "version": None, "replicas": 1, "timeout_s": 5}
-    assert manifests.release(json.loads(json.dumps(settings))) == Release(
-        "a", "b", "c", replicas=1, timeout_s=5
-    )
+    assert read(Release, settings) == Release("a", "b", "c", replicas=1, timeout_s=5)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"replica": 2}, "unknown key 'replica'"),
-        ({"replicas": 0}, "replicas is 0"),
-        ({"gpus": -1}, "gpus is -1: the least is 0"),
-        ({"replicas": True}, "replicas is True"),
-        ({"replicas": "2"}, "replicas is '2'"),
-        ({"version": 3}, "version is 3"),
-        ({"name": None}, "name is None"),
+        ({"replica": 2}, "unknown key 'replica'; did you mean 'replicas'?"),
+        ({"replicas": 0}, "replicas = 0 is out of range; use 1 or more"),
+        ({"gpus": -1}, "gpus = -1 is out of range; use 0 or more"),
+        ({"version": 3}, "version is 3, an integer; write a string"),
     ],
 )
 def test_wrong_settings_name_the_key(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        manifests.release({"name": "a", "namespace": "b"} | change)
-
-
-def test_name_and_namespace_are_needed() -> None:
-    with pytest.raises(ValueError, match="namespace is missing"):
-        manifests.release({"name": "a"})
+    with pytest.raises(DocumentError) as refusal:
+        read(Release, {"name": "a", "namespace": "b"} | change)
+    assert str(refusal.value) == message

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from ml_pipeline.cluster.pods import Failed, Progressing
+from ml_pipeline.common.reading import read
 from ml_pipeline.errors import ConfigError
-from ml_pipeline.release.rollout import Failed, Progressing
 from ml_pipeline.training import job as training_job
 from ml_pipeline.training import nodes as training_cluster
 from ml_pipeline.training import watch as training_watch
@@ -28,24 +29,23 @@ JOB = TrainingJob(
 
 
 def spec(job: TrainingJob = JOB) -> dict[str, Any]:
-    found: dict[str, Any] = training_job.job(job, "10.96.0.7")["spec"]
-    return found
+    whole: Any = training_job.job(job, "10.96.0.7")["spec"]
+    return dict(whole)
 
 
 def container(job: TrainingJob = JOB) -> dict[str, Any]:
-    found: dict[str, Any] = spec(job)["template"]["spec"]["containers"][0]
-    return found
+    return dict(spec(job)["template"]["spec"]["containers"][0])
 
 
 def test_one_pod_for_each_node_and_all_at_once() -> None:
-    wanted = spec()
-    assert (wanted["completionMode"], wanted["completions"], wanted["parallelism"]) == ("Indexed", 3, 3)
-    assert wanted["template"]["spec"]["restartPolicy"] == "OnFailure"
-    assert wanted["backoffLimit"] > 1
+    whole = spec()
+    assert (whole["completionMode"], whole["completions"], whole["parallelism"]) == ("Indexed", 3, 3)
+    assert whole["template"]["spec"]["restartPolicy"] == "OnFailure"
+    assert whole["backoffLimit"] > 1
 
 
 def test_pods_meet_at_the_first_one_s_address() -> None:
-    service = training_job.service(JOB)["spec"]
+    service: Any = training_job.service(JOB)["spec"]
     labels = spec()["template"]["metadata"]["labels"]
     assert service["selector"] == labels | {INDEX_LABEL: "0"}
     assert service["publishNotReadyAddresses"]
@@ -56,7 +56,8 @@ def test_pods_meet_at_the_first_one_s_address() -> None:
 
 
 def test_the_service_goes_with_the_job() -> None:
-    (owner,) = training_job.service(JOB, "1-2-3")["metadata"]["ownerReferences"]
+    metadata: Any = training_job.service(JOB, "1-2-3")["metadata"]
+    (owner,) = metadata["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["uid"]) == ("Job", JOB.name, "1-2-3")
 
 
@@ -83,7 +84,7 @@ def test_what_a_node_must_have() -> None:
 
 
 def test_settings_survive_json() -> None:
-    assert training_job.training_job(json.loads(json.dumps(dataclasses.asdict(JOB)))) == JOB
+    assert read(TrainingJob, json.loads(json.dumps(dataclasses.asdict(JOB)))) == JOB
 
 
 @pytest.mark.parametrize("project", ["wine", "a" * 53, "a" * 37 + "-b"])
@@ -150,7 +151,7 @@ def test_a_pod_that_is_about_to_end_has_no_result() -> None:
 @pytest.mark.parametrize(
     ("job", "pods", "cause", "patience"),
     [
-        (None, [], "the Job was deleted meanwhile", 0),
+        (None, [], "the Job was deleted during the training", 0),
         ({}, [], "the cluster creates no pod", 90),
         ({}, [pod(0), pod(1, "Pending", **UNSCHEDULABLE), pod(2)], "Insufficient nvidia.com/gpu", 90),
         ({}, [pod(0), pod(1), pod(2, "Pending")], "2 of 3 pods run after 1800 s", 1800),

@@ -1,4 +1,4 @@
-"""The train_job stage as a program, against a real API server and node, with an image that has no torch.
+"""The program run_job, against a real API server and node, with an image that has no torch.
 
 So each training ends in the one line that says so, or does not start at all: what is tested is how that
 comes back, and that nothing stays behind.
@@ -86,8 +86,8 @@ class Trainer:
 
     def left(self) -> list[str]:
         """What is in the namespace."""
-        found = self.target.get("jobs,services,pods")["items"]
-        return [f"{each['kind']} {each['metadata']['name']}" for each in found]
+        items = self.target.get("jobs,services,pods")["items"]
+        return [f"{each['kind']} {each['metadata']['name']}" for each in items]
 
     def wait_for(self, kind: str) -> None:
         deadline = time.monotonic() + 60
@@ -122,11 +122,11 @@ def test_what_training_says_comes_back_and_nothing_stays(trainer: Trainer) -> No
     ],
 )
 def test_pods_that_never_run(trainer: Trainer, lab: Lab, changes: Mapping[str, Any], cause: str) -> None:
-    named = {
+    formatted = {
         key: value.format(registry=lab.registry) if isinstance(value, str) else value
         for key, value in changes.items()
     }
-    result, _ = trainer.call(**named)
+    result, _ = trainer.call(**formatted)
     assert cause in result.line
     assert trainer.left() == []
 
@@ -136,7 +136,10 @@ def test_an_object_of_another_is_left_alone(trainer: Trainer) -> None:
     trainer.target.kubectl("create", "namespace", trainer.target.namespace)
     trainer.target.kubectl("create", "service", "clusterip", NAME, "--tcp", "80")
     result, _ = trainer.call()
-    assert f"the Service {NAME} in namespace {trainer.target.namespace} is not of ml-pipeline" in result.line
+    assert (
+        f"Service {NAME} in namespace {trainer.target.namespace} was not created by ml-pipeline"
+        in result.line
+    )
     assert trainer.left() == [f"Service {NAME}"]
 
 
@@ -155,12 +158,12 @@ def test_a_call_that_is_ended_cleans_up_and_one_that_is_killed_is_cleaned_up_aft
     assert f"Job {NAME}" in trainer.left()
     result, printed = trainer.call()
     assert result.line.startswith(NO_TORCH)
-    assert "what a call of this run left behind was deleted" in printed
+    assert "deleted what a previous call of this run left behind" in printed
     assert trainer.left() == []
 
 
 @pytest.mark.timeout(120)
-def test_who_may_not_train_is_told_what_is_missing(trainer: Trainer) -> None:
+def test_a_user_who_may_not_train_learns_which_right_is_missing(trainer: Trainer) -> None:
     releaser = least_privileged(trainer.target)  # may deploy, and no more
     result, _ = trainer.call(releaser)
-    assert f"may not get jobs in namespace {trainer.target.namespace}; grant it the Role" in result.line
+    assert f"may not get jobs in namespace {trainer.target.namespace}; grant it the role" in result.line

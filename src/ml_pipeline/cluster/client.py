@@ -1,4 +1,4 @@
-"""One namespace of a cluster, through the official client: plain dicts and one-line failures out."""
+"""One namespace of a cluster, through the official client: plain objects and one-line failures."""
 
 import json
 import re
@@ -6,18 +6,19 @@ import ssl
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import urllib3
 from kubernetes.client import ApiClient, ApiException, Configuration
 from kubernetes.config import ConfigException, load_kube_config_from_dict
 
-from ml_pipeline.cluster.kubeconfig import not_one
+from ml_pipeline.cluster.errors import Refused, Unreachable
+from ml_pipeline.cluster.fields import Json, Object, labels_of, objects, text
+from ml_pipeline.cluster.kubeconfig import Section, invalid
+from ml_pipeline.cluster.objects import MANAGER
 from ml_pipeline.common.lines import last_line, one_line
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.common.retries import AGAIN
-from ml_pipeline.release.manifests import MANAGER
 
 APIS = {
     "deployments": "/apis/apps/v1",
@@ -29,29 +30,17 @@ RETRIES = AGAIN.new(allowed_methods={"GET", "PATCH", "DELETE"})  # each of ours 
 MEMORY = "/dev/shm"  # noqa: S108 - a private folder in it
 
 
-class Unreachable(StageFailure):
-    """No answer came from the API server, or one that asks to try again."""
-
-
-class Refused(StageFailure):
-    """The API server answered, and the answer is an error; `code` is HTTP's."""
-
-    def __init__(self, cause: str, hint: str, code: int) -> None:
-        super().__init__(cause, hint)
-        self.code = code
-
-
 class Cluster:
     """One namespace of one cluster."""
 
-    def __init__(self, kubeconfig: dict[str, Any], namespace: str) -> None:
-        """Connect as a kubeconfig says that `read_kubeconfig` gave."""
+    def __init__(self, kubeconfig: Section, namespace: str) -> None:
+        """Connect with a kubeconfig, as `read_kubeconfig` returns it."""
         self.namespace = namespace
         self._client = _client(kubeconfig)
         self.address = self._client.configuration.host
 
-    def get(self, kind: str, name: str) -> dict[str, Any] | None:
-        """An object, or None where it (or its namespace) does not exist."""
+    def get(self, kind: str, name: str) -> Object | None:
+        """Return an object, or None where it (or its namespace) does not exist."""
         try:
             return self._json("GET", self._path(kind, name))
         except Refused as refused:
@@ -59,36 +48,33 @@ class Cluster:
                 return None
             raise
 
-    def owned(self, kind: str, name: str) -> dict[str, Any] | None:
-        """As `get`, but an object that another made is a StageFailure."""
-        found = self.get(kind, name)
-        labels = found["metadata"].get("labels", {}) if found else {}
-        if found and labels.get("app.kubernetes.io/managed-by") != MANAGER:
-            where = f"{found.get('kind', '')} {name} in namespace {self.namespace}"
-            raise StageFailure(f"the {where} is not of {MANAGER}", "use another name or delete it")
-        return found
+    def owned(self, kind: str, name: str) -> Object | None:
+        """Return what `get` returns. Raises StageFailure for an object that another made."""
+        thing = self.get(kind, name)
+        if thing is not None and labels_of(thing).get("app.kubernetes.io/managed-by") != MANAGER:
+            where = f"{text(thing, 'kind')} {name} in namespace {self.namespace}"
+            raise StageFailure(f"{where} was not created by {MANAGER}", "use another name, or delete it")
+        return thing
 
-    def list(self, kind: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The objects that have all `labels`."""
-        wanted = {"labelSelector": ",".join(f"{k}={v}" for k, v in labels.items())}
-        answer = self._json("GET", self._path(kind), query=wanted)
-        found: list[dict[str, Any]] = answer["items"]
-        return found
+    def list(self, kind: str, labels: Mapping[str, str]) -> list[Object]:
+        """Return the objects that have all `labels`."""
+        query = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())}
+        return objects(self._json("GET", self._path(kind), query=query), "items")
 
-    def apply(self, kind: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        """Create or update by server-side apply; what others set in these fields is overruled."""
-        path = self._path(kind, manifest["metadata"]["name"])
+    def apply(self, kind: str, manifest: Object) -> Object:
+        """Create or update by server-side apply, overruling what others set in these fields; return it."""
+        path = self._path(kind, text(manifest, "metadata", "name"))
         query = {"fieldManager": MANAGER, "force": "true"}
         return self._json("PATCH", path, manifest, kind="application/apply-patch+yaml", query=query)
 
-    def annotate(self, kind: str, name: str, annotations: Mapping[str, str]) -> dict[str, Any]:
+    def annotate(self, kind: str, name: str, annotations: Mapping[str, str]) -> Object:
         """Set annotations that `apply` leaves alone, for they have another field manager."""
         body, query = {"metadata": {"annotations": annotations}}, {"fieldManager": f"{MANAGER}-history"}
         path = self._path(kind, name)
         return self._json("PATCH", path, body, kind="application/merge-patch+json", query=query)
 
-    def create_namespace(self, manifest: Mapping[str, Any]) -> None:
-        """Create it, unless it exists."""
+    def create_namespace(self, manifest: Object) -> None:
+        """Create a namespace, unless it exists."""
         try:
             self._json("POST", "/api/v1/namespaces", manifest)
         except Refused as refused:
@@ -96,7 +82,7 @@ class Cluster:
                 raise
 
     def delete(self, kind: str, name: str) -> None:
-        """Delete it, if it exists; it is gone when all that it owns is."""
+        """Delete an object, if it exists; it is gone when everything that it owns is gone."""
         try:
             self._json("DELETE", self._path(kind, name), {"propagationPolicy": "Foreground"})
         except Refused as refused:
@@ -104,7 +90,7 @@ class Cluster:
                 raise
 
     def last_log_line(self, pod: str) -> str:
-        """The last line that a pod's container wrote, of its ended run where there is one; "" if none."""
+        """Return the last line of a pod's container, of its previous run where there was one; "" if none."""
         for previous in ("true", "false"):
             try:
                 path = f"{self._path('pods', pod)}/log"
@@ -115,7 +101,7 @@ class Cluster:
         return ""
 
     def log(self, pod: str, since: str) -> str:
-        """What a pod's container wrote, each line behind its time; from the second `since` on."""
+        """Return what a pod's container wrote from the second `since` on, each line after its time."""
         query = {"timestamps": "true"} | ({"sinceTime": since} if since else {})
         try:
             _, data = self._send("GET", f"{self._path('pods', pod)}/log", query=query)
@@ -125,8 +111,8 @@ class Cluster:
             return ""  # it has not started, or is gone
         return data.decode(errors="replace")
 
-    def ask(self, pod: str, port: int, path: str, body: Any = None) -> tuple[int, bytes]:
-        """Ask a pod itself, through the API server: the status and the body of its answer."""
+    def ask(self, pod: str, port: int, path: str, body: Json = None) -> tuple[int, bytes]:
+        """Send a request to a pod itself, through the API server; return its answer's status and body."""
         path = f"{self._path('pods', f'{pod}:{port}')}/proxy{path}"
         return self._send("GET" if body is None else "POST", path, body, through=True)
 
@@ -134,18 +120,28 @@ class Cluster:
         path = f"{APIS.get(kind, '/api/v1')}/namespaces/{quote(self.namespace, safe='')}/{kind}"
         return f"{path}/{quote(name, safe=':')}" if name else path
 
-    def _json(self, method: str, path: str, body: Any = None, **options: Any) -> dict[str, Any]:
+    def _json(
+        self,
+        method: str,
+        path: str,
+        body: Json = None,
+        *,
+        kind: str = "application/json",
+        query: Mapping[str, str] | None = None,
+    ) -> Object:
         try:
-            answer: dict[str, Any] = json.loads(self._send(method, path, body, **options)[1])
+            answer = json.loads(self._send(method, path, body, kind, query)[1])
         except ValueError:
-            raise StageFailure(f"{self.address} answers no JSON", "check the address") from None
+            answer = None
+        if not isinstance(answer, dict):
+            raise StageFailure(f"{self.address} does not answer with JSON", "check the address")
         return answer
 
     def _send(
         self,
         method: str,
         path: str,
-        body: Any = None,
+        body: Json = None,
         kind: str = "application/json",
         query: Mapping[str, str] | None = None,
         *,
@@ -180,30 +176,31 @@ class Cluster:
         )
         # A tunnel to a port that nobody listens on takes the connection and closes it.
         if isinstance(reason, urllib3.exceptions.SSLError) and "EOF" not in why:
-            hint = "the kubeconfig must be this cluster's: check its certificate-authority-data and server"
-            return StageFailure(f"TLS with the API server {self.address} fails: {why}", hint)
-        hint = "check that the cluster runs; for one on your loopback pass --kube-api=tcp://localhost:PORT"
+            hint = "check the kubeconfig's server and certificate-authority-data"
+            return StageFailure(f"TLS with the API server {self.address} failed: {why}", hint)
+        hint = "check that the cluster runs; for one on your machine pass --kube-api=tcp://localhost:PORT"
         return Unreachable(f"the API server {self.address} is not reachable: {why}", hint)
 
     def _refused(self, code: int, data: bytes) -> StageFailure:
-        message = one_line(_status(data).get("message") or data, 500)
+        message = one_line(text(_status(data), "message") or data, 500)
         if code == 401:
-            hint = "take one whose token or certificate is valid and has not expired"
+            hint = "pass one whose token or certificate is valid and has not expired"
             return Refused("the cluster does not know the kubeconfig's user (401)", hint, code)
-        found = re.search(r'cannot (\w+) resource "([\w./]+)"', message)
-        if code == 403 and found:
-            cause = f"the kubeconfig's user may not {found[1]} {found[2]} in namespace {self.namespace}"
+        forbidden = re.search(r'cannot (\w+) resource "([\w./]+)"', message)
+        if code == 403 and forbidden:
+            verb, kind = forbidden.groups()
+            cause = f"the kubeconfig's user may not {verb} {kind} in namespace {self.namespace}"
             return Refused(cause, "grant it the role in docs/clusters.md", code)
         if code == 429 or code >= 500:
-            cause, hint = f"the API server answers {code}: {message}", "try again when the cluster is well"
+            cause, hint = f"the API server answers {code}: {message}", "try again when the cluster works"
             return Unreachable(cause, hint)
-        if not _status(data):  # so that no stranger's 404 passes for "there is none yet"
+        if not _status(data):  # else a 404 of another server would mean "there is none yet"
             cause = f"{self.address} does not answer as a Kubernetes API server does ({code})"
             return StageFailure(f"{cause}: {message[:100]}", "check the address")
-        return Refused(f"the cluster refuses ({code}): {message}", "change what it names", code)
+        return Refused(f"the cluster refuses ({code}): {message}", "change the fields that it names", code)
 
 
-def _client(kubeconfig: dict[str, Any]) -> ApiClient:
+def _client(kubeconfig: Section) -> ApiClient:
     configuration = Configuration()
     configuration.proxy = None  # it takes the environment's, and overlooks NO_PROXY
     folder = MEMORY if Path(MEMORY).is_dir() else None
@@ -220,14 +217,14 @@ def _client(kubeconfig: dict[str, Any]) -> ApiClient:
             if configuration.cert_file:
                 tls.load_cert_chain(configuration.cert_file, configuration.key_file)
     except (OSError, ValueError):
-        raise not_one("a certificate or key in it is not PEM") from None
+        raise invalid("a certificate or key in it is not PEM") from None
     except (ConfigException, AttributeError, TypeError):
-        raise not_one("its parts are not of a kubeconfig's shape") from None
+        raise invalid("it does not have the fields of a kubeconfig") from None
     # As kubectl: the chain and the name are checked, but a CA may lack an extension. Python
     # 3.13 would refuse the certificates that clusters make for themselves.
     tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not configuration.verify_ssl:
-        print("deploy: the kubeconfig switches TLS verification off")
+        print("the kubeconfig switches TLS verification off")
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     client = ApiClient(configuration)
@@ -237,8 +234,8 @@ def _client(kubeconfig: dict[str, Any]) -> ApiClient:
     return client
 
 
-def _status(data: bytes) -> dict[str, Any]:
-    """The API server's own account of an error; empty where another answered, such as a pod through it."""
+def _status(data: bytes) -> Object:
+    """Return the API server's account of an error; empty where another answered, such as a pod through it."""
     try:
         document = json.loads(data)
     except ValueError:

@@ -35,7 +35,7 @@ async def deploy(run: Run, cluster: Cluster, image: str, version: str | None = N
     `version` is its model's, and absent what its label says.
     """
     if "@sha256:" not in image:
-        raise StageError(DEPLOY.name, f"{image} names no digest", "pass the reference that publish returned")
+        raise StageError(DEPLOY.name, f"{image} has no digest", "pass the reference that publish returned")
     document = settings.deploy(run.project, image, version or await _version(image))
     return await _act(run, cluster, DEPLOY, "release", document)
 
