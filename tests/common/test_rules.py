@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from ml_pipeline.common.measures import MEASURES
 from ml_pipeline.common.rules import (
     NO_BASELINE,
     NO_REFERENCE,
@@ -328,10 +327,6 @@ def test_no_gates_pass() -> None:
 )
 def test_number(value: float, text: str) -> None:
     assert number(value) == text
-
-
-def test_every_metric_has_a_direction() -> None:
-    assert all(isinstance(measure.higher_is_better, bool) for measure in MEASURES.values())
 
 
 @pytest.mark.parametrize(

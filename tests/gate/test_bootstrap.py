@@ -99,7 +99,7 @@ def test_labels_alone_by_scikit_learn(classes: int) -> None:
         found = cells.measure(counted, number, counted.rows[None, :] / 150, classes, positive)
         wanted = metrics.classification(truth, answers, classes, positive).values
         assert {name: values[0] for name, values in found.items()} == pytest.approx(
-            {name: wanted[name] for name in metrics.CLASSIFICATION}
+            {name: wanted[name] for name in metrics.LABELS}
         )
 
 

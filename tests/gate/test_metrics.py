@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_pipeline.common.measures import named
+from ml_pipeline.common.metrics.table import names
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.gate import answers as scoring
-from ml_pipeline.gate import batches, behaviour, cold_start, fairness, groups, metrics, probe, size, skew
+from ml_pipeline.gate import batches, cold_start, groups, metrics, size, skew
 from ml_pipeline.gate.answers import Task
 from ml_pipeline.gate.groups import Grouping
 from ml_pipeline.gate.metrics import Answers, class_indices
@@ -56,7 +56,7 @@ def test_several_classes_are_averaged() -> None:
     assert scores.values["precision"] == pytest.approx((1 / 2 + 2 / 3 + 1) / 3)
     assert scores.values["recall"] == pytest.approx((1 / 2 + 1 + 1 / 2) / 3)
     assert scores.values["f1"] == scores.values["f1_macro"]
-    assert set(scores.values) == {*metrics.CLASSIFICATION, *metrics.FROM_PROBABILITIES}
+    assert set(scores.values) == {*metrics.LABELS, *metrics.FROM_PROBABILITIES}
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,8 @@ def test_regression_without_answers_or_variation() -> None:
     assert set(flat.values) == {"rmse", "mae", *metrics.QUANTILES}
 
 
-def test_every_metric_is_known_to_the_rules() -> None:
-    measured = {*metrics.CLASSIFICATION, *metrics.FROM_PROBABILITIES, *metrics.REGRESSION}
-    assert measured == set(named("quality"))
-    assert set(fairness.MEASURES) == set(named("fairness"))
-    running = {*probe.MEASURES, *size.MEASURES, *behaviour.WITHOUT_INTERVAL, cold_start.MEASURE}
-    assert running == set(named("running"))
+def test_what_is_measured_of_an_image_itself_is_in_the_table(tmp_path: Path) -> None:
+    assert {cold_start.METRIC, *size.measure(tmp_path, tmp_path, (2, 1))} <= set(names("performance"))
 
 
 @pytest.mark.parametrize(

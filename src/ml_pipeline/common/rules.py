@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ml_pipeline.common.measures import MEASURES
+from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.wording import apart, number, shown
 
 Status = Literal["passed", "failed", "not-enough-evidence", "not-measured"]
@@ -54,7 +54,7 @@ class Gate:
     @property
     def searches(self) -> bool:
         """Whether it is about the worst of many slices, which is found by looking for it."""
-        return self.metric in MEASURES and MEASURES[self.metric].kind == "slice"
+        return self.metric in METRICS and METRICS[self.metric].family == "slices"
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def gates_from(settings: Mapping[str, Mapping[str, Any]]) -> tuple[Gate, ...]:
 
 def higher_is_better(gate: Gate) -> bool:
     """Say which way is worse; of a user's own metric less is better when its gate has only a max."""
-    known = MEASURES.get(gate.metric)
+    known = METRICS.get(gate.metric)
     return known.higher_is_better if known else gate.max is None or gate.min is not None
 
 
@@ -149,8 +149,8 @@ def decide(
 
 def _decide(gate: Gate, measured: Mapping[str, Measured], reasons: Mapping[str, str]) -> Decision:
     found = measured.get(gate.metric)
-    if found is None and gate.metric not in MEASURES and gate.metric not in reasons:
-        known = sorted({*measured, *MEASURES})
+    if found is None and gate.metric not in METRICS and gate.metric not in reasons:
+        known = sorted({*measured, *METRICS})
         nearest = ", ".join(difflib.get_close_matches(gate.metric, known, n=3, cutoff=0.0))
         return Decision(gate, None, "failed", f"no such metric; the nearest are {nearest}", blocks=True)
     if found is None:
@@ -253,7 +253,7 @@ def failure(decisions: Sequence[Decision], rows: int) -> tuple[str, str]:
     first = blocking[0]
     key = f"[tool.ml-pipeline.gates] {first.gate.metric}"
     if first.measured is None:
-        spelled = first.gate.metric in MEASURES
+        spelled = first.gate.metric in METRICS
         return cause, f"set {key}.required = false" if spelled else f"correct the name in {key}"
     cause = f"{cause} ({rows:,} holdout rows)"
     if first.status == "not-enough-evidence":

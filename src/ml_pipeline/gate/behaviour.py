@@ -20,8 +20,6 @@ from ml_pipeline.gate.uncertainty.intervals import Mean, Mirrored, Share
 MAX_VALUES = 8  # of a sensitive column: the ones that the requests have
 UNSEEN = "a value that no row has"
 FAR = 10  # times the range that the requests have
-# Of columns, which are not drawn; and a distance between distributions.
-WITHOUT_INTERVAL = ("missing_value_refusals", "out_of_range_errors", "prediction_drift")
 SHADOW = ("shadow_agreement", "shadow_difference")
 REGRESSION = "a regression has no such metric"
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from ml_pipeline.common.outcome import StageFailure, run_stage
 
-MEASURE = "cold_start_ms"
+METRIC = "cold_start_ms"
 STARTS = 3
 TIMEOUT = 120.0  # seconds for one start
 PAUSE = 0.005  # seconds between two tries to connect
@@ -31,10 +31,10 @@ def measure(requests: Path, output: Path) -> dict[str, Any]:
     """Return and write how long the starts took, in milliseconds; raises StageFailure where one fails."""
     body = json.dumps({"instances": json.loads(requests.read_text())["instances"][:1]}).encode()
     starts = [1000 * _start(body) for _ in range(STARTS)]
-    found = {MEASURE: statistics.median(starts)}
+    found = {METRIC: statistics.median(starts)}
     output.mkdir(parents=True, exist_ok=True)
     (output / "metrics.json").write_text(json.dumps(found))
-    print(f"first prediction after {found[MEASURE]:.0f} ms, the median of {STARTS} starts")
+    print(f"first prediction after {found[METRIC]:.0f} ms, the median of {STARTS} starts")
     return {**found, "starts_ms": starts}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_pipeline.common import rules
-from ml_pipeline.common.measures import MEASURES
+from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.common.rules import Decision, Measured
 from ml_pipeline.common.wording import number, shown
@@ -48,9 +48,11 @@ def judge(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.predictions:
         evidence = _examine(arguments, settings, model, frame, reported)
         # What the gate measures itself is never taken from the training's word.
-        own = {name: value for name, value in reported.items() if name not in MEASURES}
+        own = {name: value for name, value in reported.items() if name not in METRICS}
     else:
-        missing = dict.fromkeys((n for n in MEASURES if n != "drift_share"), "there is no image to ask")
+        missing = {
+            name: "there is no image to ask" for name, metric in METRICS.items() if metric.family != "data"
+        }
         evidence, own = Evidence(Quality(missing=missing)), reported
     measured = evidence.quality.measured
     measured |= {name: Measured(value) for name, value in own.items() if name not in measured}

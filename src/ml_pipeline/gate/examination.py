@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_pipeline.common.measures import named
+from ml_pipeline.common.metrics.table import names
 from ml_pipeline.common.rules import CONFIDENCE, Difference, Measured
 from ml_pipeline.gate import fairness, groups, metrics, slices
 from ml_pipeline.gate.answers import Holdout, members
@@ -111,7 +111,7 @@ def _add_fairness(
             spreads = intervals.spreads(parity.points[0], parity.rounds[0])
             ends = {name: spread(CONFIDENCE) for name, spread in spreads.items()}
             found.fairness.append({"column": parity.column, **parity.points[0], "intervals": ends})
-    for name in named("fairness"):
+    for name in names("fairness"):
         worst = fairness.worst(parities, name)
         if worst:
             found.measured[name] = _compared(name, worst)

@@ -12,16 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.gate.uncertainty import cells
 from ml_pipeline.gate.uncertainty.cells import Cells
 from ml_pipeline.gate.uncertainty.resampling import ROUNDS, SEED
-
-MEASURES = (
-    "demographic_parity_difference",
-    "demographic_parity_ratio",
-    "equalized_odds_difference",
-    "equalized_odds_ratio",
-)
 
 
 @dataclass(frozen=True)
@@ -97,5 +91,5 @@ def worst(parities: Sequence[Parity], name: str, image: int = 0) -> Parity | Non
     }
     if not known:
         return None
-    choose = min if name.endswith("_ratio") else max
+    choose = min if METRICS[name].higher_is_better else max
     return choose(known.values(), key=lambda parity: parity.points[image][name])

@@ -8,22 +8,16 @@ from typing import Any
 import numpy as np
 from sklearn import metrics as sk
 
+from ml_pipeline.common.metrics import quality
+
 CURVE_POINTS = 200
 CALIBRATION_BINS = 10
 
-CLASSIFICATION = (
-    "accuracy",
-    "balanced_accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "f1_macro",
-    "f1_weighted",
-    "mcc",
+LABELS, FROM_PROBABILITIES, REGRESSION = (
+    tuple(metric.name for metric in metrics)
+    for metrics in (quality.LABELS, quality.PROBABILITIES, quality.REGRESSION)
 )
-FROM_PROBABILITIES = ("roc_auc", "average_precision", "log_loss", "brier", "expected_calibration_error")
 QUANTILES = {"absolute_error_p50": 0.5, "absolute_error_p90": 0.9, "absolute_error_p99": 0.99}
-REGRESSION = ("rmse", "mae", "r2", "mape", *QUANTILES)
 
 
 @dataclass
@@ -181,7 +175,7 @@ def regression(truth: Any, answers: Answers) -> Scores:
     predicted, scores = answers.predicted, Scores()
     if not np.isfinite(predicted).all():
         scores.missing = dict.fromkeys(REGRESSION, "some predictions are no finite numbers")
-        return _finished(scores, (*CLASSIFICATION, *FROM_PROBABILITIES), "a regression")
+        return _finished(scores, (*LABELS, *FROM_PROBABILITIES), "a regression")
     scores.values = {
         "rmse": sk.root_mean_squared_error(truth, predicted),
         "mae": sk.mean_absolute_error(truth, predicted),
@@ -196,7 +190,7 @@ def regression(truth: Any, answers: Answers) -> Scores:
         scores.missing["mape"] = "the holdout's target is 0 in some rows"
     errors = np.quantile(np.abs(predicted - truth), list(QUANTILES.values()), method="inverted_cdf")
     scores.values |= dict(zip(QUANTILES, errors, strict=True))
-    return _finished(scores, (*CLASSIFICATION, *FROM_PROBABILITIES), "a regression")
+    return _finished(scores, (*LABELS, *FROM_PROBABILITIES), "a regression")
 
 
 def _finished(scores: Scores, others: Sequence[str], kind: str) -> Scores:

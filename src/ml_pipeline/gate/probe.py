@@ -24,8 +24,6 @@ THROUGHPUT_SECONDS = 1.0
 MEGABYTE = 1e6
 MEMORY = ("process_peak_memory_bytes", "process_resident_memory_bytes")
 PERCENTILES = (50, 95, 99)
-LATENCIES = tuple(f"{what}_p{p}_ms" for what in ("latency", "batch_latency") for p in PERCENTILES)
-MEASURES = (*LATENCIES, "throughput_rows_per_s", "memory_mb")
 
 
 @dataclass(frozen=True)

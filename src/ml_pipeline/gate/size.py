@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 MEGABYTE = 1e6
-MEASURES = ("image_mb", "image_above_base_mb", "image_compressed_mb", "image_above_base_compressed_mb")
 
 
 def unpacked(root: Path) -> float:

@@ -4,7 +4,8 @@ import re
 import tomllib
 from collections.abc import Iterator
 
-from ml_pipeline.common.measures import MEASURES, Measure
+from ml_pipeline.common.metrics.metric import Metric
+from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.reading import DocumentError, read
 from ml_pipeline.errors import ConfigError
 from ml_pipeline.project.schema import Column, Gate, Project, Train
@@ -61,7 +62,7 @@ def _contradictions(project: Project) -> Iterator[tuple[str, str]]:
     yield from _data_contradictions(project)
     yield from _train_contradictions(project.train)
     for name, gate in project.gates.items():
-        yield from _gate_contradictions(f"gates.{name}", gate, MEASURES.get(name))
+        yield from _gate_contradictions(f"gates.{name}", gate, METRICS.get(name))
         if name in {"shadow_agreement", "shadow_difference"} and not project.data.requests:
             yield f"gates.{name} needs recorded requests", "name their file in data.requests"
     if project.serve.device == "cuda" and project.serve.runtime != "python":
@@ -69,14 +70,14 @@ def _contradictions(project: Project) -> Iterator[tuple[str, str]]:
         yield 'serve.device = "cuda" needs serve.runtime = "python"', hint
 
 
-def _gate_contradictions(key: str, gate: Gate, measure: Measure | None) -> Iterator[tuple[str, str]]:
+def _gate_contradictions(key: str, gate: Gate, metric: Metric | None) -> Iterator[tuple[str, str]]:
     if gate.min is None and gate.max is None and gate.max_regression is None:
         yield f"{key} has no bound", "give it min, max or max_regression"
     if _crossed(gate):
         yield f"{key} has min = {gate.min} above max = {gate.max}", "no model can pass; swap them"
-    if gate.confidence is not None and measure and not measure.has_interval:
+    if gate.confidence is not None and metric and not metric.has_interval:
         yield f"{key} has a confidence, but this metric has no interval", "remove the key"
-    is_search = measure is not None and measure.kind == "slice"
+    is_search = metric is not None and metric.family == "slices"
     if gate.insufficient is not None and gate.confidence is None and not is_search:
         yield f"{key}.insufficient needs a confidence", "add confidence = 0.95, or remove it"
 

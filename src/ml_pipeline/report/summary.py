@@ -7,22 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ml_pipeline.common.document import Image, ProjectTests, ReleaseRecord, RunDocument, StageRecord, Tracking
+from ml_pipeline.common.metrics import table
 from ml_pipeline.common.wording import difference, number, shown
 from ml_pipeline.report import documents
 from ml_pipeline.report.documents import DataReport, Finding, Gate, Skew, Verdict
 
-# Shown first, in this order; what else was measured follows by name.
-MAIN_METRICS = (
-    "accuracy",
-    "roc_auc",
-    "f1",
-    "rmse",
-    "mae",
-    "r2",
-    "latency_p95_ms",
-    "throughput_rows_per_s",
-    "memory_mb",
-)
 NONE = "-"
 SHOWN_FINDINGS = 10
 MARKS = {
@@ -160,33 +149,24 @@ def _took(run: RunDocument) -> str:
 def threshold(gate: Gate) -> str:
     """Return a gate's bounds in words: ≥ 0.84, regression ≤ 0.005."""
     bounds = (("≥", gate.get("min")), ("≤", gate.get("max")), ("regression ≤", gate.get("max_regression")))
-    unit, _ = _unit(gate["metric"])
+    unit = table.unit(gate["metric"]).text
     return ", ".join(f"{sign} {number(bound)}{unit}" for sign, bound in bounds if bound is not None)
 
 
 def measure(metric: str, value: float | None) -> str:
-    """Return a metric's value with its unit, which its name ends in."""
-    if value is None:
-        return NONE
-    unit, digits = _unit(metric)
-    return f"{value:,.{digits}f}{unit}" if unit else number(value)
+    """Return a metric's value with its unit."""
+    return NONE if value is None else table.written(metric, value)
 
 
 def _undecided(gate: Gate) -> str:
     return ": not enough evidence:" if gate["status"] == "not-enough-evidence" else ""
 
 
-def _unit(metric: str) -> tuple[str, int]:
-    """Return a metric's unit and how many decimals are worth showing."""
-    units = {"_ms": (" ms", 2), "_mb": (" MB", 0), "_per_s": ("/s", 0)}
-    return next((unit for ending, unit in units.items() if metric.endswith(ending)), ("", 4))
-
-
 def metrics(verdict: Verdict) -> list[tuple[str, str, str]]:
     """Return every measured metric, its value and the baseline's, the main ones first."""
     values, baseline = verdict.get("metrics") or {}, verdict.get("baseline") or {}
-    order = [name for name in MAIN_METRICS if name in values]
-    order += sorted(name for name in values if name not in MAIN_METRICS)
+    order = [name for name in table.MAIN if name in values]
+    order += sorted(name for name in values if name not in table.MAIN)
     return [(name, measure(name, values[name]), measure(name, baseline.get(name))) for name in order]
 
 
@@ -220,7 +200,7 @@ def _gate(gate: Gate) -> tuple[str, ...]:
 
 def _metrics(verdict: Verdict) -> Iterable[tuple[str, ...]]:
     """Return the rows of the main metrics and of the training's own; the report has all."""
-    names = {*MAIN_METRICS, *(verdict.get("reported") or {})}
+    names = {*table.MAIN, *(verdict.get("reported") or {})}
     intervals = verdict.get("intervals") or {}
     for name, value, baseline in metrics(verdict):
         if name in names:

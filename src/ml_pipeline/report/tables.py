@@ -3,16 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from ml_pipeline.common.measures import MEASURES
+from ml_pipeline.common.metrics.metric import Family
+from ml_pipeline.common.metrics.table import MAIN, METRICS
 from ml_pipeline.common.wording import number, shown
 from ml_pipeline.report.documents import Verdict
-from ml_pipeline.report.summary import MAIN_METRICS, measure
+from ml_pipeline.report.summary import measure
 
 QUALITY, FAIR, BEHAVIOUR, SPEED = "Quality", "Fairness and slices", "Behaviour", "Speed and size"
 DATA, REPORTED = "Data", "Reported by the training"
 TITLES = (QUALITY, FAIR, BEHAVIOUR, SPEED, DATA, REPORTED)
-KINDS = {"quality": QUALITY, "fairness": FAIR, "slice": FAIR, "behaviour": BEHAVIOUR, "elsewhere": DATA}
-UNITS = ("_ms", "_mb", "_per_s")
+FAMILIES: dict[Family, str] = {
+    "quality": QUALITY,
+    "fairness": FAIR,
+    "slices": FAIR,
+    "behaviour": BEHAVIOUR,
+    "performance": SPEED,
+    "data": DATA,
+}
 IRRELEVANT = "has no such metric"  # a classifier does not miss its RMSE
 
 
@@ -50,9 +57,9 @@ def metrics(verdict: Verdict) -> Metrics | None:
     values = verdict.get("metrics") or {}
     if not values:
         return None
-    main = [name for name in MAIN_METRICS if name in values]
+    main = [name for name in MAIN if name in values]
     rows: dict[str, list[Row]] = {title: [] for title in TITLES}
-    order = {name: index for index, name in enumerate(MEASURES)}
+    order = {name: index for index, name in enumerate(METRICS)}
     for name in sorted(values.keys() - set(main), key=lambda name: (order.get(name, len(order)), name)):
         rows[_title(name)].append(_row(verdict, name))
     reasons = verdict.get("not_measured") or {}
@@ -66,9 +73,9 @@ def metrics(verdict: Verdict) -> Metrics | None:
 def _title(name: str) -> str:
     if name.startswith("drift."):
         return DATA
-    if name not in MEASURES:
+    if name not in METRICS:
         return REPORTED
-    return KINDS.get(MEASURES[name].kind, SPEED if name.endswith(UNITS) else BEHAVIOUR)
+    return FAMILIES[METRICS[name].family]
 
 
 def _row(verdict: Verdict, name: str) -> Row:

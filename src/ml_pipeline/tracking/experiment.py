@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from ml_pipeline.common.document import Details, RunDocument, Split, Training
-from ml_pipeline.common.measures import MEASURES
+from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.report import documents, summary
 from ml_pipeline.report.documents import Gate, Verdict
 
@@ -168,7 +168,7 @@ def _metrics(verdict: Verdict, reported: Mapping[str, float]) -> Iterator[tuple[
     intervals = verdict.get("intervals") or {}
     for name, measured in (verdict.get("metrics") or {}).items():
         # The gate has a metric that it does not measure itself from the training.
-        if measured is None or (name in reported and name not in MEASURES):
+        if measured is None or (name in reported and name not in METRICS):
             continue
         yield name_of(f"gate/{name}"), measured
         for end, bound in zip(("low", "high"), intervals.get(name) or (), strict=False):

@@ -1,0 +1,1 @@
+"""The metrics that the pipeline measures: one table."""
