@@ -1,12 +1,12 @@
-# make pipeline   the main job on the bundled example, ending in its summary
-# make check      format, lint, types and unit tests: the quick loop
-# make test       everything, with a real engine, registry and cluster
-# make down       end what pipeline and test started
+# make pipeline   run the whole pipeline on the bundled example, and print its summary
+# make check      check format, style and types, and run the quick tests
+# make test       run all tests, with a real engine, registry and cluster
+# make down       end what `make pipeline` and `make test` started
 
 PYTHON ?= python3
 BIN := .venv/bin
 PINS := pyproject.toml requirements-model.txt $(foreach n,data storage torch training serving evaluate report deploy tracking,src/ml_pipeline/requirements/$(n).txt)
-# Prints what clients of the engine need: a Docker or Podman that is there, or else the lab, which it builds.
+# Set what clients of the engine need. Without Docker or Podman, this builds and starts the lab.
 LAB = environment=$$($(PYTHON) -m lab use --cluster) && eval "$$environment"
 
 .PHONY: pipeline check style test down
@@ -14,10 +14,13 @@ LAB = environment=$$($(PYTHON) -m lab use --cluster) && eval "$$environment"
 pipeline:
 	@$(LAB) && dagger --progress=plain call full-pipeline --source=. $$ML_PIPELINE_TARGETS
 
-check: style
-	@$(BIN)/python -m pytest -q
+# The quick tests use none of these plugins, and importing them takes longer than all the tests.
+UNUSED := schemathesis hypothesispytest anyio
 
-# Two at once: tests in the lab mostly wait for it (see tests/conftest.py).
+check: style
+	@$(BIN)/python -m pytest -q $(UNUSED:%=-p no:%)
+
+# Two at once: tests in the lab mostly wait for it (see tests/conftest.py). -m "" runs tests with any mark.
 test: style
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --durations=15 -m ""
 
@@ -29,7 +32,7 @@ style: .venv/installed
 down:
 	@$(PYTHON) -m lab down
 
-# What the benchmarks compare with.
+# The packages that the benchmarks compare with.
 .venv-benchmarks: benchmarks/requirements.txt
 	@$(PYTHON) -m venv --clear $@
 	@$@/bin/python -m pip install --quiet uv==0.9.9

@@ -20,7 +20,7 @@ UNCOPIED = shutil.ignore_patterns("__pycache__", ".*cache", ".venv")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call came to: its exit code, its result, and all that it said on the way."""
+    """The outcome of a call: its exit code, its result (stdout) and its log (stderr)."""
 
     code: int
     out: str
@@ -28,17 +28,17 @@ class Answer:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What a call that succeeded printed as JSON."""
+        """Return the JSON that a successful call printed."""
         assert self.code == 0, self.errors
         document: dict[str, Any] = json.loads(self.out)
         return document
 
     @property
     def errors(self) -> list[str]:
-        """The lines that end a failed call; Dagger's own words around them are left out."""
-        _, found, text = self.log.rpartition("\nError: ")
+        """Return the error's lines at the end of a failed call, without what Dagger adds around them."""
+        _, marker, text = self.log.rpartition("\nError: ")
         text = text.removeprefix("FunctionError: ").partition(" [traceparent:")[0]
-        return text.rstrip().splitlines() if found else []
+        return text.rstrip().splitlines() if marker else []
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The functions and flags that the module has, to hold against what files and documents name."""
+"""The functions and flags of the module, to compare with those that files and documents name."""
 
 import inspect
 import shlex
@@ -16,14 +16,14 @@ FUNCTIONS = {
     if not name.startswith("_")
 }
 OPTIONS = {kebab(name) for name in inspect.signature(MlPipeline).parameters}
-CHAINED = {"export", "up"}  # what the command line offers on a returned object; their flags are its own
+CHAINED = {"export", "up"}  # functions of Dagger on a returned object; their flags are not checked
 
 
 def calls(text: str) -> list[list[str]]:
-    """Return the words of each `dagger call` in a text, without those two and what the shell adds."""
+    """Return the words after `dagger call` of each call in a text, without pipes and redirections."""
     lines = text.replace("\\\n", " ").splitlines()
-    found = [line.partition("dagger call ")[2] for line in lines if "dagger call " in line]
-    return [shlex.split(call.partition("|")[0].partition(" > ")[0].rstrip(" &`")) for call in found]
+    commands = [line.partition("dagger call ")[2] for line in lines if "dagger call " in line]
+    return [shlex.split(call.partition("|")[0].partition(" > ")[0].rstrip(" &`")) for call in commands]
 
 
 def mistakes(words: list[str]) -> list[str]:
@@ -35,9 +35,9 @@ def mistakes(words: list[str]) -> list[str]:
     if function not in FUNCTIONS:
         return [function]
     position = words.index(function)
-    known = [(word, OPTIONS) for word in words[:position]]
+    checked = [(word, OPTIONS) for word in words[:position]]
     for word in words[position + 1 :]:
         if word in CHAINED:
             break
-        known.append((word, FUNCTIONS[function]))
-    return [word for word, flags in known if word.removeprefix("--").partition("=")[0] not in flags]
+        checked.append((word, FUNCTIONS[function]))
+    return [word for word, flags in checked if word.removeprefix("--").partition("=")[0] not in flags]

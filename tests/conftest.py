@@ -1,7 +1,7 @@
-"""What tests share: the lab, its command line, copies of projects; and which tests run where.
+"""Fixtures that tests share (the lab, its command line, copies of projects), and which tests run where.
 
-A test needs nothing but the `test` group of pyproject.toml, or its file says what more by a mark: `program`
-the packages of the stages, `engine`, `cluster` and `lab` a machine that the lab can be built on.
+A test file says by a mark what it needs beside the `test` group of pyproject.toml. `program`: the packages of
+the stages. `engine`, `cluster`, `lab`: a machine to build the lab on.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ if importlib.util.find_spec("polars"):
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import what quick tests leave out: with the `test` group alone it could not be."""
+    """Do not import the files that a quick run leaves out: the `test` group has not all of their packages."""
     quick = config.option.markexpr.startswith("not (program")
     if quick and collection_path.match("test_*.py"):
         return bool(NEEDS_MORE.search(collection_path.read_text(encoding="utf-8"))) or None
@@ -37,9 +37,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let one worker have all that needs the lab, of which a machine has one, while others run the rest.
+    """Run all tests that need the lab in one worker, because a machine has one lab.
 
-    A call of the engine may have to fetch what it needs first.
+    They get more time: a call of the engine may have to download packages first.
     """
     unmarked = [
         item.nodeid for item in items if "lab" in getattr(item, "fixturenames", ()) and not _in_the_lab(item)
@@ -60,20 +60,20 @@ def _in_the_lab(item: pytest.Item) -> bool:
 
 @dataclass(frozen=True)
 class Lab:
-    """A real engine, registry and cluster, all up."""
+    """A real engine, registry and cluster that are up."""
 
-    environment: dict[str, str]  # what clients need, beside this process's own variables
+    environment: dict[str, str]  # the variables of clients, beside those of this process
     kubeconfig: Path
     registry: str = paths.REGISTRY
     kube_api: str = "tcp://localhost:6443"
 
     @property
     def cluster(self) -> tuple[str, str]:
-        """The flags that name the cluster."""
+        """Return the flags that name the cluster."""
         return f"--kubeconfig=file://{self.kubeconfig}", f"--kube-api={self.kube_api}"
 
     def tags(self, repository: str) -> list[str]:
-        """List what the registry has under a name; nothing where it does not know the name."""
+        """Return the tags of a repository in the registry; [] if there is none of this name."""
         answer = urllib3.request("GET", f"http://{self.registry}/v2/{repository}/tags/list")
         assert answer.status in {200, 404}, answer.data
         return list(answer.json().get("tags") or ())
@@ -81,7 +81,7 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
-    """Start the lab unless it is up, and end it only if it was started here."""
+    """Start the lab unless it is up; end it only if it was started here."""
     was_up = {process.service for process in processes.found()} >= SERVICES
     if not was_up:
         lifecycle.up(cluster=True, gpu_recorder=False)
@@ -93,9 +93,9 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def dagger(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Dagger:
-    """Give the real command line, on the lab's engine.
+    """Return the real command line on the lab's engine.
 
-    The engine has seen the quick project by then: the first test does not wait for its packages.
+    It runs the quick project once, so that the first test does not wait for packages.
     """
     quick = calls.copy("tumours", tmp_path_factory.mktemp("quick") / "tumours")
     Dagger(lab.environment, timeout=1800).call(quick.path, "full-pipeline")
@@ -104,11 +104,11 @@ def dagger(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Dagger:
 
 @pytest.fixture
 def copy_of(tmp_path: Path) -> Callable[[str], Project]:
-    """Copy a project of tests/projects by its name."""
+    """Return a function that copies a project of tests/projects by its name."""
     return lambda name: calls.copy(name, tmp_path / name)
 
 
 @pytest.fixture
 def tumours(copy_of: Callable[[str], Project]) -> Project:
-    """Copy the quick project, whose training is its own command."""
+    """Return a copy of the quick project, which trains by a command of its own."""
     return copy_of("tumours")
