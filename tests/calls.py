@@ -55,7 +55,7 @@ class Dagger:
         return [*module, function, f"--source={source}", *words]
 
     def call(self, source: Path, function: str, *words: str, options: Sequence[str] = ()) -> Answer:
-        """Call a function on a project to its end."""
+        """Call a function on a project and wait for its end."""
         done = subprocess.run(
             self.command(source, function, *words, options=options),
             env=self.variables,
@@ -74,24 +74,24 @@ class Dagger:
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of a test project, to be spoilt."""
+    """A copy of a test project, which a test may change."""
 
     path: Path
 
     def write(self, name: str, content: str | bytes) -> None:
-        """Give a file another content, or make it."""
+        """Write a file; create it and its folder if needed."""
         file = self.path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
 
     def replace(self, name: str, old: str, new: str) -> None:
-        """Change one place in a file."""
+        """Replace a text that is in the file exactly once."""
         text = (self.path / name).read_text()
         assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {name}"
         self.write(name, text.replace(old, new))
 
     def train_anew(self) -> None:
-        """Make its training command one that no engine has run; it does the same."""
+        """Change its training command so that no engine has it in its cache; it does the same as before."""
         name, start = "ml-pipeline.toml", 'command = "'
         line = next(line for line in (self.path / name).read_text().splitlines() if line.startswith(start))
         self.replace(name, line, line.removesuffix('"') + f'  # {uuid.uuid4()}"')
@@ -106,20 +106,20 @@ class Project:
 
 
 def copy(name: str, target: Path) -> Project:
-    """Copy a test project into a folder that is not there yet."""
+    """Copy a test project into a new folder."""
     shutil.copytree(PROJECTS / name, target, ignore=UNCOPIED)
     return Project(target)
 
 
 def stages(markdown: str) -> dict[str, str]:
-    """Return stage → time ("cached", "0.4 s") from the table of a summary."""
+    """Return stage → time ("cached", "0.4 s") from the table of stages in a summary."""
     _, _, table = markdown.partition("### Stages\n")
     rows = [line.split("|") for line in table.partition("\n###")[0].splitlines() if line.startswith("|")]
     return {cells[2].strip(): cells[3].strip() for cells in rows[2:]}
 
 
 def ask(url: str, document: Any, patience_s: float = 20) -> Any:
-    """POST a document, again until someone listens; return the answer's."""
+    """POST a document until a server answers; return the answer's document."""
     deadline = time.monotonic() + patience_s
     with urllib3.PoolManager(retries=False, timeout=10) as http:
         while True:
