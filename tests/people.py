@@ -74,7 +74,7 @@ class Project:
         done = self.run(command, **changes)
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
-        assert done.stderr.startswith("data: ")
+        assert done.stderr.startswith(f"{'validate-data' if command == 'validate' else command}: ")
         return done.stderr.strip()
 
     def report(self) -> dict[str, Any]:

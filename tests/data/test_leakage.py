@@ -30,7 +30,7 @@ def test_a_column_that_is_the_target_stops_the_run_where_that_is_asked_for(proje
     said = project.passes()
     assert "- column 'code' alone tells 100.0% of target 'answer': is it known in time?" in said
     line = project.fails(leakage=STOP)
-    assert line.startswith("data: column 'code' alone tells 100.0% of target 'answer'")
+    assert line.startswith("validate-data: column 'code' alone tells 100.0% of target 'answer'")
     assert line.endswith(
         'take the leak out (exclude names columns), or set [tool.ml-pipeline.data.leakage] action = "warn"'
     )
@@ -61,7 +61,7 @@ def test_rows_of_the_holdout_that_are_training_rows(project: Project) -> None:
     said = project.passes(holdout="holdout.parquet")
     assert "- 100 of 100 holdout rows are in the training data too" in said
     line = project.fails(holdout="holdout.parquet", leakage=STOP)
-    assert line.startswith("data: 100 of 100 holdout rows are in the training data too; ")
+    assert line.startswith("validate-data: 100 of 100 holdout rows are in the training data too; ")
 
 
 @pytest.mark.parametrize(("days", "leaks"), [(-3, True), (60, False)])
@@ -75,7 +75,7 @@ def test_a_holdout_is_after_the_training_data_where_time_orders_them(
     if leaks:
         line = project.fails(**changes)
         assert line.startswith(
-            "data: the holdout begins at 'seen' = 2023-12-29 00:00:00, before the training "
+            "validate-data: the holdout begins at 'seen' = 2023-12-29 00:00:00, before the training "
         )
     else:
         project.passes(**changes)
@@ -90,9 +90,11 @@ def test_a_key_that_repeats_stops_the_run(project: Project) -> None:
     project.put(frame)
     line = project.fails(key=["age", "job", "id"])
     assert line.startswith(
-        "data: column 'age' has 1 value whose key age, job, id an earlier row has (row 8); "
+        "validate-data: column 'age' has 1 value whose key age, job, id an earlier row has (row 8); "
     )
-    assert project.fails(key=["agee"]).startswith("data: data.key names 'agee', which is not in the data; ")
+    assert project.fails(key=["agee"]).startswith(
+        "validate-data: data.key names 'agee', which is not in the data; "
+    )
 
 
 def test_a_reference_must_have_the_columns(project: Project) -> None:
@@ -100,7 +102,7 @@ def test_a_reference_must_have_the_columns(project: Project) -> None:
     project.put(frame)
     project.put({name: values for name, values in frame.items() if name != "age"}, "before.parquet")
     line = project.fails(reference="before.parquet")
-    assert line.startswith("data: the reference lacks column 'age'; set reference under ")
+    assert line.startswith("validate-data: the reference lacks column 'age'; set reference under ")
     project.put(frame | {"age": ["old"] * 100}, "before.parquet")
     assert "column 'age' is integer, in the reference string" in project.fails(reference="before.parquet")
     assert "path 'nothing.csv' does not exist" in project.fails(reference="nothing.csv")

@@ -66,7 +66,7 @@ def test_data_that_cannot_be_read(
     project: Project, make: Callable[[Project], object], path: str, message: str
 ) -> None:
     make(project)
-    assert project.fails(path=path).startswith(f"data: {message}")
+    assert project.fails(path=path).startswith(f"validate-data: {message}")
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_the_holdout_may_be_a_file(project: Project) -> None:
     assert project.report()["holdout"]["rows"] == 30
     project.put(people() | {"age": [50] * 100})
     assert project.fails(holdout="held.csv", columns=columns).startswith(
-        "data: holdout: column 'age' has 1 value below"
+        "validate-data: holdout: column 'age' has 1 value below"
     )
     assert "path 'hold.csv' does not exist (did you mean 'held.csv'); change holdout" in project.fails(
         holdout="hold.csv"
@@ -104,7 +104,7 @@ def test_the_holdout_may_be_a_file(project: Project) -> None:
     assert "holdout: column 'job' is not there" in project.fails(holdout="held.csv")
     assert "holdout: column 'job' is not there" in project.fails("split", holdout="held.csv")
     project.put(people(30) | {"age": ["old"] * 30}, "held.parquet")
-    line = "data: holdout: column 'age' has type string, in the training data integer; "
+    line = "split: holdout: column 'age' has type string, in the training data integer; "
     assert project.fails("split", holdout="held.parquet").startswith(line)
 
 

@@ -105,7 +105,7 @@ def test_what_a_model_can_take_is_described_split_and_compared(project: Project)
 def test_what_no_model_takes_is_named_unless_it_is_excluded(project: Project, name: str) -> None:
     put(project, {name: column(*REFUSED[name])})
     line = project.fails()
-    assert line.startswith(f"data: column {name!r} is ")
+    assert line.startswith(f"validate-data: column {name!r} is ")
     assert "which no model takes, and is not excluded" in line
     project.passes(exclude=[name])
     project.passes("split", exclude=[name])

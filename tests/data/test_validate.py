@@ -117,7 +117,7 @@ def test_all_violations_are_reported_and_the_first_is_named(project: Project) ->
     project.put(changed(age={3: 5, 8: 6, 11: 1, 12: None}, id={7: "x"}))
     columns = FULL_SCHEMA | {"zip": {"type": "string"}}
     assert project.fails(columns=columns) == (
-        "data: column 'zip' is in the schema but not in the data "
+        "validate-data: column 'zip' is in the schema but not in the data "
         "(there are: age, job, weight, id, seen, answer); 3 more violations; "
         "fix the data or the schema under [tool.ml-pipeline.data.columns]"
     )

@@ -41,7 +41,7 @@ def test_nobody_there() -> None:
     done = opened(f"http://localhost:{port}")
     assert done.returncode == 1
     assert done.stderr == (
-        f"track: http://localhost:{port} can't be reached: [Errno 111] Connection refused; {SET_URI}\n"
+        f"experiment: http://localhost:{port} can't be reached: [Errno 111] Connection refused; {SET_URI}\n"
     )
 
 
@@ -58,7 +58,7 @@ def test_another_server(answer: tuple[int, str], said: str) -> None:
     with serving(lambda _path, _body: answer) as uri:
         done = opened(uri)
     assert done.returncode == 1
-    assert done.stderr == f"track: {uri} {said}; {SET_URI}\n"
+    assert done.stderr == f"experiment: {uri} {said}; {SET_URI}\n"
 
 
 def test_an_error_of_the_server_s_is_asked_again_and_told() -> None:
@@ -71,7 +71,7 @@ def test_an_error_of_the_server_s_is_asked_again_and_told() -> None:
     with serving(answer) as uri:
         done = opened(uri)
     assert done.returncode == 1
-    assert done.stderr == f"track: {uri} refuses: the store is down; see the server's log\n"
+    assert done.stderr == f"experiment: {uri} refuses: the store is down; see the server's log\n"
     assert len(asked) > 1
 
 

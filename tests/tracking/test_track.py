@@ -240,7 +240,7 @@ def test_the_server_is_asked_by_its_own_name_wherever_it_is_reached(project: Pro
     assert opened.returncode == 0, opened.stderr
     refused = project.track("open", "--connect", f"127.0.0.1:{port}", uri="http://mlflow.example")
     assert refused.stderr == (
-        "track: http://mlflow.example refuses: HTTP 403 Forbidden: Invalid Host header - possible "
+        "experiment: http://mlflow.example refuses: HTTP 403 Forbidden: Invalid Host header - possible "
         "DNS rebinding attack detected; name the host of --tracking-uri in mlflow server --allowed-hosts\n"
     )
 
@@ -252,7 +252,7 @@ def test_who_is_not_known_is_refused(project: Project, variables: dict[str, str]
     done = project.track("open", **variables)
     assert done.returncode == 1
     assert done.stderr == (
-        f"track: {project.mlflow.uri} refuses: HTTP 401 Unauthorized; "
+        f"experiment: {project.mlflow.uri} refuses: HTTP 401 Unauthorized; "
         "check --tracking-username and --tracking-password, and what they are allowed to\n"
     )
     assert USERNAME not in done.stderr

@@ -9,8 +9,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
-from ml_pipeline.common.outcome import OUTCOME_VARIABLE, StageFailure, run_stage
+from ml_pipeline.common.outcome import OUTCOME_VARIABLE, STAGE_VARIABLE, StageFailure, run_stage
 
+OWN_VARIABLES = {OUTCOME_VARIABLE, STAGE_VARIABLE}  # the project may have stages of its own
 NO_TESTS = 5  # pytest's exit code
 
 
@@ -28,7 +29,7 @@ def test(source: Path, output: Path) -> dict[str, Any]:
     """Return counts and coverage of a run in which every test passed; raise StageFailure otherwise."""
     output.mkdir(parents=True, exist_ok=True)
     junit, coverage = output / "junit.xml", output / "coverage.json"
-    environment = {key: value for key, value in os.environ.items() if key != OUTCOME_VARIABLE}
+    environment = {key: value for key, value in os.environ.items() if key not in OWN_VARIABLES}
     environment["COVERAGE_FILE"] = str(output / ".coverage")
     # The project's packages, installed or not, are importable as they are on its author's machine.
     environment["PYTHONPATH"] = f"{source / 'src'}:{source}"

@@ -1,18 +1,19 @@
-"""How a stage says what came of it: one JSON document, one line, one exit code.
+"""How a stage's program ends: one JSON document, one line for people, one exit code.
 
-A stage that fails on its input (a schema violation, a failed test, a gate) raises
-`StageFailure`; anything else that escapes is a defect and keeps its traceback.
+A stage that fails on its input (a schema violation, a failed test, a gate) raises `StageFailure`; any other
+exception is a defect and keeps its traceback.
 """
 
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
-OUTCOME_VARIABLE = "ML_OUTCOME"  # a path; without it the outcome is only printed
+OUTCOME_VARIABLE = "ML_OUTCOME"  # the path of the document; without it only the line is printed
+STAGE_VARIABLE = "ML_STAGE"  # the stage's name in the pipeline; without it the program's own
 
 
 class StageFailure(Exception):
@@ -22,34 +23,47 @@ class StageFailure(Exception):
     `details` goes into the outcome as it would have on success.
     """
 
-    def __init__(self, cause: str, hint: str, details: dict[str, Any] | None = None) -> None:
+    def __init__(self, cause: str, hint: str, details: Mapping[str, object] | None = None) -> None:
         super().__init__(cause)
         self.cause = cause
         self.hint = hint
         self.details = details or {}
 
 
-def run_stage(stage: str, body: Callable[[], dict[str, Any]]) -> None:
+def run_stage(name: str, body: Callable[[], Mapping[str, object]]) -> NoReturn:
     """Run `body`, write its outcome, and end the process: 0 passed, 1 failed.
 
-    `body` returns the outcome's details. Text for people belongs on stdout.
+    `body` returns the outcome's details. `name` is for a run by hand: the pipeline gives its own. Text for
+    people belongs on stdout.
     """
-    started, clock = time.time(), time.monotonic()
-    outcome: dict[str, Any] = {"stage": stage, "status": "unfinished", "message": "", "hint": ""}
+    started = time.time()
+    name = os.environ.get(STAGE_VARIABLE) or name
+    outcome: dict[str, object] = {"stage": name, "status": "unfinished", "message": "", "hint": ""}
     outcome["started"] = started
-    _write(outcome)  # what is left of a crash: when it was, and that it was one
+    _write(outcome)  # after a crash this is left: it says when the stage began, and that it did not end
     try:
         details = body()
         outcome["status"] = "passed"
     except StageFailure as failure:
         outcome |= {"status": "failed", "message": failure.cause, "hint": failure.hint}
         details = failure.details
-        print(f"{stage}: {failure.cause}; {failure.hint}", file=sys.stderr)
-    _write(outcome | {"seconds": time.monotonic() - clock, "details": details})
+        print(f"{name}: {failure.cause}; {failure.hint}", file=sys.stderr)
+    _write(outcome | {"seconds": _process_seconds(started), "details": details})
     sys.exit(0 if outcome["status"] == "passed" else 1)
 
 
-def _write(outcome: dict[str, Any]) -> None:
+def _process_seconds(started: float) -> float:
+    """Return how long this process has run, its imports included; without /proc, the time since `started`."""
+    try:
+        # The name in the second field may hold spaces, and ends in the last parenthesis.
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        start = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # seconds after the machine's start: see proc(5)
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - start
+    except (OSError, ValueError, IndexError, AttributeError):
+        return time.time() - started
+
+
+def _write(outcome: Mapping[str, object]) -> None:
     if path := os.environ.get(OUTCOME_VARIABLE):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(json.dumps(outcome, indent=1))

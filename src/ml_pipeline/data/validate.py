@@ -223,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except pl.exceptions.PolarsError as error:
             raise StageFailure(f"{settings['path']!r} can't be read: {reason(error)}", FIX) from error
 
-    run_stage("data", body)
+    run_stage({"validate": "validate-data"}.get(options.command, options.command), body)
 
 
 if __name__ == "__main__":

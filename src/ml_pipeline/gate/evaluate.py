@@ -23,7 +23,6 @@ from ml_pipeline.gate.examination import Quality
 from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.verdict import Evidence
 
-STAGE = "validate-gate"
 REQUESTS = 200
 
 
@@ -234,8 +233,10 @@ def main(given: Sequence[str] | None = None) -> None:
     """Run the command that the arguments name."""
     arguments = _parse(given)
     if arguments.command == "prepare":
-        run_stage(STAGE, lambda: prepare(arguments.holdout, arguments.model_json, arguments.output))
-    run_stage(STAGE, lambda: judge(arguments))
+        run_stage(
+            "prepare-holdout", lambda: prepare(arguments.holdout, arguments.model_json, arguments.output)
+        )
+    run_stage("validate-gate", lambda: judge(arguments))
 
 
 if __name__ == "__main__":

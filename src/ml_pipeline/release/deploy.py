@@ -57,7 +57,8 @@ def main() -> None:
         help="connect to this address; TLS still checks for the host that the kubeconfig names",
     )
     options = parser.parse_args()
-    run_stage("deploy", lambda: act(options.action, options.config, options.kubeconfig, options.api_server))
+    stage = "deploy" if options.action == "release" else options.action
+    run_stage(stage, lambda: act(options.action, options.config, options.kubeconfig, options.api_server))
 
 
 def act(action: str, config: Path, kubeconfig: Path, api_server: str | None) -> dict[str, object]:

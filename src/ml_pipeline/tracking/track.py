@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run = from_json(json.loads(options.run.read_text(encoding="utf-8")))
         return log(server, options.name, run, read_settings(Settings, options.config), options.files)
 
-    run_stage("track", body)
+    run_stage("experiment" if options.command == "open" else "track", body)
 
 
 if __name__ == "__main__":
