@@ -9,6 +9,7 @@ from dagger import dag
 
 from ml_pipeline.checks import stages as checks
 from ml_pipeline.cluster.access import Cluster
+from ml_pipeline.data import objects
 from ml_pipeline.data import stages as data
 from ml_pipeline.engine import sources
 from ml_pipeline.engine.run import Finished, Run, side_by_side
@@ -16,9 +17,9 @@ from ml_pipeline.errors import PipelineError, StageError, StagesError
 from ml_pipeline.gate import baseline
 from ml_pipeline.gate import stages as gate
 from ml_pipeline.gate.baseline import Baseline
-from ml_pipeline.model.stages import Trained
+from ml_pipeline.model.stages import INSPECT, Trained
 from ml_pipeline.publishing import stages as publishing
-from ml_pipeline.publishing.reproducible import PUBLISH
+from ml_pipeline.publishing.reproducible import PACK, PUBLISH
 from ml_pipeline.publishing.stages import Registry
 from ml_pipeline.release import stages as release
 from ml_pipeline.report import stages as reporting
@@ -26,10 +27,42 @@ from ml_pipeline.report import summary
 from ml_pipeline.serving import stages as serving
 from ml_pipeline.tracking import stages as tracking
 from ml_pipeline.tracking.stages import Tracker
+from ml_pipeline.training import nodes as nodes_of_cluster
 from ml_pipeline.training import stages as training
 from ml_pipeline.training.nodes import Nodes
 
 T = TypeVar("T")
+
+# In the order of a whole run; each call runs some of them. Training on nodes has the name of `train` too.
+STAGES = (
+    tracking.OPEN,
+    release.STATUS,
+    objects.LIST,
+    objects.FETCH,
+    checks.LINT,
+    checks.TEST,
+    data.VALIDATE,
+    data.SPLIT,
+    nodes_of_cluster.PUBLISH,
+    training.TRAIN,
+    INSPECT,
+    serving.BUILD,
+    gate.PREPARE,
+    gate.CANDIDATE,
+    gate.BASELINE,
+    gate.START,
+    gate.RECORDED,
+    gate.SHADOW_CANDIDATE,
+    gate.SHADOW_BASELINE,
+    gate.WEIGH,
+    gate.JUDGE,
+    PACK,
+    PUBLISH,
+    release.DEPLOY,
+    release.ROLLBACK,
+    tracking.TRACK,
+    reporting.REPORT,
+)
 
 
 async def find_baseline(run: Run, given: dagger.Container | None, cluster: Cluster | None) -> Baseline | None:

@@ -27,11 +27,12 @@ from ml_pipeline.common.document import (
     Training,
     part,
 )
+from ml_pipeline.common.outcome import OUTCOME_VARIABLE, STAGE_VARIABLE
 from ml_pipeline.engine import crashes
 from ml_pipeline.engine.environments import Environments
 from ml_pipeline.engine.paths import OUTCOME, OUTPUT, PYTHON
 from ml_pipeline.engine.stage import Stage
-from ml_pipeline.errors import PipelineError, StageError, StagesError
+from ml_pipeline.errors import ConfigError, PipelineError, StageError, StagesError
 from ml_pipeline.project.schema import Project
 
 T = TypeVar("T")
@@ -101,8 +102,8 @@ class Run:
         words = [*(command or (PYTHON, "-m", stage.program)), *arguments]
         prepared = (
             container.with_(self.environments.without_index)
-            .with_env_variable("ML_OUTCOME", OUTCOME)
-            .with_env_variable("ML_STAGE", stage.name)
+            .with_env_variable(OUTCOME_VARIABLE, OUTCOME)
+            .with_env_variable(STAGE_VARIABLE, stage.name)
         )
         ran = prepared.with_exec(words, expect=ReturnType.ANY)
         outcome = await self._outcome(stage.name, ran)
@@ -144,10 +145,14 @@ class Run:
 
     def note(self, failure: PipelineError) -> None:
         """Record a failure that no stage's own record shows, so that the summary names it too."""
-        failures = failure.failures if isinstance(failure, StagesError) else (failure,)
-        for one in failures:
-            if isinstance(one, StageError) and self._failed(one.stage) is None:
-                self._add(one)
+        match failure:
+            case StagesError():
+                for one in failure.failures:
+                    self.note(one)
+            case ConfigError():
+                self.note(StageError("config", failure.cause, failure.hint))
+            case StageError() if self._failed(failure.stage) is None:
+                self._add(failure)
 
     def amend(self, failure: StageError) -> StageError:
         """Let a stage's record show this failure instead of its own; return the failure, to be raised."""
