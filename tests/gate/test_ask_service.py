@@ -10,7 +10,7 @@ import pytest
 
 from ml_pipeline.gate import batches
 from tests.odd_images import Answer
-from tests.programs import CLASSES, COLUMNS, Start, run
+from tests.programs import Start, run, signature
 
 pytestmark = pytest.mark.program
 
@@ -26,10 +26,9 @@ ROWS = {
 def asked(tmp_path: Path) -> Callable[..., tuple[dict[str, Any], list[str]]]:
     """Ask a service; return the arrays that were written ({} where none) and the lines of stderr."""
     batches.write_npz(tmp_path / "holdout.npz", ROWS)
-    signature = {"columns": COLUMNS, "classes": CLASSES}
 
     def ask(url: str, name: str = "club", **changes: Any) -> tuple[dict[str, Any], list[str]]:
-        (tmp_path / "model.json").write_text(json.dumps(signature | changes))
+        (tmp_path / "model.json").write_text(json.dumps(signature(**changes)))
         files = ("--input", tmp_path / "holdout.npz", "--model-json", tmp_path / "model.json")
         output = tmp_path / "predictions.npz"
         done = run("gate.ask_service", "--url", url, "--name", name, *files, "--output", output)
@@ -94,7 +93,7 @@ def test_labels_probabilities_and_numbers(
     assert both["probabilities"].shape == (2500, 2)
     only, _ = asked(odd_image(odd(SHARES, names=("other",))))
     assert set(only["predictions"].tolist()) == {"no"}, "the more probable class, of the only model"
-    numbers, _ = asked(odd_image(odd(NUMBERS)), classes=None)
+    numbers, _ = asked(odd_image(odd(NUMBERS)), classes=None, task="regression")
     assert set(numbers["predictions"].tolist()) == {2.5}
 
 

@@ -26,6 +26,7 @@ from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.gate import batches
 from ml_pipeline.gate.probe import Service
+from ml_pipeline.model.signature import read_signature
 
 ROWS = 1000  # in one request
 HINT = "give a baseline that reads the data's columns and keeps to the protocol"
@@ -33,8 +34,8 @@ HINT = "give a baseline that reads the data's columns and keeps to the protocol"
 
 def answer(url: str, name: str, rows: Path, model_json: Path, output: Path) -> dict[str, Any]:
     """Write `predictions` [N] and, where the service tells them, `probabilities` [N, classes]."""
-    arrays, signature = batches.read_npz(rows), json.loads(model_json.read_text())
-    kinds = {column["name"]: column["type"] for column in signature["columns"]}
+    arrays, signature = batches.read_npz(rows), read_signature(model_json)
+    kinds = {column.name: column.type for column in signature.columns}
     service = Service(url)
     with contextlib.closing(service.connection):
         service.wait("/v2/health/ready")
@@ -49,7 +50,7 @@ def answer(url: str, name: str, rows: Path, model_json: Path, output: Path) -> d
             size = min(ROWS, count - first)
             asked = [_tensor(tensor, piece[tensor["name"]], kinds[tensor["name"]]) for tensor in inputs]
             document = _json(service, "POST", path, {"inputs": asked})
-            told, probable = _understood(document.get("outputs") or [], size, signature.get("classes"))
+            told, probable = _understood(document.get("outputs") or [], size, signature.classes or None)
             labels += told
             shares += probable or []
     found = {"predictions": np.asarray(labels)}

@@ -22,13 +22,14 @@ from ml_pipeline.gate.answers import Holdout, Task
 from ml_pipeline.gate.examination import Quality
 from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.verdict import Evidence
+from ml_pipeline.model.signature import read_signature
 
 REQUESTS = 200
 
 
 def prepare(holdout: Path, model_json: Path, output: Path) -> dict[str, Any]:
     """Write holdout.npz for the batch command and requests.json: {"rows": [i, …], "instances": [{…}, …]}."""
-    frame, model = batches.read_holdout(holdout), _read_json(model_json)
+    frame, model = batches.read_holdout(holdout), read_signature(model_json).document()
     arrays = batches.features(frame, model["columns"])
     rows = batches.sample(frame.height, REQUESTS)
     output.mkdir(parents=True, exist_ok=True)
@@ -41,7 +42,7 @@ def prepare(holdout: Path, model_json: Path, output: Path) -> dict[str, Any]:
 
 def judge(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure, apply every gate, write verdict.json and return it; raises StageFailure when one blocks."""
-    settings, model = _read_json(arguments.config), _read_json(arguments.model_json)
+    settings, model = _read_json(arguments.config), read_signature(arguments.model_json).document()
     reported = _reported(arguments.metrics)
     frame = batches.read_holdout(arguments.holdout)
     if arguments.predictions:

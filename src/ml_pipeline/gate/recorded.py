@@ -19,7 +19,7 @@ from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.data.paths import shown
 from ml_pipeline.data.tables import open_table
 from ml_pipeline.gate import batches
-from ml_pipeline.model.signature import Column
+from ml_pipeline.model.signature import Column, read_signature
 from ml_pipeline.model.values import BadInput, from_rows, require
 
 LINES = frozenset({".jsonl", ".ndjson"})
@@ -29,7 +29,7 @@ TAKE = "take it out of the file; where the old model answered it, train one that
 
 def prepare(folder: Path, path: str, model_json: Path, output: Path) -> dict[str, Any]:
     """Write one array [N] a column of the model. Raises `StageFailure`."""
-    columns = json.loads(model_json.read_text())["columns"]
+    columns = read_signature(model_json).document()["columns"]
     read = _read_lines if PurePosixPath(path).suffix.lower() in LINES else _read_table
     arrays = read(folder, path, columns)
     output.parent.mkdir(parents=True, exist_ok=True)

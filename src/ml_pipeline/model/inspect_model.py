@@ -23,6 +23,8 @@ from ml_pipeline.model.inspecting import facts
 from ml_pipeline.model.inspecting.answers import distribution
 from ml_pipeline.model.inspecting.graphs import inspect_graph
 from ml_pipeline.model.inspecting.predictors import check_predictor
+from ml_pipeline.model.signature import Signature
+from ml_pipeline.serving.contract import RECORD, SIGNATURE
 
 
 def inspect(
@@ -50,31 +52,30 @@ def inspect(
             f"data.positive is {positive!r}, which is no class of {target!r}",
             f"the classes are {', '.join(map(repr, classes[:8]))}",
         )
-    document = {
-        "format": 1,
-        "name": name,
-        "version": facts.version(folder),
-        "task": settings["task"],
-        "runtime": runtime,
-        "columns": [{"name": c.name, "type": c.type, "nullable": c.nullable} for c in columns],
-        "classes": classes,
-        "positive": positive if classes is not None and len(classes) == 2 else None,
-        "example": facts.example(rows, columns),
-    }
+    signature = Signature(
+        name=name,
+        version=facts.version(folder),
+        task=settings["task"],
+        runtime=runtime,
+        columns=tuple(columns),
+        classes=tuple(classes or ()),
+        positive=positive if classes is not None and len(classes) == 2 else None,
+        example=facts.example(rows, columns),
+    )
     for path in facts.served(folder):
         copy = output / path.relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
     output.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=1, ensure_ascii=False)
-    (output / "model.json").write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(signature.document(), indent=1, ensure_ascii=False)
+    (output / SIGNATURE).write_text(text + "\n", encoding="utf-8")
     if answers:
-        write(replace(_recorded(record), predictions=answers), output / "record.json")
+        write(replace(_recorded(record), predictions=answers), output / RECORD)
     else:
-        shutil.copyfile(record, output / "record.json")
+        shutil.copyfile(record, output / RECORD)
     what = {"onnx": "model.onnx", "python": "predictor.py", None: "metrics alone"}[runtime]
-    print(f"{what}, version {document['version']}: {len(columns)} columns, classes {classes}")
-    return {key: document[key] for key in ("version", "runtime", "classes")} | {"columns": len(columns)}
+    print(f"{what}, version {signature.version}: {len(columns)} columns, classes {classes}")
+    return {"version": signature.version, "runtime": runtime, "classes": classes, "columns": len(columns)}
 
 
 def _recorded(path: Path) -> Record:

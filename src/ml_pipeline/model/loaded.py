@@ -13,8 +13,9 @@ from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.model.graph import Graph
 from ml_pipeline.model.predictor import HINT, Predictor
-from ml_pipeline.model.signature import Column, Signature, read_signature
+from ml_pipeline.model.signature import TRAIN_AGAIN, Column, Signature, read_signature
 from ml_pipeline.model.values import from_rows
+from ml_pipeline.serving.contract import SIGNATURE
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def load(folder: Path, threads: int | None = None) -> Model:
     `threads` bounds ONNX Runtime's; by default they are the processors that this process may use.
     Raises `StageFailure` when the folder has no model that can be served.
     """
-    signature = read_signature(folder)
+    path = folder / SIGNATURE
+    signature = read_signature(path, "mount the model's folder, or name it by ML_MODEL or --model")
+    _require_served(signature, path)
     columns = signature.columns
     runtime: _Runtime
     if signature.runtime == "onnx":
@@ -102,6 +105,16 @@ def load(folder: Path, threads: int | None = None) -> Model:
         raise StageFailure(cause, "mend the model, or train again") from error
     _check(answer, signature)
     return model
+
+
+def _require_served(signature: Signature, path: Path) -> None:
+    if signature.runtime is None:
+        cause = f"{path} has runtime null: the training wrote metrics alone"
+        raise StageFailure(cause, "let it write model.onnx or predictor.py")
+    if signature.task == "classification" and len(signature.classes) < 2:
+        raise StageFailure(f"{path} names {len(signature.classes)} classes, fewer than 2", TRAIN_AGAIN)
+    if not signature.columns:
+        raise StageFailure(f"{path} names no columns", TRAIN_AGAIN)
 
 
 def processors() -> int:

@@ -1,14 +1,44 @@
-"""A model's signature, `model.json`: its name, the columns it takes, the classes it answers."""
+"""A model's signature, `model.json`: its name, the columns it takes, the classes it answers.
+
+All that read the file read it here; `inspect_model` writes it. Standard library only.
+"""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from ml_pipeline.common.outcome import StageFailure
 
+FORMAT = 1  # the only one so far; it has been in the file since there is such a file
 TYPES = ("integer", "number", "string", "boolean", "datetime")
 TRAIN_AGAIN = "train again, so that the pipeline writes the signature"
+RUN_INSPECT = "run inspect-model, which writes it"
+
+Label = str | int | float | bool  # a class
+
+
+class ColumnDocument(TypedDict):
+    """One entry of `columns`."""
+
+    name: str
+    type: str
+    nullable: bool
+
+
+class SignatureDocument(TypedDict):
+    """`model.json` as JSON has it."""
+
+    format: int
+    name: str
+    version: str
+    task: str  # classification or regression
+    runtime: str | None  # onnx or python; None: metrics alone, nothing that can be served
+    columns: list[ColumnDocument]
+    classes: list[Label] | None  # in the order of the probabilities; None for a regression
+    positive: Label | None  # of two classes, the one that metrics count as 1
+    example: dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -22,56 +52,90 @@ class Column:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a served model says of itself. `classes` is empty for regression."""
+    """What a model says of itself; see SignatureDocument. `classes` is empty for a regression."""
 
     name: str
     version: str
     task: str
-    runtime: str
+    runtime: str | None
     columns: tuple[Column, ...]
-    classes: tuple[Any, ...]
-    example: dict[str, Any]
-    document: dict[str, Any]  # model.json as it is
+    classes: tuple[Label, ...] = ()
+    positive: Label | None = None
+    example: Mapping[str, object] = field(default_factory=dict)
+
+    def document(self) -> SignatureDocument:
+        """Return the content of model.json."""
+        return SignatureDocument(
+            format=FORMAT,
+            name=self.name,
+            version=self.version,
+            task=self.task,
+            runtime=self.runtime,
+            columns=[ColumnDocument(name=c.name, type=c.type, nullable=c.nullable) for c in self.columns],
+            classes=None if self.task == "regression" else list(self.classes),
+            positive=self.positive,
+            example=dict(self.example),
+        )
 
 
-def read_signature(folder: Path) -> Signature:
-    """Read and check `folder`/model.json. Raises `StageFailure`."""
-    path = folder / "model.json"
+def read_signature(path: Path, hint: str = RUN_INSPECT) -> Signature:
+    """Read and check a model.json. Raises `StageFailure`, with `hint` where the file can't be read."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        signature = Signature(
-            name=document["name"],
-            version=document["version"],
-            task=document["task"],
-            runtime=document["runtime"],
-            columns=tuple(
-                Column(column["name"], column["type"], bool(column["nullable"]))
-                for column in document["columns"]
-            ),
-            classes=tuple(document.get("classes") or ()),
-            example=dict(document["example"]),
-            document=document,
-        )
     except OSError as error:
-        cause = f"{path} can't be read ({error.strerror})"
-        raise StageFailure(cause, "mount the model's folder, or name it by ML_MODEL or --model") from None
-    except KeyError as error:
-        raise StageFailure(f"{path} has no {error.args[0]!r}", TRAIN_AGAIN) from None
-    except (ValueError, TypeError) as error:
-        raise StageFailure(f"{path} is no signature ({error})", TRAIN_AGAIN) from None
-    _check(signature, path)
-    return signature
+        raise StageFailure(f"{path} can't be read ({error.strerror})", hint) from None
+    except ValueError as error:
+        raise StageFailure(f"{path} is not JSON ({error})", TRAIN_AGAIN) from None
+    if not isinstance(document, dict):
+        raise StageFailure(f"{path} is not a JSON object", TRAIN_AGAIN)
+    _check(document, path)
+    return Signature(
+        name=document["name"],
+        version=document["version"],
+        task=document["task"],
+        runtime=document["runtime"],
+        columns=tuple(Column(c["name"], c["type"], c["nullable"]) for c in document["columns"]),
+        classes=tuple(document.get("classes") or ()),
+        positive=document.get("positive"),
+        example=document["example"],
+    )
 
 
-def _check(signature: Signature, path: Path) -> None:
-    unknown = [column for column in signature.columns if column.type not in TYPES]
-    if unknown:
-        cause = f"{path} gives column {unknown[0].name!r} the type {unknown[0].type!r}"
+def _check(document: dict[str, object], path: Path) -> None:
+    if document.get("format") != FORMAT:
+        cause = f"{path} has format {document.get('format')!r}, and this version reads format {FORMAT} only"
+        raise StageFailure(cause, "train again, or use the version of ml-pipeline that wrote it")
+    for key in ("name", "version", "task", "runtime", "columns", "example"):
+        if key not in document:
+            raise StageFailure(f"{path} has no {key!r}", TRAIN_AGAIN)
+    classes, positive = document.get("classes"), document.get("positive")
+    expected = {
+        "name": ("a string", isinstance(document["name"], str)),
+        "version": ("a string", isinstance(document["version"], str)),
+        "task": ("classification or regression", document["task"] in ("classification", "regression")),
+        "runtime": ("onnx, python or null", document["runtime"] in ("onnx", "python", None)),
+        "columns": ("a list", isinstance(document["columns"], list)),
+        "classes": ("a list of labels", classes is None or _are_labels(classes)),
+        "positive": ("a label", positive is None or _are_labels([positive])),
+        "example": ("an object", isinstance(document["example"], dict)),
+    }
+    for key, (words, fits) in expected.items():
+        if not fits:
+            cause = f"{path} has {key} {document.get(key)!r}, expected {words}"
+            raise StageFailure(cause[:400], TRAIN_AGAIN)
+    for column in cast("list[object]", document["columns"]):
+        _check_column(column, path)
+
+
+def _check_column(column: object, path: Path) -> None:
+    if not isinstance(column, dict) or not isinstance(column.get("name"), str):
+        raise StageFailure(f"{path} has a column without a name", TRAIN_AGAIN)
+    if column.get("type") not in TYPES:
+        cause = f"{path} gives column {column['name']!r} the type {column.get('type')!r}"
         raise StageFailure(cause, f"use one of {', '.join(TYPES)}")
-    if signature.task not in {"classification", "regression"} or signature.runtime not in {"onnx", "python"}:
-        cause = f"{path} has task {signature.task!r} and runtime {signature.runtime!r}"
-        raise StageFailure(cause, TRAIN_AGAIN)
-    if signature.task == "classification" and len(signature.classes) < 2:
-        raise StageFailure(f"{path} names {len(signature.classes)} classes", TRAIN_AGAIN)
-    if not signature.columns:
-        raise StageFailure(f"{path} names no columns", TRAIN_AGAIN)
+    if not isinstance(column.get("nullable"), bool):
+        raise StageFailure(f"{path} does not say whether column {column['name']!r} is nullable", TRAIN_AGAIN)
+
+
+def _are_labels(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, Label) for value in values)

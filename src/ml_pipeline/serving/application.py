@@ -99,7 +99,7 @@ class Application:
         return Response(self.service.metrics(), headers={"Content-Type": CONTENT_TYPE})
 
     async def model(self, _request: Request) -> Response:
-        return _json(self._model.signature.document)
+        return _json(self._model.signature.document())
 
     async def openapi(self, _request: Request) -> Response:
         return _json(openapi.document(self._model))

@@ -94,7 +94,7 @@ def _ordered(classes: list[Any] | None, metadata: Mapping[str, str]) -> list[Any
 def signature(columns: Sequence[Column], classes: Sequence[Any] | None) -> Signature:
     """What a graph is opened with before it has a name and a version."""
     task = "regression" if classes is None else "classification"
-    return Signature("model", "", task, "onnx", tuple(columns), tuple(classes or ()), {}, {})
+    return Signature("model", "", task, "onnx", tuple(columns), tuple(classes or ()))
 
 
 def _answers(graph: Graph, arrays: Mapping[str, Any], classes: list[Any] | None) -> None:
