@@ -41,12 +41,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
     logs = tmp_path_factory.mktemp("logs")
 
-    def start_one(folder: Path, **variables: str) -> Server:
+    def start_one(folder: Path, program: str = "serving.serve", **variables: str) -> Server:
         environment = {**os.environ, "PYTHONPATH": str(SOURCE), "ML_MODEL": str(folder), "ML_PORT": "0"}
         log = logs / f"{len(started)}.log"
         with log.open("w") as stream:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ml_pipeline.serving.serve"],
+                [sys.executable, "-m", f"ml_pipeline.{program}"],
                 env=environment | {"ML_DRAIN": "0"} | variables,
                 stdout=subprocess.PIPE,
                 stderr=stream,

@@ -1,13 +1,15 @@
-"""What a serving image is: where things are in it, who runs it, and what it says of itself.
+"""What a serving image promises: where its files are, who runs it, and what its labels say.
 
-This is a protocol between versions of this module. The gate runs the batch command of the image in
-production, which an older version may have built, and a cluster runs its server. So an image keeps:
+This is a protocol between versions of this module: the gate runs the batch command of the image in
+production, which an older version may have built, and clusters run older servers. docs/serving.md has it in
+full. An image keeps:
 
-- the files of MODEL: model.json and record.json (what its training data was like);
-- its server on PORT, as the default command; its batch command as the label BATCH_COMMAND, a JSON list
-  that takes `--input ROWS.npz --output ANSWERS.npz`. Images of before that label have BEFORE_LABEL;
-- its outcome at the path in the variable ML_OUTCOME, as common/outcome.py writes it;
-- the user USER, who may write nowhere but where the caller lets them.
+- the folder MODEL with model.json and record.json (a summary of the training data);
+- a server on PORT, as its default command;
+- a batch command that takes `--input ROWS.npz --output ANSWERS.npz`, which the label BATCH_COMMAND holds as
+  a JSON list of words. Images that are older than the label have the command BEFORE_LABEL;
+- the outcome of a batch at the path in the variable ML_OUTCOME, as common/outcome.py writes it;
+- the user USER, who needs no writable folder but those of the output and the outcome.
 """
 
 import json
@@ -26,7 +28,7 @@ REVISION = "org.opencontainers.image.revision"  # the commit that was published
 BATCH_COMMAND = "ml-pipeline.batch-command"
 
 SERVER, BATCH = "ml_pipeline.serving.serve", "ml_pipeline.serving.predict"
-# Where images of before the label have both; thin modules there still answer to these names.
+# Images that are older than the label have both here; modules at these names still start them.
 OLD_SERVER, OLD_BATCH = "ml_pipeline.stages.serve", "ml_pipeline.stages.predict"
 BEFORE_LABEL = (PYTHON, "-m", OLD_BATCH)
 
@@ -37,13 +39,16 @@ def batch_label() -> str:
 
 
 def batch_command(label: str | None) -> tuple[str, ...]:
-    """Return the batch command of an image with this label, None or "" where it has none.
+    """Return the batch command of an image: the words of its label, BEFORE_LABEL where that is None or "".
 
-    Raises ValueError: the label is not a list of words.
+    Raises ValueError, with the label's name, where the label is not a list of words.
     """
     if not label:
         return BEFORE_LABEL
-    words = json.loads(label)
+    try:
+        words = json.loads(label)
+    except (ValueError, RecursionError):
+        words = None
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-        raise ValueError(f"the label {BATCH_COMMAND} is {label!r}, not a list of words")
+        raise ValueError(f"the label {BATCH_COMMAND} is {label[:200]!r}, not a JSON list of words")
     return tuple(words)

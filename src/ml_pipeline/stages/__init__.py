@@ -1,4 +1,4 @@
-"""Names that programs of the serving image had before the rooms; see serving/contract.py.
+"""Names of the serving image's programs in earlier versions; see serving/contract.py.
 
-An older version of this module, which judges an image of this one as its baseline, still uses them.
+An earlier version of this module that judges an image of this one as its baseline starts it by these names.
 """

@@ -1,4 +1,4 @@
-"""The older name of ml_pipeline.serving.predict."""
+"""The name of the batch command, ml_pipeline.serving.predict, in images of earlier versions."""
 
 from ml_pipeline.serving.predict import main
 

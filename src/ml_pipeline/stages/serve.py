@@ -1,4 +1,4 @@
-"""The older name of ml_pipeline.serving.serve."""
+"""The name of the server, ml_pipeline.serving.serve, in images of earlier versions."""
 
 from ml_pipeline.serving.serve import main
 
