@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 from tests.browsing import chromium
+from tests.model.inspections import inspect, model  # noqa: F401 - fixtures
 from tests.odd_images import Answer, serving
 from tests.people import Project, people
 from tests.programs import PREDICTOR, SOURCE, Server, Start, graph, signature

@@ -119,10 +119,10 @@ def test_any_tensors_are_answered_or_refused(server: Server, document: Any, tail
 @given(batch=st.lists(likely, min_size=1, max_size=5))
 @QUIET
 def test_the_quick_way_reads_as_the_slow_way_does(onnx_folder: Path, batch: list[dict[str, Any]]) -> None:
-    """`serving.rows` is a short cut: it may leave a request to `from_rows`, never differ from it."""
+    """`model.rows` is a short cut: it may leave a request to `from_rows`, never differ from it."""
     model = loaded(onnx_folder)
     graph: Any = model._runtime
-    read = Reader(graph._casts).read(batch)
+    read = Reader(graph.casts).read(batch)
     try:
         slow = graph.inputs(from_rows(batch, model.columns))
     except BadInput:

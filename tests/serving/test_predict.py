@@ -136,16 +136,16 @@ class Unpickled:
 @pytest.mark.parametrize(
     ("suffix", "write", "message"),
     [
-        (".npz", nothing, "in.npz is not there"),
+        (".npz", nothing, "in.npz does not exist"),
         (".txt", lambda path: path.write_text("x"), "in.txt is neither .npz nor .csv"),
-        (".npz", lambda path: path.write_bytes(b""), "is no .npz of plain arrays"),
-        (".npz", lambda path: path.write_bytes(b"PK\3\4 cut"), "is no .npz of plain arrays"),
+        (".npz", lambda path: path.write_bytes(b""), "is not an .npz file of plain arrays"),
+        (".npz", lambda path: path.write_bytes(b"PK\3\4 cut"), "is not an .npz file of plain arrays"),
         (".npz", one_array, "is one array, not named columns"),
-        (".npz", arrays(job=np.array([Unpickled(), None])), "is no .npz of plain arrays"),
+        (".npz", arrays(job=np.array([Unpickled(), None])), "is not an .npz file of plain arrays"),
         (".npz", arrays(job=None, jobb=np.array(["a"])), "lacks column 'job' (did you mean 'jobb'?)"),
         (".npz", arrays(job=np.array([1, 2])), "has column 'job' as int64 [2], not string [N]"),
         (".npz", arrays(age=np.zeros((2, 2))), "has column 'age' as float64 [2, 2], not integer [N]"),
-        (".npz", arrays(age=np.array([1])), "has 1 rows of 'age' and 2 of others"),
+        (".npz", arrays(age=np.array([1])), "has 1 rows of 'age' and 2 of other columns"),
         (".npz", arrays(age=np.array([1, NAN])), "row 2, column 'age': expected an integer, got null"),
         (
             ".npz",

@@ -180,9 +180,13 @@ def broken_folder(tmp_path: Path, model: Any, **changes: Any) -> Path:
 @pytest.mark.parametrize(
     ("model", "changes", "message"),
     [
-        (None, {}, "model.onnx is not there"),
+        (None, {}, "model.onnx does not exist"),
         (b"garbage", {}, "model.onnx can't be loaded"),
-        (graph(), {"columns": COLUMNS[1:]}, "has an input 'age', which is no column (there are: job, member"),
+        (
+            graph(),
+            {"columns": COLUMNS[1:]},
+            "has an input 'age', which is not a column (there are: job, member",
+        ),
         (
             graph(),
             {"columns": [*COLUMNS, {"name": "zip", "type": "string", "nullable": True}]},
@@ -194,7 +198,11 @@ def broken_folder(tmp_path: Path, model: Any, **changes: Any) -> Path:
             "has an input 'job' of tensor(string), and the column is number",
         ),
         (graph(), {"columns": [COLUMNS[0] | {"type": "int"}]}, "gives column 'age' the type 'int'"),
-        (graph(), {"classes": ["a", "b"]}, "the model predicts 'yes', which is no class of 'a', 'b'"),
+        (
+            graph(),
+            {"classes": ["a", "b"]},
+            "the model predicts 'yes', which is not one of its classes 'a', 'b'",
+        ),
         (graph(), {"classes": [*CLASSES, "maybe"]}, "probabilities have shape [3, 2], not [3, 3]"),
         (
             graph(),
@@ -202,7 +210,7 @@ def broken_folder(tmp_path: Path, model: Any, **changes: Any) -> Path:
             "fails on its own example (BadInput: instances[0].age",
         ),
         (graph(), {"task": "ranking"}, "has task 'ranking'"),
-        (None, {"runtime": "python"}, "predictor.py is not there"),
+        (None, {"runtime": "python"}, "predictor.py does not exist"),
     ],
 )
 def test_a_model_that_cannot_be_served_fails_before_it_listens(

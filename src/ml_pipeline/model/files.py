@@ -6,14 +6,16 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Protocol
 
 import numpy as np
 
+from ml_pipeline.columns.types import MICROSECONDS
+from ml_pipeline.columns.values import Array
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.model.loaded import Answer
-from ml_pipeline.model.signature import Column
+from ml_pipeline.model.signature import Column, Label
 from ml_pipeline.model.values import BadInput, from_values, require
 
 SUFFIXES = (".npz", ".csv")
@@ -22,10 +24,10 @@ _BOOLEANS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "
 _GIVE = "give the file the model's columns"
 
 
-def read(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict[str, Any]]:
-    """Pieces of at most `size` rows, as columns. Other columns of the file are left aside.
+def read(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict[str, Array]]:
+    """Yield pieces of at most `size` rows, as columns. The file's other columns are ignored.
 
-    Raises `StageFailure` when the file can't be read, and `BadInput` for a value, whose row counts
+    Raises `StageFailure` where the file can't be read, and `BadInput` for a wrong value; its row counts
     from 0 in its piece.
     """
     try:
@@ -34,8 +36,8 @@ def read(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict[str,
         raise StageFailure(f"{path} can't be read ({error.strerror or error})", "name another file") from None
 
 
-def _read_npz(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict[str, Any]]:
-    hint = "write it with numpy.savez, one 1-D array a column, no object arrays"
+def _read_npz(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict[str, Array]]:
+    hint = "write it with numpy.savez: one 1-D array for each column, no object arrays"
     try:
         archive = np.load(path, allow_pickle=False)
         if not hasattr(archive, "files"):
@@ -44,14 +46,14 @@ def _read_npz(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict
             _require_columns(path, columns, archive.files)
             arrays = {column.name: archive[column.name] for column in columns}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise StageFailure(f"{path} is no .npz of plain arrays ({error})", hint) from None
+        raise StageFailure(f"{path} is not an .npz file of plain arrays ({error})", hint) from None
     for column in columns:
         arrays[column.name] = _typed(column, arrays[column.name], path)
     lengths = {name: len(array) for name, array in arrays.items()}
     rows = max(lengths.values())
     short = [name for name, length in lengths.items() if length != rows]
     if short:
-        cause = f"{path} has {lengths[short[0]]} rows of {short[0]!r} and {rows} of others"
+        cause = f"{path} has {lengths[short[0]]} rows of {short[0]!r} and {rows} of other columns"
         raise StageFailure(cause, hint)
     for start in range(0, rows, size):
         piece = {name: array[start : start + size] for name, array in arrays.items()}
@@ -59,14 +61,15 @@ def _read_npz(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict
         yield piece
 
 
-def _typed(column: Column, array: Any, path: Path) -> Any:
+def _typed(column: Column, array: Array, path: Path) -> Array:
+    """Return an array of the file in the form that `columns.types` has for its column's type."""
     array = array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
     kind = array.dtype.kind
     if array.ndim == 1 and column.type == "string" and kind == "U":
         return array.astype(object)
     if array.ndim == 1 and column.type == "datetime" and kind == "M":
-        microseconds = array.astype("datetime64[us]").astype(np.int64) / 1e6
-        return np.where(np.isnat(array), math.nan, microseconds)
+        seconds = array.astype("datetime64[us]").astype(np.int64) / MICROSECONDS
+        return np.where(np.isnat(array), math.nan, seconds)
     if array.ndim == 1 and column.type != "string" and kind in "fiub":
         if kind in "iu":
             return array.astype(np.int64 if array.dtype != np.uint64 else np.float64)
@@ -75,7 +78,7 @@ def _typed(column: Column, array: Any, path: Path) -> Any:
     raise StageFailure(cause, _GIVE)
 
 
-def _read_csv(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict[str, Any]]:
+def _read_csv(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict[str, Array]]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
         lines = csv.reader(stream)
         try:
@@ -88,7 +91,7 @@ def _read_csv(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict
                     if not row:  # a blank line
                         continue
                     cause = f"{path} line {lines.line_num} has {len(row)} fields, the header {len(header)}"
-                    raise StageFailure(cause, "mend the file")
+                    raise StageFailure(cause, "fix the file")
                 rows.append(row)
                 if len(rows) == size:
                     yield _parsed(columns, places, rows)
@@ -96,25 +99,25 @@ def _read_csv(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict
             if rows:
                 yield _parsed(columns, places, rows)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise StageFailure(f"{path} is no CSV in UTF-8 ({error})", "mend the file") from None
+            raise StageFailure(f"{path} is not CSV in UTF-8 ({error})", "fix the file") from None
 
 
-def _parsed(columns: Sequence[Column], places: Sequence[int], rows: Sequence[list[str]]) -> dict[str, Any]:
+def _parsed(columns: Sequence[Column], places: Sequence[int], rows: Sequence[list[str]]) -> dict[str, Array]:
     return {
         column.name: from_values(column, [_value(column.type, row[place]) for row in rows])
         for column, place in zip(columns, places, strict=True)
     }
 
 
-def _value(kind: str, text: str) -> Any:
-    """`text` as `kind`, None when it is empty. Other text stays what it is, for the check to refuse."""
+def _value(column_type: str, text: str) -> str | float | bool | None:
+    """Return a field of the type, None where it is empty. Text of another type stays text, and is refused."""
     if not text:
         return None
-    if kind == "string" or "_" in text:
+    if column_type == "string" or "_" in text:
         return text
-    if kind == "boolean":
+    if column_type == "boolean":
         return _BOOLEANS.get(text.strip().lower(), text)
-    for number in (int, float) if kind == "integer" else (float,):
+    for number in (int, float) if column_type == "integer" else (float,):
         try:
             value = number(text)
         except ValueError:
@@ -129,65 +132,71 @@ def _require_columns(path: Path, columns: Sequence[Column], names: Sequence[str]
             raise StageFailure(f"{path} lacks column {column.name!r} ({nearest(column.name, names)})", _GIVE)
 
 
-class Sink:
-    """Where answers go, piece by piece."""
-
-    def __init__(self, stream: IO[Any], classes: Sequence[Any], *, as_csv: bool) -> None:
-        self._stream, self._classes, self._csv = stream, classes, as_csv
-        self._answers: list[Answer] = []
-        self._writer = csv.writer(stream, lineterminator="\n") if as_csv else None
+class Sink(Protocol):
+    """Takes answers, piece by piece, and writes them."""
 
     def add(self, answer: Answer) -> None:
         """Take the answers to the next rows."""
-        if self._writer is None:
-            self._answers.append(answer)
-            return
-        if not self._answers:
+
+
+class _CsvSink:
+    def __init__(self, stream: IO[str], classes: Sequence[Label]) -> None:
+        self._writer, self._classes = csv.writer(stream, lineterminator="\n"), classes
+        self._has_header = False
+
+    def add(self, answer: Answer) -> None:
+        if not self._has_header:
             names = [] if answer.probabilities is None else [f"p_{name}" for name in self._classes]
             self._writer.writerow(["prediction", *names])
-            self._answers.append(answer)
+            self._has_header = True
         if answer.probabilities is None:
             self._writer.writerows([value] for value in answer.predictions)
         else:
             both = zip(answer.predictions, answer.probabilities.tolist(), strict=True)
             self._writer.writerows([value, *row] for value, row in both)
 
-    def close(self) -> None:
-        """Write what is left."""
-        if self._writer is not None:
-            return
+
+class _NpzSink:
+    def __init__(self) -> None:
+        self._answers: list[Answer] = []
+
+    def add(self, answer: Answer) -> None:
+        self._answers.append(answer)
+
+    def write(self, stream: IO[bytes]) -> None:
         values = [value for answer in self._answers for value in answer.predictions]
         pieces = [answer.probabilities for answer in self._answers if answer.probabilities is not None]
         if len(pieces) < len(self._answers):
-            np.savez(self._stream, predictions=np.array(values))
+            np.savez(stream, predictions=np.array(values))
         else:
-            np.savez(self._stream, predictions=np.array(values), probabilities=np.concatenate(pieces))
+            np.savez(stream, predictions=np.array(values), probabilities=np.concatenate(pieces))
 
 
 @contextmanager
-def sink(path: Path, classes: Sequence[Any]) -> Iterator[Sink]:
-    """Open `path` for answers; it appears when all are written, or not at all."""
-    as_csv = path.suffix.lower() == ".csv"
+def sink(path: Path, classes: Sequence[Label]) -> Iterator[Sink]:
+    """Open `path` for answers. The file appears once all are written, or not at all."""
     part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        stream: IO[Any] = part.open("w", encoding="utf-8", newline="") if as_csv else part.open("wb")
-        with stream:
-            out = Sink(stream, classes, as_csv=as_csv)
-            yield out
-            out.close()
+        if path.suffix.lower() == ".csv":
+            with part.open("w", encoding="utf-8", newline="") as text:
+                yield _CsvSink(text, classes)
+        else:
+            with part.open("wb") as binary:
+                npz = _NpzSink()
+                yield npz
+                npz.write(binary)
         part.replace(path)
     except OSError as error:
-        raise StageFailure(
-            f"{path} can't be written ({error.strerror or error})", "name another file"
-        ) from None
+        cause = f"{path} can't be written ({error.strerror or error})"
+        raise StageFailure(cause, "name another file") from None
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
 def placed(error: BadInput, offset: int) -> str:
-    """What is wrong, by the row of the whole file, from 1."""
+    """Return the error's text, with the row's number in the whole file, from 1."""
     if error.row is None:
         return str(error)
     return (

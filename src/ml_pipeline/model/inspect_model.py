@@ -1,12 +1,12 @@
-"""Inspect what training wrote, and write the model's signature, model.json.
+"""Check what training wrote, and write the model's signature, model.json.
 
     python -m ml_pipeline.model.inspect_model --model FOLDER --data train.parquet \\
         --record record.json --config settings.json --name NAME --output OUT
 
-model.onnx is opened as the serving image opens it, and answers an example and a few training rows.
-predictor.py is only parsed. A folder with metrics.json alone gets the runtime null. OUT/model.json
-is written only where nothing is wrong, and beside it the record of the training data, with which
-later data is compared; of a graph also how it answers these rows.
+model.onnx is opened as the serving image opens it, and has to answer an example and some training rows.
+predictor.py is only parsed. For a folder with metrics.json alone, the signature's runtime is null. If all is
+well, OUT gets the files of the image, model.json, and record.json: the summary of the training data, with
+which later data is compared, and for a graph also of its predictions for these rows.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.distributions.record import Record, RecordError, read, write
@@ -23,16 +23,38 @@ from ml_pipeline.model.inspecting import facts
 from ml_pipeline.model.inspecting.answers import distribution
 from ml_pipeline.model.inspecting.graphs import inspect_graph
 from ml_pipeline.model.inspecting.predictors import check_predictor
-from ml_pipeline.model.signature import Signature
+from ml_pipeline.model.signature import Label, Signature
 from ml_pipeline.serving.contract import RECORD, SIGNATURE
 
 
-def inspect(
-    folder: Path, data: Path, record: Path, settings: dict[str, Any], name: str, output: Path
-) -> dict[str, Any]:
-    """Check the model in `folder`; write what an image serves, model.json with it, into `output`.
+class Rules(TypedDict):
+    """What a column's schema says that matters here."""
 
-    Raises `StageFailure`.
+    nullable: NotRequired[bool]
+
+
+class Settings(TypedDict):
+    """What the train stage's settings say that matters here."""
+
+    task: str
+    target: str
+    positive: NotRequired[Label | None]
+    columns: NotRequired[dict[str, Rules]]
+
+
+class Details(TypedDict):
+    """The outcome's details."""
+
+    version: str
+    runtime: str | None
+    classes: list[Label] | None
+    columns: int
+
+
+def inspect(folder: Path, data: Path, record: Path, settings: Settings, name: str, output: Path) -> Details:
+    """Check the model in `folder`; write the files of its image, with model.json, into `output`.
+
+    Returns the outcome's details. Raises `StageFailure`.
     """
     runtime = _runtime(folder)
     target, positive = settings["target"], settings.get("positive")
@@ -49,7 +71,7 @@ def inspect(
         check_predictor(folder / "predictor.py")
     if positive is not None and classes is not None and positive not in classes:
         raise StageFailure(
-            f"data.positive is {positive!r}, which is no class of {target!r}",
+            f"data.positive is {positive!r}, which is not a class of {target!r}",
             f"the classes are {', '.join(map(repr, classes[:8]))}",
         )
     signature = Signature(
@@ -89,30 +111,35 @@ def _runtime(folder: Path) -> str | None:
     for runtime, name in (("onnx", "model.onnx"), ("python", "predictor.py"), (None, "metrics.json")):
         if (folder / name).is_file():
             return runtime
-    raise StageFailure(
-        f"{folder} has neither model.onnx, predictor.py nor metrics.json",
-        "let the training write one of them",
-    )
+    cause = f"{folder} has none of model.onnx, predictor.py and metrics.json"
+    raise StageFailure(cause, "let the training write one of them")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the inspection on the command line's arguments."""
+    """Run the inspection with the command line's arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.model.inspect_model",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", type=Path, required=True, help="the folder that training wrote")
-    parser.add_argument("--data", type=Path, required=True, help="the training rows, Parquet")
-    parser.add_argument("--record", type=Path, required=True, help="what `split` recorded of these rows")
-    parser.add_argument("--config", type=Path, required=True, help="the train stage's settings, JSON")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="the training rows: train.parquet of `split`"
+    )
+    parser.add_argument(
+        "--record", type=Path, required=True, help="the record of these rows: record.json of `split`"
+    )
+    parser.add_argument(
+        "--config", type=Path, required=True, help="the settings of the train stage: a JSON file"
+    )
     parser.add_argument("--name", required=True, help="the model's name")
-    parser.add_argument("--output", type=Path, required=True, help="the folder for what is served")
+    parser.add_argument("--output", type=Path, required=True, help="the folder for the image's files")
     options = parser.parse_args(arguments)
 
-    def body() -> dict[str, Any]:
+    def body() -> dict[str, object]:
         settings = json.loads(options.config.read_text(encoding="utf-8"))
-        return inspect(options.model, options.data, options.record, settings, options.name, options.output)
+        paths = options.model, options.data, options.record
+        return {**inspect(*paths, settings, options.name, options.output)}
 
     run_stage("inspect-model", body)
 

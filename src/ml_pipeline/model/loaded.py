@@ -5,25 +5,27 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
+from ml_pipeline.columns.values import Array
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.model.graph import Graph
 from ml_pipeline.model.predictor import HINT, Predictor
-from ml_pipeline.model.signature import TRAIN_AGAIN, Column, Signature, read_signature
+from ml_pipeline.model.signature import TRAIN_AGAIN, Column, Label, Signature, read_signature
 from ml_pipeline.model.values import from_rows
 from ml_pipeline.serving.contract import SIGNATURE
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says of N rows: predictions [N], and for classification probabilities [N, C] or None."""
+    """The model's answer to N rows: predictions [N] and, where it gives them, probabilities [N, C]."""
 
-    predictions: list[Any]
-    probabilities: Any | None
+    predictions: list[Label]
+    probabilities: npt.NDArray[np.float32] | None  # float32; None for a regression too
 
 
 @dataclass(frozen=True)
@@ -31,47 +33,50 @@ class Rows:
     """Rows that were checked: columns [N] or [N, 1] in the types that the runtime takes."""
 
     count: int
-    columns: Mapping[str, Any]
+    columns: Mapping[str, Array]
 
 
 class _Runtime(Protocol):
-    def inputs(self, arrays: Mapping[str, Any]) -> dict[str, Any]: ...
-    def read(self, rows: Any) -> dict[str, Any]: ...
-    def answer(self, inputs: Mapping[str, Any]) -> tuple[list[Any], Any | None]: ...
+    def inputs(self, arrays: Mapping[str, Array]) -> dict[str, Array]: ...
+    def read(self, rows: object) -> dict[str, Array]: ...
+    def answer(self, inputs: Mapping[str, Array]) -> tuple[list[Label], npt.NDArray[np.float32] | None]: ...
 
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model. `columns` are what it takes; fewer are nullable than signed where a graph can't."""
+    """A loaded model.
+
+    `columns` are those of the signature; where a graph has no value for "missing" they are not nullable.
+    """
 
     signature: Signature
     columns: tuple[Column, ...]
     _runtime: _Runtime
 
-    def rows(self, arrays: Mapping[str, Any]) -> Rows:
-        """Columns of N values each (see `serving.columns`), in the runtime's types.
+    def rows(self, arrays: Mapping[str, Array]) -> Rows:
+        """Return columns [N] (see `columns.types`) in the runtime's types.
 
         Raises `BadInput` for a value that these can't hold.
         """
         count = len(next(iter(arrays.values())))
         return Rows(count, self._runtime.inputs(arrays))
 
-    def read(self, instances: Any) -> Rows:
-        """JSON's list of objects, checked against the columns. Raises `BadInput`."""
+    def read(self, instances: object) -> Rows:
+        """Read JSON's list of objects, checked against the columns. Raises `BadInput`."""
         return Rows(len(instances) if type(instances) is list else 0, self._runtime.read(instances))
 
     def answer(self, rows: Rows) -> Answer:
-        """Answer rows. Whatever is raised is the model's own failure."""
+        """Answer rows. Any exception is a failure of the model itself."""
         predictions, probabilities = self._runtime.answer(rows.columns)
         return Answer(predictions, probabilities)
 
-    def predict(self, arrays: Mapping[str, Any]) -> Answer:
+    def predict(self, arrays: Mapping[str, Array]) -> Answer:
         """Answer columns. Raises `BadInput` as `rows` does."""
         return self.answer(self.rows(arrays))
 
 
 def join(parts: Sequence[Rows]) -> Rows:
-    """One table of several, in their order. Values stay what they were: their types are the runtime's."""
+    """Return several tables as one, in their order. Values do not change: their types are the runtime's."""
     if len(parts) == 1:
         return parts[0]
     columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
@@ -102,7 +107,7 @@ def load(folder: Path, threads: int | None = None) -> Model:
         raise
     except Exception as error:
         cause = f"the model fails on its own example ({type(error).__name__}: {one_line(error)})"
-        raise StageFailure(cause, "mend the model, or train again") from error
+        raise StageFailure(cause, "fix the model, or train again") from error
     _check(answer, signature)
     return model
 
@@ -118,7 +123,7 @@ def _require_served(signature: Signature, path: Path) -> None:
 
 
 def processors() -> int:
-    """How many processors this process may use: its affinity, and its container's share of time."""
+    """Return how many processors this process may use, by its affinity and its container's share of time."""
     count = len(os.sched_getaffinity(0))
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -135,12 +140,12 @@ def _check(answer: Answer, signature: Signature) -> None:
     for value in answer.predictions:
         if value not in signature.classes:
             shown = ", ".join(map(repr, signature.classes[:6]))
-            raise StageFailure(f"the model predicts {value!r}, which is no class of {shown}", HINT)
+            raise StageFailure(f"the model predicts {value!r}, which is not one of its classes {shown}", HINT)
     if answer.probabilities is not None:
         _check_probabilities(answer.probabilities, (len(answer.predictions), len(signature.classes)))
 
 
-def _check_probabilities(probabilities: Any, shape: Sequence[int]) -> None:
+def _check_probabilities(probabilities: npt.NDArray[np.float32], shape: Sequence[int]) -> None:
     if probabilities.shape != tuple(shape):
         cause = f"the model's probabilities have shape {list(probabilities.shape)}, not {list(shape)}"
         raise StageFailure(cause, "give one column a class, in the order of the classes")

@@ -1,4 +1,4 @@
-"""JSON's rows as arrays of a graph's element types, the columns of one kind converted together.
+"""JSON's rows as arrays of a graph's element types, columns that are alike converted together.
 
 A request has one row more often than not, and NumPy's cost is by call: converted column by column, 14
 values cost more than the model does. Here they cost three calls or four.
@@ -7,42 +7,45 @@ values cost more than the model does. Here they cost three calls or four.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from ml_pipeline.columns.types import FORMS
+from ml_pipeline.columns.values import Array
 from ml_pipeline.model.signature import Column
 
 _NONE = type(None)
-_TAKEN: dict[str, frozenset[type]] = {
-    "integer": frozenset({int}),
-    "number": frozenset({int, float}),
-    "boolean": frozenset({bool}),
-    "datetime": frozenset({int, float}),
-    "string": frozenset({str}),
-}
 EXACT = 2.0**53  # up to here each integer is a float64, and none is beyond float32
 
 
+class Input(NamedTuple):
+    """A graph's input for a column: its element type, and whether it is [N, 1] rather than [N]."""
+
+    column: Column
+    element: type[np.generic]
+    is_matrix: bool
+
+
 @dataclass(frozen=True)
-class _Kind:
+class _Group:
     """Columns that are converted together."""
 
     names: tuple[str, ...]
-    taken: frozenset[type]
-    element: Any  # a NumPy type: float32, float64 or object
+    accepted: frozenset[type]
+    element: type[np.generic]  # float32, float64 or object
     shape: tuple[int, ...]  # of one column
     nullable: bool
 
-    def read(self, rows: Sequence[Mapping[str, Any]]) -> Any | None:
-        """The columns [K, *shape], or None where a value is not plainly right."""
+    def read(self, rows: Sequence[Mapping[str, object]]) -> Array | None:
+        """Return the columns [K, *shape], None where a value needs more than a plain conversion."""
         values = [row.get(name) for name in self.names for row in rows]
-        found = set(map(type, values))
-        if not found <= self.taken:
+        types = set(map(type, values))
+        if not types <= self.accepted:
             return None
         shape = (len(self.names), *self.shape)
         if self.element is np.object_:
-            if _NONE in found:
+            if _NONE in types:
                 values = [value or "" for value in values]
             elif not self.nullable and "" in values:
                 return None
@@ -54,36 +57,35 @@ class _Kind:
 
 
 class Reader:
-    """Reads rows for one graph, whose inputs are named as the columns."""
+    """Reads rows for one graph, whose inputs have the columns' names."""
 
-    def __init__(self, inputs: Sequence[tuple[Column, Any, bool]]) -> None:
-        """`inputs`: each column, its element type, and whether its shape is [N, 1] rather than [N]."""
+    def __init__(self, inputs: Sequence[Input]) -> None:
         self._names = {column.name for column, _, _ in inputs}
-        groups: dict[tuple[str, bool, Any, bool], list[str]] = {}
-        for column, element, two in inputs:
-            groups.setdefault((column.type, column.nullable, element, two), []).append(column.name)
-        self._kinds = [
-            _Kind(
+        alike: dict[tuple[str, bool, type[np.generic], bool], list[str]] = {}
+        for column, element, is_matrix in inputs:
+            alike.setdefault((column.type, column.nullable, element, is_matrix), []).append(column.name)
+        self._groups = [
+            _Group(
                 tuple(names),
-                _TAKEN[kind] | ({_NONE} if nullable else frozenset()),
+                FORMS[type_].exact | ({_NONE} if nullable else frozenset()),
                 element,
-                (-1, 1) if two else (-1,),
+                (-1, 1) if is_matrix else (-1,),
                 nullable,
             )
-            for (kind, nullable, element, two), names in groups.items()
+            for (type_, nullable, element, is_matrix), names in alike.items()
         ]
-        self._fits = all(kind.element in {np.object_, np.float32, np.float64} for kind in self._kinds)
+        self._fits = all(group.element in {np.object_, np.float32, np.float64} for group in self._groups)
 
-    def read(self, rows: Any) -> dict[str, Any] | None:
-        """The graph's inputs, or None: then `from_rows` converts the slow way, or says what is wrong."""
+    def read(self, rows: object) -> dict[str, Array] | None:
+        """Return the graph's inputs; None where `from_rows` has to convert them, or say what is wrong."""
         if not self._fits or type(rows) is not list or set(map(type, rows)) != {dict}:
             return None
         if not self._names.issuperset(chain.from_iterable(rows)):
             return None
-        arrays: dict[str, Any] = {}
-        for kind in self._kinds:
-            read = kind.read(rows)
-            if read is None:
+        arrays: dict[str, Array] = {}
+        for group in self._groups:
+            columns = group.read(rows)
+            if columns is None:
                 return None
-            arrays.update(zip(kind.names, read, strict=True))
+            arrays.update(zip(group.names, columns, strict=True))
         return arrays

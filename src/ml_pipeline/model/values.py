@@ -1,7 +1,6 @@
-"""Values in, columns out: one NumPy array [N] a column, every value checked against its type.
+"""JSON's values as columns: one NumPy array [N] a column, every value checked against the column's type.
 
-strings: objects, "" where missing; numbers and times (seconds since 1970, UTC): float64 with NaN
-where missing, or int64; booleans: bool, or float64 with NaN where some are missing.
+What an array of each type is like stands in `columns.types`.
 """
 
 import math
@@ -9,34 +8,24 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any
+from typing import cast
 
 import numpy as np
 
+from ml_pipeline.columns.types import FORMS
+from ml_pipeline.columns.values import Array, missing
 from ml_pipeline.common.names import nearest
 from ml_pipeline.model.signature import Column
 
-EXPECTED = {
-    "integer": "an integer",
-    "number": "a number",
-    "string": "a string",
-    "boolean": "true or false",
-    "datetime": "an ISO 8601 time or seconds since 1970",
-}
-_TAKEN: dict[str, frozenset[type]] = {
-    "integer": frozenset({int, float, type(None)}),
-    "number": frozenset({int, float, type(None)}),
-    "string": frozenset({str, type(None)}),
-    "boolean": frozenset({bool, type(None)}),
-    "datetime": frozenset({int, float, str, type(None)}),
-}
+_NONE = type(None)
+_ACCEPTED = {name: form.python | {_NONE} for name, form in FORMS.items()}
 _BRIEF = reprlib.Repr()  # repr() itself ends at some depth, with RecursionError
 _BRIEF.maxstring = 80
 _BRIEF.maxdict = _BRIEF.maxlist = 3
 
 
 class BadInput(ValueError):
-    """The caller's fault: where it is, and what was expected there. `row` counts from 0."""
+    """A fault in the caller's input: where it is, and what was expected there. `row` counts from 0."""
 
     def __init__(
         self, cause: str, row: int | None = None, column: str | None = None, expected: str = "", got: str = ""
@@ -47,27 +36,27 @@ class BadInput(ValueError):
         self.expected = expected
         self.got = got
 
-    def document(self) -> dict[str, Any]:
-        """The answer's JSON."""
-        where = {"row": self.row, "column": self.column, "expected": self.expected or None}
-        return {"error": str(self), **{key: value for key, value in where.items() if value is not None}}
+    def document(self) -> dict[str, str | int]:
+        """Return the body of the answer."""
+        place = {"row": self.row, "column": self.column, "expected": self.expected or None}
+        return {"error": str(self), **{key: value for key, value in place.items() if value is not None}}
 
 
-def wrong(row: int, column: str, expected: str, got: Any) -> BadInput:
-    """A value that is not what its column takes."""
-    told = shown(got)
-    where = f"instances[{row}].{column}" if column else f"instances[{row}]"
-    return BadInput(f"{where}: expected {expected}, got {told}", row, column or None, expected, told)
+def wrong(row: int, column: str, expected: str, value: object) -> BadInput:
+    """Return the error for a value that its column does not take; `column` is "" where a row is at fault."""
+    got = shown(value)
+    place = f"instances[{row}].{column}" if column else f"instances[{row}]"
+    return BadInput(f"{place}: expected {expected}, got {got}", row, column or None, expected, got)
 
 
-def shown(value: Any) -> str:
-    """A value from outside for a message: short, whatever its length and depth."""
+def shown(value: object) -> str:
+    """Return a value from outside for a message: short, whatever its length and depth."""
     text = "null" if value is None else _BRIEF.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def from_rows(rows: Any, columns: Sequence[Column]) -> dict[str, Any]:
-    """JSON's `instances`, a list of objects, as columns. Raises `BadInput`."""
+def from_rows(rows: object, columns: Sequence[Column]) -> dict[str, Array]:
+    """Return the columns of JSON's `instances`, a list of objects. Raises `BadInput`."""
     if type(rows) is not list or not rows:
         got = "an empty list" if rows == [] else "nothing" if rows is None else type(rows).__name__
         raise BadInput(f"instances: expected a list of at least one object, got {got}", expected="a list")
@@ -82,30 +71,34 @@ def from_rows(rows: Any, columns: Sequence[Column]) -> dict[str, Any]:
     return {column.name: from_values(column, [row.get(column.name) for row in rows]) for column in columns}
 
 
-def from_values(column: Column, values: list[Any]) -> Any:
-    """One column's values, as JSON has them, as an array. Raises `BadInput` on another type, or a null."""
-    found = set(map(type, values))
-    if not found <= _TAKEN[column.type]:
-        taken = _TAKEN[column.type]
-        row = next(index for index, value in enumerate(values) if type(value) not in taken)
-        raise wrong(row, column.name, EXPECTED[column.type], values[row])
-    if not column.nullable and type(None) in found:
-        raise wrong(values.index(None), column.name, EXPECTED[column.type], None)
+def from_values(column: Column, values: Sequence[object]) -> Array:
+    """Return one column's values, as JSON has them, as an array [N].
+
+    Raises `BadInput` for a value of another type, and for a null in a column that is not nullable.
+    """
+    expected, accepted = FORMS[column.type].expected, _ACCEPTED[column.type]
+    types = set(map(type, values))
+    if not types <= accepted:
+        row = next(index for index, value in enumerate(values) if type(value) not in accepted)
+        raise wrong(row, column.name, expected, values[row])
+    if not column.nullable and _NONE in types:
+        raise wrong(values.index(None), column.name, expected, None)
     if column.type == "string":
         if not column.nullable and "" in values:
             raise wrong(values.index(""), column.name, "a string that is not empty", "")
         return np.array(["" if value is None else value for value in values], dtype=object)
     if column.type == "boolean":
-        return np.array(values, dtype=np.bool_ if found == {bool} else np.float64)
-    if column.type == "datetime" and str in found:
+        return np.array(values, dtype=np.bool_ if types == {bool} else np.float64)
+    if column.type == "datetime" and str in types:
         return np.array([_seconds(column, row, value) for row, value in enumerate(values)], dtype=np.float64)
     if column.type == "integer":
-        return _integers(column, values, found)
+        return _integers(column, cast("Sequence[float]", values), types)
     return np.array(values, dtype=np.float64)  # None becomes NaN
 
 
-def _integers(column: Column, values: list[Any], found: set[type]) -> Any:
-    if found == {int}:
+def _integers(column: Column, values: Sequence[float], types: set[type]) -> Array:
+    """Return whole numbers: int64, or float64 where some are missing or written as floats."""
+    if types == {int}:
         try:
             return np.array(values, dtype=np.int64)
         except OverflowError:
@@ -114,33 +107,26 @@ def _integers(column: Column, values: list[Any], found: set[type]) -> Any:
     array = np.array(values, dtype=np.float64)
     broken = np.flatnonzero((array != np.floor(array)) & ~np.isnan(array))
     if len(broken):
-        raise wrong(int(broken[0]), column.name, EXPECTED["integer"], values[int(broken[0])])
+        raise wrong(int(broken[0]), column.name, FORMS["integer"].expected, values[int(broken[0])])
     return array
 
 
-def _seconds(column: Column, row: int, value: Any) -> float:
+def _seconds(column: Column, row: int, value: object) -> float:
     if value is None:
         return math.nan
-    if type(value) is not str:
-        return float(value)
+    if not isinstance(value, str):
+        return float(cast("float", value))
     try:
         time = datetime.fromisoformat(value)
     except ValueError:
-        raise wrong(row, column.name, EXPECTED["datetime"], value) from None
+        raise wrong(row, column.name, FORMS["datetime"].expected, value) from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
-def missing(array: Any) -> Any:
-    """Where an array [N] of a column has no value: a boolean array [N]."""
-    if array.dtype.kind in "OU":
-        return array == ""  # an array of strings compares as a whole
-    return np.isnan(array) if array.dtype.kind == "f" else np.zeros(len(array), dtype=np.bool_)
-
-
-def require(columns: Sequence[Column], arrays: Mapping[str, Any]) -> None:
-    """Raise `BadInput` for a missing value in a column that takes none. For arrays read from a file."""
+def require(columns: Sequence[Column], arrays: Mapping[str, Array]) -> None:
+    """Raise `BadInput` for a missing value in a column that is not nullable. For arrays read from a file."""
     for column in columns:
         if not column.nullable:
-            where = np.flatnonzero(missing(arrays[column.name]))
-            if len(where):
-                raise wrong(int(where[0]), column.name, EXPECTED[column.type], None)
+            rows = np.flatnonzero(missing(arrays[column.name]))
+            if len(rows):
+                raise wrong(int(rows[0]), column.name, FORMS[column.type].expected, None)

@@ -28,7 +28,7 @@ def predict(model_folder: Path, source: Path, target: Path) -> dict[str, Any]:
         if path.suffix.lower() not in SUFFIXES:
             raise StageFailure(f"{path} is neither .npz nor .csv", "name a file that is")
     if not source.is_file():
-        raise StageFailure(f"{source} is not there", "name the file of rows by --input")
+        raise StageFailure(f"{source} does not exist", "name the file of rows by --input")
     model = load(model_folder)
     started, rows = time.perf_counter(), 0
     with sink(target, model.signature.classes) as out:
@@ -38,7 +38,7 @@ def predict(model_folder: Path, source: Path, target: Path) -> dict[str, Any]:
                 out.add(answer)
                 rows += len(answer.predictions)
         except BadInput as error:
-            raise StageFailure(f"{source} {placed(error, rows)}", "mend the file") from None
+            raise StageFailure(f"{source} {placed(error, rows)}", "fix the file") from None
         if not rows:
             raise StageFailure(f"{source} has no rows", "name a file that has some")
     seconds = time.perf_counter() - started

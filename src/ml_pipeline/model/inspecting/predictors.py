@@ -10,13 +10,13 @@ CONTRACT = "see the training contract: load(folder) is called once, then predict
 
 
 def check_predictor(path: Path) -> None:
-    """Raise `StageFailure` unless `load` and `predict` are there and take one argument each."""
+    """Raise `StageFailure` unless the file has functions `load` and `predict` of one argument each."""
     try:
         tree = ast.parse(path.read_bytes(), path.name)
     except (SyntaxError, ValueError) as error:
-        raise StageFailure(f"predictor.py can't be parsed: {one_line(error)}", "mend it") from None
+        raise StageFailure(f"predictor.py can't be parsed: {one_line(error)}", "fix it") from None
     functions = {node.name: node.args for node in tree.body if isinstance(node, ast.FunctionDef)}
-    # A name that is bound otherwise, imported from a file beside it say, is the server's to judge.
+    # A name that is bound in another way, such as an import from a file beside it, is checked by the server.
     other = {
         alias.asname or alias.name
         for node in tree.body
