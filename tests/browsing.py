@@ -1,4 +1,4 @@
-"""A real browser for the pages that people look at."""
+"""A real browser for the tests of pages."""
 
 import shutil
 import subprocess
@@ -29,7 +29,7 @@ def chromium() -> Iterator[Any]:
 
 
 def shown_at(browser: Any, width: int, url: str) -> None:
-    """Open a page in a window of that many pixels, as a phone of that width has it."""
+    """Open a page in a window of `width` pixels, below 600 as on a phone."""
     metrics = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(url)

@@ -38,7 +38,7 @@ def python_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Start servers, each on a free port; all are ended with the session."""
+    """Return a function that starts a server on a free port; all servers end with the session."""
     started: list[subprocess.Popen[str]] = []
     logs = tmp_path_factory.mktemp("logs")
 
@@ -80,13 +80,13 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def odd_image() -> Iterator[Callable[[Answer], str]]:
-    """Serve what a wrong image would answer."""
+    """Return a function that serves wrong answers; see `tests.odd_images`."""
     with contextlib.ExitStack() as servers:
         yield lambda answer: servers.enter_context(serving(answer))
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path)
-    made.put(people())
-    return made
+    project = Project(tmp_path)
+    project.put(people())
+    return project

@@ -1,4 +1,4 @@
-"""Images that answer what a test makes up."""
+"""Servers that give the answers of a wrong image, as a test needs them."""
 
 import contextlib
 import http.server
@@ -11,7 +11,7 @@ Answer = Callable[[str, bytes], tuple[int, str]]  # path and body of a request â
 
 @contextlib.contextmanager
 def serving(answer: Answer) -> Iterator[str]:
-    """Serve what `answer` says on a free port of this machine; yield the URL."""
+    """Serve the responses of `answer` on a free port of this machine; yield the URL."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -1,4 +1,4 @@
-"""Small real models, a graph made with onnx.helper and a predictor.py, and what drives the stages."""
+"""Small real models, a graph made with onnx.helper and a predictor.py; and how tests run programs."""
 
 import http.client
 import json
@@ -39,10 +39,7 @@ def run(module: str, *arguments: str | Path, **variables: str) -> subprocess.Com
 
 
 def peak_memory(program: Sequence[str | Path], variables: Mapping[str, str]) -> int:
-    """Run a program that succeeds; return the most bytes that were its own.
-
-    The pages of files that it reads are the machine's to take back.
-    """
+    """Run a program that succeeds; return the most bytes that it had in memory, without pages of files."""
     peak = 0
     with subprocess.Popen(program, env=variables, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
@@ -55,8 +52,8 @@ def peak_memory(program: Sequence[str | Path], variables: Mapping[str, str]) -> 
 
 def _own_memory(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0  # none any more: it has just ended
+    match = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(match[1]) * 1024 if match else 0  # a process that has just ended has no such line
 
 
 def signature(**changes: Any) -> dict[str, Any]:
@@ -127,9 +124,9 @@ def graph(age: int = TensorProto.FLOAT) -> onnx.ModelProto:
         value("prediction", TensorProto.STRING, ["N"]),
         value("probabilities", TensorProto.FLOAT, ["N", 2]),
     ]
-    made = helper.make_graph(nodes, "club", inputs, outputs, constants)
+    body = helper.make_graph(nodes, "club", inputs, outputs, constants)
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
-    model = helper.make_model(made, opset_imports=opsets, ir_version=9)
+    model = helper.make_model(body, opset_imports=opsets, ir_version=9)
     onnx.checker.check_model(model)
     return model
 
@@ -157,7 +154,7 @@ def predict(rows):
 
 @dataclass
 class Server:
-    """A server under its own process, and one connection to it that is kept open."""
+    """A server in a process of its own."""
 
     process: subprocess.Popen[str]
     port: int
@@ -166,7 +163,7 @@ class Server:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
-        """Status, the document (JSON, else text), and headers."""
+        """Return status, document (JSON, else text) and headers."""
         connection = self.connect()
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         try:
@@ -178,6 +175,14 @@ class Server:
         is_json = response.headers.get_content_type() == "application/json"
         return response.status, json.loads(text) if is_json else text, response.headers
 
+    def figures(self) -> dict[str, float]:
+        """Return the samples of /metrics by name and labels."""
+        status, text, headers = self.ask("GET", "/metrics")
+        assert status == 200
+        assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        samples = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in samples}
+
     def predict(self, *rows: Any) -> tuple[int, Any]:
         status, document, _ = self.ask("POST", "/predict", {"instances": list(rows)})
         return status, document
@@ -187,7 +192,7 @@ Start = Callable[..., Server]
 
 
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for what a server is about to do."""
+    """Wait until the condition holds."""
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, "waited in vain"

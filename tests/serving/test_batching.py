@@ -51,7 +51,7 @@ def test_each_request_gets_the_answers_to_its_own_rows(inline: bool) -> None:
     runs: list[int] = []
 
     async def body() -> list[Any]:
-        made = batcher(model(lambda _: 0, runs), Pace(5, inline, 1e-4))
+        batches = batcher(model(lambda _: 0, runs), Pace(5, inline, 1e-4))
         requests = [
             table("a"),
             table("b", "c"),
@@ -59,68 +59,66 @@ def test_each_request_gets_the_answers_to_its_own_rows(inline: bool) -> None:
             table("d"),
             table("e", "f", "g", "h", "i", "j"),
         ]
-        return await asyncio.gather(*[outcome(made.answer(rows)) for rows in requests])
+        return await asyncio.gather(*[outcome(batches.answer(rows)) for rows in requests])
 
     assert asyncio.run(body()) == [["a"], ["b", "c"], "RuntimeError", ["d"], list("efghij")]
-    # Five rows of four requests are taken, and fail, so each is asked alone; six of one are not divided.
+    # Five rows of four requests fail together, so each is answered alone; six rows of one are not divided.
     assert runs == [5, 1, 2, 1, 1, 6]
 
 
-async def flood(made: Batcher, per_turn: int, seconds: float) -> list[tuple[float, bool, float]]:
-    """Requests at a steady rate: when each came, whether it was let in, how long it took."""
-    found: list[tuple[float, bool, float]] = []
+async def flood(batches: Batcher, per_turn: int, seconds: float) -> list[tuple[float, bool, float]]:
+    """Ask at a steady rate; return when each request came, whether it was admitted, how long it took."""
+    requests: list[tuple[float, bool, float]] = []
     started = time.perf_counter()
 
     async def one() -> None:
         came = time.perf_counter()
-        answer = await outcome(made.answer(table("a")))
-        found.append((came - started, answer == ["a"], time.perf_counter() - came))
+        answer = await outcome(batches.answer(table("a")))
+        requests.append((came - started, answer == ["a"], time.perf_counter() - came))
 
     async with asyncio.TaskGroup() as tasks:
         while time.perf_counter() - started < seconds:
             for _ in range(per_turn):
                 tasks.create_task(one())
             await asyncio.sleep(0.01)
-    return found
+    return requests
 
 
-def test_a_burst_may_wait_and_a_standing_queue_may_not() -> None:
-    """A run takes 40 ms and 4 rows; 20 requests come meanwhile."""
+def test_a_burst_may_wait_and_overload_is_refused() -> None:
+    """A run takes 40 ms and 4 rows; 20 requests come in that time."""
 
     async def body() -> None:
-        made = batcher(model(lambda _: 0.04), Pace(4, inline=False, seconds=0.04), queue=12, standing=12)
-        burst = await asyncio.gather(*[outcome(made.answer(table("a"))) for _ in range(12)])
+        batches = batcher(model(lambda _: 0.04), Pace(4, inline=False, seconds=0.04), queue=12, standing=12)
+        burst = await asyncio.gather(*[outcome(batches.answer(table("a"))) for _ in range(12)])
         assert burst == [["a"]] * 12
-        found = await flood(made, 5, 1.0)
-        later = [one for one in found if one[0] > 0.3]
+        later = [request for request in await flood(batches, 5, 1.0) if request[0] > 0.3]
         assert {admitted for _, admitted, _ in later} == {True, False}
         waits = sorted(took for _, admitted, took in later if admitted)
         assert waits[len(waits) // 2] < 0.1  # the rest of one run, and a run
         await asyncio.sleep(0.15)
-        assert await asyncio.gather(*[outcome(made.answer(table("a"))) for _ in range(12)]) == burst
+        assert await asyncio.gather(*[outcome(batches.answer(table("a"))) for _ in range(12)]) == burst
 
     asyncio.run(body())
 
 
-def test_a_slow_model_lets_no_burst_wait_for_long() -> None:
+def test_before_a_slow_model_a_burst_does_not_wait_for_long() -> None:
     """A run takes 0.3 s and one row: one runs, three wait, the others are refused."""
 
     async def body() -> list[Any]:
-        made = batcher(model(lambda _: 0.3), Pace(1, inline=False, seconds=0.3))
-        first = asyncio.create_task(outcome(made.answer(table("a"))))
+        batches = batcher(model(lambda _: 0.3), Pace(1, inline=False, seconds=0.3))
+        first = asyncio.create_task(outcome(batches.answer(table("a"))))
         await asyncio.sleep(0.05)
-        found = await asyncio.gather(*[outcome(made.answer(table("a"))) for _ in range(20)])
-        return [await first, *found]
+        others = await asyncio.gather(*[outcome(batches.answer(table("a"))) for _ in range(20)])
+        return [await first, *others]
 
-    found = asyncio.run(body())
-    assert found == [["a"]] * 4 + ["Refused"] * 17
+    assert asyncio.run(body()) == [["a"]] * 4 + ["Refused"] * 17
 
 
-def test_with_no_queue_one_at_a_time_is_answered() -> None:
+def test_without_a_queue_one_request_at_a_time_is_answered() -> None:
     async def body() -> list[Any]:
-        made = batcher(model(lambda _: 0.01), Pace(4, inline=False, seconds=0.04), queue=0)
-        together = await asyncio.gather(*[outcome(made.answer(table("a"))) for _ in range(3)])
-        return [*together, await outcome(made.answer(table("b")))]
+        batches = batcher(model(lambda _: 0.01), Pace(4, inline=False, seconds=0.04), queue=0)
+        together = await asyncio.gather(*[outcome(batches.answer(table("a"))) for _ in range(3)])
+        return [*together, await outcome(batches.answer(table("b")))]
 
     assert asyncio.run(body()) == [["a"], "Refused", "Refused", ["b"]]
 

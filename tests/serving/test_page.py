@@ -46,7 +46,7 @@ def predict(page: Any) -> None:
 
 
 def errors(page: Any) -> list[str]:
-    return [found.text for found in page.find_elements(By.CLASS_NAME, "error") if found.text]
+    return [error.text for error in page.find_elements(By.CLASS_NAME, "error") if error.text]
 
 
 def test_a_row_is_filled_in_and_predicted(page: Any, server: Server) -> None:
@@ -64,8 +64,8 @@ def test_a_row_is_filled_in_and_predicted(page: Any, server: Server) -> None:
     for share in answer["probabilities"][0]:
         assert f"{100 * share:.1f} %" in said
     assert errors(page) == []
-    known = page.find_elements(By.CSS_SELECTOR, "datalist option")
-    assert [option.get_attribute("value") for option in known] == ["</script>", "clerk", "smith"]
+    suggestions = page.find_elements(By.CSS_SELECTOR, "datalist option")
+    assert [option.get_attribute("value") for option in suggestions] == ["</script>", "clerk", "smith"]
 
 
 def test_an_error_stands_beside_its_field(page: Any) -> None:

@@ -33,26 +33,26 @@ def columns(rows: int) -> dict[str, Any]:
     }
 
 
-def expected(given: dict[str, Any]) -> Any:
-    job = np.select([given["job"] == "clerk", given["job"] == "smith"], [1.0, -1.0], 0.0)
-    score = (given["age"] - 40) / 10 + job + np.nan_to_num(given["member"]) / 2 + ~np.isnan(given["seen"])
+def expected(rows: dict[str, Any]) -> Any:
+    job = np.select([rows["job"] == "clerk", rows["job"] == "smith"], [1.0, -1.0], 0.0)
+    score = (rows["age"] - 40) / 10 + job + np.nan_to_num(rows["member"]) / 2 + ~np.isnan(rows["seen"])
     return 1 / (1 + np.exp(-score))
 
 
-def write_csv(path: Path, given: dict[str, Any]) -> None:
+def write_csv(path: Path, rows: dict[str, Any]) -> None:
     def text(value: Any) -> str:
         return "" if isinstance(value, float) and math.isnan(value) else str(value)
 
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(given)
-        for row in zip(*(array.tolist() for array in given.values()), strict=True):
+        writer.writerow(rows)
+        for row in zip(*(array.tolist() for array in rows.values()), strict=True):
             writer.writerow([text(value) for value in row])
 
 
 def test_npz_to_npz(onnx_folder: Path, tmp_path: Path) -> None:
-    given = columns(ROWS)
-    np.savez(tmp_path / "in.npz", **given, income=np.zeros(ROWS))
+    rows = columns(ROWS)
+    np.savez(tmp_path / "in.npz", **rows, income=np.zeros(ROWS))
     outcome = tmp_path / "outcome.json"
     arguments: list[str | Path] = [
         "--model",
@@ -67,18 +67,18 @@ def test_npz_to_npz(onnx_folder: Path, tmp_path: Path) -> None:
     assert json.loads(outcome.read_text())["details"]["rows"] == ROWS
     with np.load(tmp_path / "new" / "out.npz", allow_pickle=False) as out:
         assert out["probabilities"].dtype == np.float32
-        np.testing.assert_allclose(out["probabilities"][:, 1], expected(given), atol=1e-6)
+        np.testing.assert_allclose(out["probabilities"][:, 1], expected(rows), atol=1e-6)
         assert out["predictions"].dtype.kind == "U"
-        decided = np.abs(expected(given) - 0.5) > 1e-6
-        labels = np.where(expected(given) > 0.5, "yes", "no")
+        decided = np.abs(expected(rows) - 0.5) > 1e-6
+        labels = np.where(expected(rows) > 0.5, "yes", "no")
         np.testing.assert_array_equal(out["predictions"][decided], labels[decided])
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.npz"]
 
 
 def test_csv_and_npz_say_the_same_and_twice_the_same_bytes(onnx_folder: Path, tmp_path: Path) -> None:
-    given = columns(9_000)
-    np.savez(tmp_path / "in.npz", **given)
-    write_csv(tmp_path / "in.csv", given)
+    rows = columns(9_000)
+    np.savez(tmp_path / "in.npz", **rows)
+    write_csv(tmp_path / "in.csv", rows)
     digests = []
     for name in ("a.csv", "b.csv", "a.npz", "b.npz"):
         source = tmp_path / ("in.csv" if name.startswith("a") else "in.npz")
@@ -90,7 +90,7 @@ def test_csv_and_npz_say_the_same_and_twice_the_same_bytes(onnx_folder: Path, tm
     with (tmp_path / "a.csv").open(newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert list(lines[0]) == ["prediction", "p_no", "p_yes"]
-    np.testing.assert_allclose([float(line["p_yes"]) for line in lines], expected(given), atol=1e-6)
+    np.testing.assert_allclose([float(line["p_yes"]) for line in lines], expected(rows), atol=1e-6)
 
 
 def test_python_runtime(python_folder: Path, tmp_path: Path) -> None:
@@ -115,9 +115,9 @@ def header(text: str) -> Callable[[Path], object]:
 
 
 def arrays(**changes: Any) -> Callable[[Path], None]:
-    given = {"age": np.array([1, 2]), "job": np.array(["a", ""]), "member": np.zeros(2), "seen": np.zeros(2)}
-    kept = {name: array for name, array in (given | changes).items() if array is not None}
-    return lambda path: np.savez(path, **kept)
+    rows = {"age": np.array([1, 2]), "job": np.array(["a", ""]), "member": np.zeros(2), "seen": np.zeros(2)}
+    arrays_ = {name: array for name, array in (rows | changes).items() if array is not None}
+    return lambda path: np.savez(path, **arrays_)
 
 
 def one_array(path: Path) -> None:

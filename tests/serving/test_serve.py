@@ -97,9 +97,9 @@ def test_a_bad_body_is_422(server: Server, body: bytes, message: str) -> None:
 
 
 def test_other_pages_and_methods(server: Server) -> None:
-    assert server.ask("GET", "/nothing")[:2] == (404, {"error": "no page '/nothing' here"})
+    assert server.ask("GET", "/nothing")[:2] == (404, {"error": "there is no page '/nothing'"})
     status, answer, headers = server.ask("GET", "/predict")
-    assert (status, answer, headers["Allow"]) == (405, {"error": "GET is not taken here"}, "POST")
+    assert (status, answer, headers["Allow"]) == (405, {"error": "GET is not allowed here"}, "POST")
     assert server.ask("GET", "/health")[:2] == (200, {"live": True})
     assert server.ask("GET", "/ready")[:2] == (200, {"ready": True})
     assert server.ask("GET", "/model")[1] == signature()
@@ -128,8 +128,8 @@ def tensors(**changes: Any) -> dict[str, Any]:
         "member": {"datatype": "BOOL", "shape": [2], "data": [True, False]},
         "seen": {"datatype": "FP64", "shape": [2], "data": [1.7e9, None]},
     }
-    given = {name: inputs[name] | changes.get(name, {}) for name in inputs}
-    return {"id": "7", "inputs": [{"name": name, **tensor} for name, tensor in given.items()]}
+    changed = {name: inputs[name] | changes.get(name, {}) for name in inputs}
+    return {"id": "7", "inputs": [{"name": name, **tensor} for name, tensor in changed.items()]}
 
 
 def test_open_inference_protocol(server: Server) -> None:
@@ -172,15 +172,15 @@ def test_open_inference_protocol(server: Server) -> None:
             "instances[1].age: expected an integer, got null",
         ),
         ("club", tensors() | {"outputs": [{"name": "x"}]}, 422, "outputs: the model has no output 'x'"),
-        ("clubb", tensors(), 404, "no model 'clubb' here; there is 'club' version '0123456789ab'"),
-        ("club/versions/9", tensors(), 404, "no model 'club' version '9' here"),
+        ("clubb", tensors(), 404, "there is no model 'clubb' here, only 'club' version '0123456789ab'"),
+        ("club/versions/9", tensors(), 404, "there is no model 'club' version '9' here"),
     ],
 )
 def test_open_inference_protocol_refuses(
     server: Server, path: str, body: Any, status: int, message: str
 ) -> None:
-    found, answer, _ = server.ask("POST", f"/v2/models/{path}/infer", body)
-    assert (found, answer["error"][: len(message)]) == (status, message)
+    code, answer, _ = server.ask("POST", f"/v2/models/{path}/infer", body)
+    assert (code, answer["error"][: len(message)]) == (status, message)
 
 
 def test_python_runtime(start: Start, python_folder: Path) -> None:

@@ -18,7 +18,7 @@ ROWS = [
     {"age": 20, "job": "smith", "member": False, "seen": None},
     {"age": 41, "job": "Ørsted", "member": True, "seen": 0.0},
 ]
-KINDS = {
+TYPES = {
     "age": ("INT32", np.int32),
     "job": ("BYTES", np.object_),
     "member": ("BOOL", np.bool_),
@@ -39,13 +39,13 @@ def client(server: Server) -> Iterator[Any]:
 
 
 def tensors(binary: bool, **changes: Any) -> list[Any]:
-    found = []
-    for name, (datatype, kind) in KINDS.items():
+    inputs = []
+    for name, (datatype, element) in TYPES.items():
         values = changes.get(name, [row[name] for row in ROWS])
         tensor = triton.InferInput(name, [len(values)], datatype)
-        tensor.set_data_from_numpy(np.array(values, dtype=kind), binary_data=binary)
-        found.append(tensor)
-    return found
+        tensor.set_data_from_numpy(np.array(values, dtype=element), binary_data=binary)
+        inputs.append(tensor)
+    return inputs
 
 
 def test_the_server_and_the_model_are_described(client: Any) -> None:
@@ -53,14 +53,14 @@ def test_the_server_and_the_model_are_described(client: Any) -> None:
     assert client.is_server_ready()
     assert client.is_model_ready("club")
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
-    assert [column["name"] for column in client.get_model_metadata("club")["inputs"]] == list(KINDS)
+    assert [column["name"] for column in client.get_model_metadata("club")["inputs"]] == list(TYPES)
 
 
 @pytest.mark.parametrize("sent", [True, False])
-@pytest.mark.parametrize("wanted", [True, False])
-def test_tensors_come_and_go_in_either_form(client: Any, server: Server, sent: bool, wanted: bool) -> None:
+@pytest.mark.parametrize("returned", [True, False])
+def test_tensors_come_and_go_in_either_form(client: Any, server: Server, sent: bool, returned: bool) -> None:
     outputs = [
-        triton.InferRequestedOutput(name, binary_data=wanted) for name in ("probabilities", "prediction")
+        triton.InferRequestedOutput(name, binary_data=returned) for name in ("probabilities", "prediction")
     ]
     inputs = tensors(True) if sent else tensors(False, seen=[1.7e9, 0.0, 0.0])  # JSON has no NaN
     result = client.infer("club", inputs, outputs=outputs, request_id="7")
@@ -81,7 +81,7 @@ def test_all_outputs_are_binary_when_none_is_named(client: Any) -> None:
     assert result.get_output("probabilities")["parameters"] == {"binary_data_size": 24}
 
 
-def test_a_wrong_value_is_told_by_column_and_row(client: Any) -> None:
-    with pytest.raises(InferenceServerException, match=r"instances\[2\].seen|inputs") as found:
+def test_an_error_names_the_tensors(client: Any) -> None:
+    with pytest.raises(InferenceServerException, match=r"instances\[2\].seen|inputs") as refused:
         client.infer("club", tensors(True, age=[1, 2]))
-    assert found.value.status() == "422"
+    assert refused.value.status() == "422"

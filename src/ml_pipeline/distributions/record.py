@@ -215,7 +215,8 @@ def read(path: Path) -> Record:
 def _from_json(column: _Numbers | _Categories) -> Column:
     if "counts" in column:
         counted = cast("_Categories", column)
-        return Categories(counted["kind"], counted["counts"], counted["missing"], counted["other"])
+        counts = {name: int(rows) for name, rows in counted["counts"].items()}
+        return Categories(counted["kind"], counts, int(counted["missing"]), int(counted["other"]))
     ranks = Ranks(np.array(column["upto"], np.int64), np.array(column["below"], np.int64))
     values: Numeric
     if column["kind"] == "number":
@@ -223,4 +224,6 @@ def _from_json(column: _Numbers | _Categories) -> Column:
         values[values == LARGEST], values[values == -LARGEST] = np.inf, -np.inf
     else:
         values = np.array(column["values"], np.int64)
-    return Numbers(column["kind"], values, column["missing"], ranks, column["spread"], column["error"])
+    if not len(values) == len(ranks.upto) == len(ranks.below):
+        raise ValueError(f"{len(values)} values, {len(ranks.upto)} and {len(ranks.below)} ranks")
+    return Numbers(column["kind"], values, int(column["missing"]), ranks, column["spread"], column["error"])

@@ -1,12 +1,11 @@
-"""The server's routes: what is asked of it, and what it answers. The work is done in `service`.
+"""The server's routes. The work is done in `service`.
 
-Starlette, which FastAPI is made of, and not FastAPI: requests are checked against the model's own
-columns, so FastAPI would do nothing here but be imported, for half of the second that a start may take.
+They are Starlette's and not FastAPI's, which is made of it: requests are checked against the model's own
+columns, so FastAPI would only take half of the second that a start may take.
 """
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,7 +17,7 @@ from ml_pipeline.model.loaded import Model
 from ml_pipeline.serving import open_inference, openapi, protocol
 from ml_pipeline.serving.page import Page
 from ml_pipeline.serving.prometheus import CONTENT_TYPE
-from ml_pipeline.serving.protocol import Call, Reply, said
+from ml_pipeline.serving.protocol import Call, Reply, reply
 from ml_pipeline.serving.service import Message, Receive, Service
 
 Send = Callable[[Message], Awaitable[None]]
@@ -34,7 +33,7 @@ class Application:
         self._routes = Starlette(routes=_routes(self), exception_handlers={HTTPException: _http_error})
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer, and count the answer."""
+        """Answer a request, and count it."""
         if scope["type"] != "http":
             return
         started = time.perf_counter()
@@ -61,28 +60,28 @@ class Application:
             self.service.figures.request(path, code, time.perf_counter() - started)
 
     def refusal(self, url: bytes) -> bytes | None:
-        """The whole answer to a prediction that may not wait now, None where it may, or is none."""
-        refused = self.service.refusal() if url == b"/predict" else None
-        if refused:
+        """Return the whole response to a prediction that can't wait now; None for any other request."""
+        refusal = self.service.refusal() if url == b"/predict" else None
+        if refusal:
             self.service.figures.request("/predict", 503, 0.0)
-        return refused
+        return refusal
 
     async def _predict(self, receive: Receive, send: Send) -> None:
         self.service.begun()
-        reply = await self.service.answer(receive, protocol.read)
-        headers = [(b"content-type", reply.media.encode()), (b"content-length", b"%d" % len(reply.body))]
-        headers += [(name.encode(), value.encode()) for name, value in reply.headers]
-        await send({"type": "http.response.start", "status": reply.code, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+        answer = await self.service.answer(receive, protocol.read)
+        headers = [(b"content-type", answer.media.encode()), (b"content-length", b"%d" % len(answer.body))]
+        headers += [(name.encode(), value.encode()) for name, value in answer.headers]
+        await send({"type": "http.response.start", "status": answer.code, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
 
     async def predict(self, _request: Request) -> Response:
-        raise HTTPException(405)  # a POST does not come here; the route is for all that is none
+        raise HTTPException(405)  # a POST is answered before the routes; this is for other methods
 
     async def infer(self, request: Request) -> Response:
         self._require_model(request)
         size = request.headers.get(open_inference.SIZE)
         if size is not None and not (size.isascii() and size.isdigit() and len(size) < 16):
-            return _response(said({"error": f"{open_inference.SIZE}: expected a number of bytes"}, 422))
+            return _json({"error": f"{open_inference.SIZE}: expected a number of bytes"}, 422)
 
         def read(model: Model, body: bytes) -> Call:
             return open_inference.read(model, body, None if size is None else int(size))
@@ -124,9 +123,9 @@ class Application:
         signature = self._model.signature
         name, version = request.path_params["name"], request.path_params.get("version", signature.version)
         if (name, version) != (signature.name, signature.version):
-            asked = f"{name!r} version {version!r}" if name == signature.name else repr(name)
-            here = f"{signature.name!r} version {signature.version!r}"
-            raise HTTPException(404, f"no model {asked} here; there is {here}")
+            requested = f"{name!r} version {version!r}" if name == signature.name else repr(name)
+            served = f"{signature.name!r} version {signature.version!r}"
+            raise HTTPException(404, f"there is no model {requested} here, only {served}")
 
 
 def _routes(app: Application) -> list[Route]:
@@ -154,20 +153,18 @@ def _label(path: str) -> str:
     return path.replace("/versions/{version}", "").replace("{name}", "NAME")
 
 
-def _json(document: Any, code: int = 200, **headers: str) -> Response:
-    return _response(said(document, code, **headers))
+def _json(document: object, code: int = 200, **headers: str) -> Response:
+    return _response(reply(document, code, **headers))
 
 
-def _response(reply: Reply) -> Response:
-    return Response(reply.body, reply.code, dict(reply.headers), reply.media)
+def _response(answer: Reply) -> Response:
+    return Response(answer.body, answer.code, dict(answer.headers), answer.media)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    told = error.detail if error.status_code == 404 and error.detail != "Not Found" else None
-    told = told or {
-        404: f"no page {request.url.path!r} here",
-        405: f"{request.method} is not taken here",
-    }.get(error.status_code, error.detail)
-    return _json({"error": told}, error.status_code, **(error.headers or {}))
+    causes = {404: f"there is no page {request.url.path!r}", 405: f"{request.method} is not allowed here"}
+    is_ours = error.status_code == 404 and error.detail != "Not Found"
+    cause = error.detail if is_ours else causes.get(error.status_code, error.detail)
+    return _json({"error": cause}, error.status_code, **(error.headers or {}))

@@ -1,22 +1,22 @@
-"""Requests' rows in, answers out: what waits for the model is run together, and not everything may wait."""
+"""Requests that wait for the model are answered in one run, and only so many may wait."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ml_pipeline.model.loaded import Answer, Model, Rows, join
 from ml_pipeline.serving.pace import Pace
 
-PATIENCE = 0.1  # seconds after which a burst is none
+PATIENCE = 0.1  # seconds; a longer burst is overload
 BURST = 1.0  # seconds that a burst may wait
 
 Outcome = Answer | Exception
 
 
 class Refused(Exception):
-    """Too many requests are waiting: `waiting` of them."""
+    """A request can't wait: too many requests, `waiting` of them, wait already."""
 
     def __init__(self, waiting: int) -> None:
         super().__init__(f"{waiting} requests are waiting already; try again")
@@ -28,17 +28,19 @@ class _Waiting(NamedTuple):
 
 
 class Batcher:
-    """One model, one run at a time. Not to be used from outside the event loop.
+    """One model, one run at a time. To be used from the event loop only.
 
-    Nobody waits for a batch to fill: a run takes what waits when it begins, at most `pace.rows` rows or
-    one request. With a quick model these are the requests that one turn of the event loop has read.
+    No request waits for a batch to fill: a run takes the requests that wait when it begins, at most
+    `pace.rows` rows or one request. With a quick model these are the requests that one turn of the event
+    loop has read.
 
-    Who may wait: in a burst, `queue` requests, but none that would wait for more than a second. When over
-    some 0.1 s more than `standing` requests have come to each run, that is no burst but overload; a long
-    queue would then make everybody wait and serve nobody more. From then on only `standing` may wait (and
-    no more than a run takes), until that was enough for 0.1 s. It is CoDel's idea (Nichols and Jacobson,
-    ACM Queue 10(5), 2012): a queue that drains may be long, one that stands may not. Time stands behind
-    the numbers: what waits is answered by the next run, and how long that takes is what `pace.rows` bounds.
+    In a burst `queue` requests may wait, but none that would wait for more than a second. When on average
+    over some 0.1 s more than `standing` requests have come for each run, it is not a burst but overload: a
+    long queue would then make every request wait, and answer no more of them. From then on only `standing`
+    requests may wait (and no more than a run takes), until that was enough for 0.1 s. The idea is CoDel's
+    (Nichols and Jacobson, ACM Queue 10(5), 2012): a queue that drains may be long, a queue that stays long
+    may not. These numbers bound the time of waiting: each waiting request is answered by the next run, and
+    `pace.rows` bounds how long that takes.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Batcher:
         standing: int,
         ran: Callable[[Sequence[Rows], Sequence[Outcome]], None],
     ) -> None:
-        """`ran` is told of each run, after its answers are on their way."""
+        """`ran` is called with the parts and answers of each run, after the answers were handed on."""
         self._model, self._pace, self._ran = model, pace, ran
         self._standing = min(queue, standing, pace.rows)
         self._queue = max(self._standing, min(queue, int(pace.rows * BURST / pace.seconds)))
@@ -59,23 +61,23 @@ class Batcher:
         self._came = 0  # requests since the last run, refused ones too
         self._load = 0.0  # a mean of those over some PATIENCE
         self._overloaded = False
-        self._pressed = 0.0  # when more than may stand were last there
-        self._began = 0.0  # when requests for the next run began to come
+        self._pressed = 0.0  # when more than `standing` requests last waited
+        self._began = 0.0  # when the first request for the next run came
         self._ended = 0.0  # when the last run ended
         self.pool = ThreadPoolExecutor(1, "model")
 
     @property
     def waiting(self) -> int:
-        """Requests that no run has taken yet."""
+        """The number of requests that wait for a run."""
         return len(self._waiting)
 
     @property
     def running(self) -> bool:
-        """Whether the model's thread is at work."""
+        """Whether the model's thread is busy."""
         return self._busy
 
     def admit(self, coming: int = 0) -> None:
-        """Raise `Refused` where a request may not wait now, behind those that are `coming`."""
+        """Raise `Refused` where a request can't wait now; `coming` others are before it."""
         waiting = len(self._waiting) + coming
         if not (waiting or self._busy):
             return
@@ -85,7 +87,7 @@ class Batcher:
             raise Refused(waiting)
 
     async def answer(self, rows: Rows) -> Answer:
-        """Answer rows, together with others'. Raises `Refused`, or what the model raised on these rows."""
+        """Answer rows, in one run with others'. Raises `Refused`, or the model's own error on these rows."""
         self.admit()
         self._came += 1
         loop = asyncio.get_running_loop()
@@ -120,7 +122,7 @@ class Batcher:
         work.add_done_callback(lambda done: self._finish(batch, done))
 
     def _watch(self, now: float) -> None:
-        """Take the requests that came for this run into the mean, by the time in which they came."""
+        """Update the mean of requests for each run, weighted by the time in which they came."""
         self._load += (self._came - self._load) * min(1.0, (now - self._began) / PATIENCE)
         self._came, self._began = 0, now
         if self._load > self._standing:
@@ -141,7 +143,7 @@ class Batcher:
             asyncio.get_running_loop().call_soon(self._run)
 
     def _answers(self, parts: Sequence[Rows]) -> list[Outcome]:
-        """One answer a part. Where the model fails on all together, each is asked alone."""
+        """Return one answer for each part. If the model fails on all together, answer each part alone."""
         try:
             together = self._model.answer(join(parts))
         except Exception as error:  # noqa: BLE001 - a predictor may raise anything; it is raised where it is awaited
@@ -162,11 +164,11 @@ class Batcher:
 def _split(answer: Answer, parts: Sequence[Rows]) -> list[Outcome]:
     if len(parts) == 1:
         return [answer]
-    found: list[Outcome] = []
+    answers: list[Outcome] = []
     start = 0
     for part in parts:
         end = start + part.count
-        shares: Any = None if answer.probabilities is None else answer.probabilities[start:end]
-        found.append(Answer(answer.predictions[start:end], shares))
+        shares = None if answer.probabilities is None else answer.probabilities[start:end]
+        answers.append(Answer(answer.predictions[start:end], shares))
         start = end
-    return found
+    return answers

@@ -1,8 +1,7 @@
-"""uvicorn's connections, made cheaper in two places: an answer is one packet, a refusal no request."""
+"""uvicorn's connections, cheaper in two places: a response is one packet, and a refusal skips ASGI."""
 
 import asyncio
 from functools import partial
-from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -10,13 +9,13 @@ LATE = 0.05  # seconds
 
 
 class Corked:
-    """A transport that writes once a turn of the event loop.
+    """A transport that writes once in a turn of the event loop.
 
-    uvicorn writes the head and the body of an answer one after the other, each by a system call, and these
-    are a third of what a small answer costs.
+    uvicorn writes the head and the body of a response by one system call each, and these are a third of what
+    a small response costs.
     """
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._pieces: list[bytes] = []
         self._loop = asyncio.get_running_loop()
@@ -35,22 +34,22 @@ class Corked:
             pieces, self._pieces = self._pieces, []
             self._transport.write(b"".join(pieces))
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._transport, name)
 
 
 class Protocol(HttpToolsProtocol):  # type: ignore[misc]
-    """uvicorn's HTTP over such a transport, refusing predictions before they become ASGI requests.
+    """uvicorn's HTTP over such a transport; it refuses predictions before they become ASGI requests.
 
-    Refusing protects those who were let in only where it costs much less than answering, and where it is
-    not done over and over for one caller: so a refusal is late by LATE. What is refused is read to its
-    end all the same: the connection stays usable.
+    A refusal protects the admitted requests only if it costs much less than an answer, and if a caller does
+    not come back at once. So it is written LATE seconds later. The refused request is still read to its end,
+    so that the connection can be used again.
     """
 
     _refusal: bytes | None = None  # of the request that is being read
-    _late: asyncio.TimerHandle | None = None  # writes the refusal of the request before
+    _late: asyncio.TimerHandle | None = None  # writes the refusal of the previous request
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(Corked(transport))
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -1,11 +1,11 @@
-"""What the server counts."""
+"""The counters of the server, and their text for Prometheus."""
 
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from ml_pipeline.model.signature import Label
 from ml_pipeline.serving.prometheus import escaped, head, histogram
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)  # rows
@@ -13,9 +13,9 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class Figures:
-    """Counters of one process. Written from the event loop only, so nothing locks."""
+    """Counters of one process. To be used from the event loop only: there are no locks."""
 
-    def __init__(self, name: str, version: str, classes: Iterable[Any]) -> None:
+    def __init__(self, name: str, version: str, classes: Iterable[Label]) -> None:
         self._model = f'name="{escaped(name)}",version="{escaped(version)}"'
         self._requests: Counter[tuple[str, int]] = Counter()
         self._buckets = [0] * (len(BUCKETS) + 1)
@@ -27,7 +27,7 @@ class Figures:
         self._batch_rows = 0
 
     def request(self, path: str, code: int, seconds: float) -> None:
-        """Count one answered request; `path` is a route's, not what the caller wrote."""
+        """Count one answered request; `path` is the route's, not the caller's."""
         self._requests[path, code] += 1
         if code == 200 and path in {"/predict", "/v2/models/NAME/infer"}:
             self._buckets[bisect_left(BUCKETS, seconds)] += 1
@@ -38,25 +38,25 @@ class Figures:
         self._batches[bisect_left(BATCHES, rows)] += 1
         self._batch_rows += rows
 
-    def predicted(self, predictions: list[Any]) -> None:
-        """Count what the model answered."""
+    def predicted(self, predictions: list[Label]) -> None:
+        """Count the model's predictions."""
         self._rows += len(predictions)
         if self._by_class:
             self._classes.update(map(str, predictions))
 
     def text(self, waiting: int, running: bool) -> str:
-        """All figures, and the process's memory in bytes."""
+        """Return all figures, and the process's memory in bytes."""
         lines = [*head("ml_model_info", "gauge", "The model served."), f"ml_model_info{{{self._model}}} 1"]
         lines += head("ml_requests_total", "counter", "Requests by route and status code.")
         for (path, code), count in sorted(self._requests.items()):
             lines.append(f'ml_requests_total{{path="{path}",code="{code}"}} {count}')
         lines += histogram(
-            "ml_request_seconds", "From a request to its answer, predictions only.",
+            "ml_request_seconds", "Time from a request to its answer, predictions only.",
             BUCKETS, self._buckets, self._seconds,
         )  # fmt: skip
         lines += histogram(
             "ml_batch_rows",
-            "Rows that the model was given at once.",
+            "Rows in one run of the model.",
             BATCHES,
             self._batches,
             self._batch_rows,
@@ -67,9 +67,9 @@ class Figures:
             for name, count in sorted(self._classes.items()):
                 lines.append(f'ml_predictions_total{{class="{escaped(name)}"}} {count}')
         lines += [*head("ml_queue", "gauge", "Requests waiting for the model."), f"ml_queue {waiting}"]
-        lines += head("ml_running", "gauge", "1 while the model's thread is at work.")
+        lines += head("ml_running", "gauge", "1 while the model's thread is busy.")
         lines.append(f"ml_running {int(running)}")
-        for name, (help_, value) in (_memory()).items():
+        for name, (help_, value) in _memory().items():
             lines += [*head(name, "gauge", help_), f"{name} {value}"]
         return "\n".join(lines) + "\n"
 

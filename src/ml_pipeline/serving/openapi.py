@@ -1,26 +1,26 @@
-"""What the server takes and answers, as an OpenAPI document made from the model's own columns."""
+"""Requests and answers of the server as an OpenAPI document, made from the model's own columns."""
 
-from typing import Any
+from collections.abc import Mapping
 
+from ml_pipeline.columns.types import json_schema
 from ml_pipeline.model.loaded import Model
-from ml_pipeline.model.signature import Column
 
-_TYPES: dict[str, list[dict[str, Any]]] = {
-    "integer": [{"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}],
-    "number": [{"type": "number"}],
-    "string": [{"type": "string"}],
-    "boolean": [{"type": "boolean"}],
-    "datetime": [{"type": "string", "format": "date-time"}, {"type": "number"}],
+_ERRORS = {
+    "413": "the body is too large",
+    "422": "the body is not JSON, or a value is wrong",
+    "503": "too many requests wait; try again after the seconds of Retry-After",
 }
-_ERRORS = {"413": "the body is too large", "422": "a value is wrong", "503": "too many requests wait"}
 
 
-def document(model: Model) -> dict[str, Any]:
-    """OpenAPI 3.1, of `/predict`. A value that is allowed by it may still be beyond the graph's types."""
+def document(model: Model) -> dict[str, object]:
+    """Return an OpenAPI 3.1 document of `/predict`.
+
+    The server still refuses some values that the document allows: those that the graph's types can't hold.
+    """
     signature = model.signature
     row = {
         "type": "object",
-        "properties": {column.name: _schema(column) for column in model.columns},
+        "properties": {c.name: json_schema(c.type, nullable=c.nullable) for c in model.columns},
         "required": [column.name for column in model.columns if not column.nullable],
         "additionalProperties": False,
     }
@@ -29,9 +29,9 @@ def document(model: Model) -> dict[str, Any]:
         "properties": {"instances": {"type": "array", "minItems": 1, "items": row}},
         "required": ["instances"],
         "additionalProperties": False,
-        "example": {"instances": [signature.example]},
+        "example": {"instances": [dict(signature.example)]},
     }
-    label: dict[str, Any] = {"enum": list(signature.classes)} if signature.classes else {"type": "number"}
+    label: dict[str, object] = {"enum": list(signature.classes)} if signature.classes else {"type": "number"}
     shares = {"type": "array", "items": {"type": ["number", "null"]}}
     texts = {"name": {"const": signature.name}, "version": {"const": signature.version}}
     answer = {
@@ -53,7 +53,12 @@ def document(model: Model) -> dict[str, Any]:
         },
         "required": ["error"],
     }
-    replies = {"200": {"description": "one prediction a row", "content": _json(answer)}}
+    replies = {
+        "200": {
+            "description": "one prediction for each row, in the order of the rows",
+            "content": _json(answer),
+        }
+    }
     replies |= {code: {"description": text, "content": _json(error)} for code, text in _ERRORS.items()}
     operation = {
         "operationId": "predict",
@@ -68,12 +73,5 @@ def document(model: Model) -> dict[str, Any]:
     }
 
 
-def _schema(column: Column) -> dict[str, Any]:
-    kinds = _TYPES[column.type] + ([{"type": "null"}] if column.nullable else [])
-    if column.type == "string" and not column.nullable:
-        kinds = [{"type": "string", "minLength": 1}]
-    return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
-
-
-def _json(schema: dict[str, Any]) -> dict[str, Any]:
+def _json(schema: Mapping[str, object]) -> dict[str, object]:
     return {"application/json": {"schema": schema}}

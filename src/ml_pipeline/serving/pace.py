@@ -1,4 +1,4 @@
-"""How fast a model is, found out before it serves: how many rows it is given at once, and on which thread."""
+"""How fast a model is, measured before it serves: how many rows one run takes, and on which thread."""
 
 import time
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from ml_pipeline.model.loaded import Model, Rows, join
 
 BATCH = 64  # rows at most in one run; beyond that a run on a CPU costs by the row
-QUICK = 0.001  # seconds: what a thread's switch costs is much of this, and no caller notices this
-UNHURRIED = 0.002  # seconds that a run may take however fast a single row is
-TWICE = 2.5  # and a half: no two runs are alike
-ENOUGH = 0.2  # seconds for finding out: a start takes one
+QUICK = 0.001  # seconds; a switch to another thread costs much of that, and no caller notices them
+UNHURRIED = 0.002  # seconds that a run may take, however fast a single row is
+TWICE = 2.5  # twice as long, and a tolerance: no two runs take the same time
+ENOUGH = 0.2  # seconds for measuring: a start takes about one
 
 
 @dataclass(frozen=True)
 class Pace:
-    """`rows` are run at once, in `seconds`; `inline`: so fast that the event loop does it itself."""
+    """One run takes `rows` in `seconds`; `inline`: it is so fast that the event loop itself does it."""
 
     rows: int
     inline: bool
@@ -24,9 +24,8 @@ class Pace:
 def measure(model: Model) -> Pace:
     """Run the model's example in batches of 1, 2, 4, … rows, until one takes twice as long as a single row.
 
-    Where rows cost what requests cost, a batch of many gains nothing, and each caller waits for the
-    others. How long a predictor of the project's own takes depends on what it is asked, so the event
-    loop never runs it.
+    If the time grows with the rows, a large batch gains nothing, and each caller waits for the others. How
+    long a project's own predictor takes depends on the rows, so the event loop never runs it.
     """
     example = model.read([model.signature.example])
     started = time.perf_counter()
@@ -41,7 +40,7 @@ def measure(model: Model) -> Pace:
 
 
 def _seconds(model: Model, count: int, example: Rows) -> float:
-    """The least of three runs, or the first where that is long."""
+    """Return the least time of three runs, or that of the first where it is long."""
     rows = join([example] * count)
     least = float("inf")
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""The page at `/`: fill in a row, see what the model says of it."""
+"""The page at `/`: a form for one row, and the model's answer to it."""
 
 import base64
 import hashlib
@@ -6,41 +6,40 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ml_pipeline.distributions.record import Categories, Record
 from ml_pipeline.model.loaded import Model
 
 _PAGE = Path(__file__).with_name("page.html")
-_SHOWN = 50  # values of a column that the page proposes
+_SUGGESTED = 50  # values of a column
 
 
 @dataclass(frozen=True)
 class Page:
-    """The page, and the headers that keep it to itself."""
+    """The page, and the headers that keep it from loading or running anything else."""
 
     html: bytes
     headers: dict[str, str]
 
 
-def page(model: Model, folder: Path) -> Page:
-    """The page about a model, of whose record, if there is one, it knows strings' values.
+def page(model: Model, record: Record | None) -> Page:
+    """Return the page about a model; it suggests values of strings from the record of the training rows.
 
-    The policy names the page's own script and style by their digests: nothing else runs, and nothing is
-    asked of any other server.
+    Its Content-Security-Policy names its own script and style by their digests: no other script or style
+    works, and the page asks no other server.
     """
+    signature = model.signature
+    texts = [column.name for column in model.columns if column.type == "string"]
     facts = {
-        "name": model.signature.name,
-        "version": model.signature.version,
-        "columns": [
-            {"name": column.name, "type": column.type, "nullable": column.nullable}
-            for column in model.columns
-        ],
-        "classes": list(model.signature.classes),
-        "example": model.signature.example,
-        "known": _known(folder, {column.name for column in model.columns if column.type == "string"}),
+        "name": signature.name,
+        "version": signature.version,
+        "columns": [{"name": c.name, "type": c.type, "nullable": c.nullable} for c in model.columns],
+        "classes": list(signature.classes),
+        "example": dict(signature.example),
+        "suggestions": {name: _frequent(record, name) for name in texts},
     }
     text = json.dumps(facts, ensure_ascii=False)
-    # As data and not as a script, so that its digest need not be known; "<" can't end the element.
+    # The facts are data and not a script, so they need no digest; without "<" they can't end their element.
     html = _PAGE.read_text(encoding="utf-8").replace("{{facts}}", text.replace("<", "\\u003c"))
     policy = "; ".join(
         [
@@ -59,19 +58,15 @@ def page(model: Model, folder: Path) -> Page:
 
 
 def _digest(html: str, element: str) -> str:
-    found = re.search(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
-    digest = hashlib.sha256(found[1].encode() if found else b"").digest()
+    match = re.search(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
+    digest = hashlib.sha256(match[1].encode() if match else b"").digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _known(folder: Path, names: set[str]) -> dict[str, list[str]]:
-    """The most frequent values of the training rows' strings; nothing where there is no such record."""
-    try:
-        columns: dict[str, Any] = json.loads((folder / "record.json").read_text(encoding="utf-8"))["columns"]
-        return {
-            name: sorted(sorted(column["counts"], key=lambda value: -column["counts"][value])[:_SHOWN])
-            for name, column in columns.items()
-            if name in names
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+def _frequent(record: Record | None, name: str) -> list[str]:
+    """Return the most frequent values of a column of the training rows, in alphabetical order."""
+    column = record.columns.get(name) if record else None
+    if not isinstance(column, Categories):
+        return []
+    counts = column.counts
+    return sorted(sorted(counts, key=lambda value: -counts[value])[:_SUGGESTED])

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def head(name: str, kind: str, help_: str) -> list[str]:
-    """What a metric is."""
-    return [f"# HELP {name} {help_}", f"# TYPE {name} {kind}"]
+def head(name: str, type_: str, help_: str) -> list[str]:
+    """Return the lines that describe a metric."""
+    return [f"# HELP {name} {help_}", f"# TYPE {name} {type_}"]
 
 
 def histogram(
     name: str, help_: str, bounds: Sequence[float], counts: Sequence[int], sum_: float
 ) -> list[str]:
-    """`counts` has one more than `bounds`: what is above the last."""
+    """Return a histogram's lines. `counts` has one more entry than `bounds`, for values above the last."""
     lines, total = head(name, "histogram", help_), 0
     for bound, count in zip((*map(str, bounds), "+Inf"), counts, strict=True):
         total += count
@@ -22,5 +22,5 @@ def histogram(
 
 
 def escaped(value: str) -> str:
-    """A label's value."""
+    """Return text as the value of a label."""
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,17 +1,17 @@
-"""Requests as bytes, answers as bytes: JSON, and `{"instances": [...]}`.
-
-What the bytes are served by does not matter here. The other protocol is `open_inference`.
-"""
+"""The protocol of `/predict`: `{"instances": [...]}` in JSON. The other protocol is `open_inference`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import NotRequired, TypedDict
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 
 from ml_pipeline.common.names import nearest
 from ml_pipeline.model.loaded import Answer, Model, Rows
+from ml_pipeline.model.signature import Label
 from ml_pipeline.model.values import BadInput
 
 JSON = "application/json"
@@ -19,7 +19,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer's bytes, and the headers that tell how to read them."""
+    """An HTTP response: status, body, media type and further headers."""
 
     body: bytes
     code: int = 200
@@ -29,20 +29,35 @@ class Reply:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that was understood: its rows, and how their answer is written."""
+    """A request that was read: its rows, and the function that writes the answer to them."""
 
     rows: Rows
     write: Callable[[Answer], Reply]
 
 
-def encode(document: Any) -> bytes:
-    """JSON; NaN becomes null, float32 keeps its shortest form."""
+class ModelName(TypedDict):
+    """Which model answered."""
+
+    name: str
+    version: str
+
+
+class Predictions(TypedDict):
+    """The body of an answer to `/predict`."""
+
+    predictions: list[Label]
+    probabilities: NotRequired[npt.NDArray[np.float32]]  # [N, C]; in JSON a list for each row
+    model: ModelName
+
+
+def encode(document: object) -> bytes:
+    """Return a document as JSON; NaN becomes null, float32 keeps its shortest form."""
     text: bytes = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return text
 
 
-def decode(body: bytes) -> dict[str, Any]:
-    """A JSON object. Raises `BadInput`."""
+def decode(body: bytes) -> dict[str, object]:
+    """Read a JSON object. Raises `BadInput`."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -52,13 +67,13 @@ def decode(body: bytes) -> dict[str, Any]:
     return document
 
 
-def said(document: Any, code: int = 200, **headers: str) -> Reply:
-    """A document as JSON."""
+def reply(document: object, code: int = 200, **headers: str) -> Reply:
+    """Return a document as a response in JSON."""
     return Reply(encode(document), code, headers=tuple(headers.items()))
 
 
 def read(model: Model, body: bytes) -> Call:
-    """`{"instances": [{column: value}]}`. Raises `BadInput`."""
+    """Read `{"instances": [{column: value}]}`. Raises `BadInput`."""
     document = decode(body)
     for key in document:
         if key != "instances":
@@ -67,9 +82,8 @@ def read(model: Model, body: bytes) -> Call:
 
 
 def _write(model: Model, answer: Answer) -> Reply:
-    """`{"predictions", "probabilities", "model"}`."""
-    document: dict[str, Any] = {"predictions": answer.predictions}
-    if answer.probabilities is not None:
-        document["probabilities"] = answer.probabilities
-    document["model"] = {"name": model.signature.name, "version": model.signature.version}
+    name = ModelName(name=model.signature.name, version=model.signature.version)
+    if answer.probabilities is None:
+        return Reply(encode(Predictions(predictions=answer.predictions, model=name)))
+    document = Predictions(predictions=answer.predictions, probabilities=answer.probabilities, model=name)
     return Reply(encode(document))

@@ -1,9 +1,19 @@
-"""Serve the model folder over HTTP until SIGTERM, then answer what is under way and end.
+"""Serve a model over HTTP until SIGTERM, then finish the open requests and exit.
 
     ML_MODEL=/model ML_PORT=8000 python -m ml_pipeline.serving.serve
 
-`POST /predict` takes {"instances": [{column: value, …}]}. Also: a page to try it at /, /openapi.json,
-/health, /ready, /metrics, /model, and the Open Inference Protocol v2 under /v2.
+`POST /predict` takes {"instances": [{column: value, …}, …]}. There are also a page to try the model at /,
+/openapi.json, /health, /ready, /metrics, /model, and the Open Inference Protocol v2 under /v2.
+
+All settings are environment variables, as containers have them:
+
+    ML_MODEL     the folder with the model (default /model)
+    ML_PORT      the port; 0 takes any free one (8000)
+    ML_QUEUE     how many requests may wait in a burst (64)
+    ML_STANDING  how many requests may wait under sustained overload (16)
+    ML_MAX_BODY  the largest body of a request, in bytes (8388608)
+    ML_DRAIN     seconds between SIGTERM and closing, for load balancers to notice (3)
+    ML_THREADS   threads of ONNX Runtime (1 for a fast model, else all processors)
 """
 
 import argparse
@@ -13,7 +23,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TypedDict
 
 import uvicorn
 
@@ -21,27 +31,34 @@ from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.model.loaded import Model, load, processors
 from ml_pipeline.serving.application import Application
 from ml_pipeline.serving.connection import Protocol
-from ml_pipeline.serving.monitor import monitor
+from ml_pipeline.serving.contract import MODEL, PORT
+from ml_pipeline.serving.monitor import monitor, read_record
 from ml_pipeline.serving.pace import Pace, measure
 from ml_pipeline.serving.page import page
 from ml_pipeline.serving.service import Limits, Service
 
-KEEP_ALIVE = 75  # seconds; longer than a load balancer's usual 60, so that it is not the server that hangs up
+KEEP_ALIVE = 75  # seconds; load balancers usually close after 60, and should be the first to close
 BACKLOG = 1024
-GRACE = 20  # seconds for requests under way, below Kubernetes's 30 until SIGKILL
+GRACE = 20  # seconds for open requests; Kubernetes sends SIGKILL after 30
+
+
+class Details(TypedDict):
+    """The outcome's details."""
+
+    port: int
 
 
 class Server(uvicorn.Server):  # type: ignore[misc]
-    """Ends in two steps: not ready from SIGTERM on, closed `drain` seconds later.
+    """A server that ends in two steps: `/ready` fails from SIGTERM on, and `drain` seconds later it closes.
 
-    In between, new requests are still answered: a load balancer needs a moment to see `/ready`.
+    In between it still answers new requests: a load balancer needs a moment to notice `/ready`.
     """
 
-    def __init__(self, config: Any, application: Application, drain: float) -> None:
+    def __init__(self, config: uvicorn.Config, application: Application, drain: float) -> None:
         super().__init__(config)
         self._application = application
         self._drain = drain
-        self._until: int | None = None  # in ticks of the loop below, of a tenth of a second
+        self._until: int | None = None  # in ticks of 0.1 s, see on_tick
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if sig == signal.SIGTERM and not self._application.service.draining:
@@ -57,19 +74,21 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         return bool(await super().on_tick(counter))
 
 
-def serve() -> dict[str, Any]:
-    """Load, bind, serve. Raises `StageFailure` before anything is served."""
-    port = int(_setting("ML_PORT", 8000, 0))
+def serve() -> Details:
+    """Load the model, bind the port, serve. Raises `StageFailure`, before anything is served."""
+    port = int(_setting("ML_PORT", PORT, 0))
     limits = Limits(
         queue=int(_setting("ML_QUEUE", 64, 0)),
         standing=int(_setting("ML_STANDING", 16, 1)),
         max_body=int(_setting("ML_MAX_BODY", 8 << 20, 1)),
     )
     drain = _setting("ML_DRAIN", 3, 0)
-    folder = Path(os.environ.get("ML_MODEL", "/model"))
+    folder = Path(os.environ.get("ML_MODEL", MODEL))
     model, pace = _loaded(folder, int(_setting("ML_THREADS", 0, 0)))
-    inputs = monitor(folder, [column.name for column in model.columns], model.signature.classes)
-    application = Application(Service(model, pace, limits, inputs), page(model, folder))
+    record = read_record(folder)
+    names = [column.name for column in model.columns]
+    watch = monitor(record, names, model.signature.classes) if record else None
+    application = Application(Service(model, pace, limits, watch), page(model, record))
     config = uvicorn.Config(
         application,
         log_level="warning",
@@ -77,7 +96,7 @@ def serve() -> dict[str, Any]:
         lifespan="off",
         loop="asyncio",
         http=Protocol,
-        proxy_headers=False,  # nobody asks who the caller is
+        proxy_headers=False,  # the caller's address is not used
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
@@ -91,7 +110,7 @@ def serve() -> dict[str, Any]:
 
 
 def _loaded(folder: Path, threads: int) -> tuple[Model, Pace]:
-    """Load with one thread, and with all only where one is not quick: for a small model they cost time."""
+    """Load the model with one thread, and again with all if it is slow: a small model is slower with more."""
     model = load(folder, threads or 1)
     pace = measure(model)
     if not threads and not pace.inline and model.signature.runtime == "onnx" and processors() > 1:
@@ -101,14 +120,14 @@ def _loaded(folder: Path, threads: int) -> tuple[Model, Pace]:
 
 
 def _listen(port: int) -> socket.socket:
-    # Said to be TCP in so many words: else asyncio leaves Nagle's algorithm on, and each answer waits 40 ms.
+    # IPPROTO_TCP: without it asyncio leaves Nagle's algorithm on, and each answer waits 40 ms.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind(("0.0.0.0", port))  # noqa: S104 - all that the container has
+        listening.bind(("0.0.0.0", port))  # noqa: S104 - all addresses of the container
     except OSError as error:
         cause = f"port {port} can't be bound ({error.strerror})"
-        raise StageFailure(cause, "choose another by ML_PORT") from None
+        raise StageFailure(cause, "choose another one with ML_PORT") from None
     listening.listen(BACKLOG)
     return listening
 
@@ -121,23 +140,20 @@ def _setting(name: str, default: float, least: float) -> float:
         value = least - 1
     if not least <= value < float("inf"):
         raise StageFailure(
-            f"{name}={text} is not a number of at least {least:g}", f"set it, or leave {default:g}"
+            f"{name}={text} is not a number of at least {least:g}", f"correct it; the default is {default:g}"
         )
     return value
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve. Everything is set by the environment, as containers are."""
+    """Serve, and end the process."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.serving.serve",
-        description="Serve a model over HTTP.",
-        epilog="ML_MODEL: the model's folder (/model). ML_PORT (8000; 0 takes a free one). "
-        "ML_QUEUE: requests that may wait in a burst (64). ML_STANDING: and in lasting overload (16). "
-        "ML_MAX_BODY: bytes (8388608). ML_DRAIN: seconds between SIGTERM and closing (3). "
-        "ML_THREADS (1 for a quick model, else all processors).",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args(arguments)
-    run_stage("serve", serve)
+    run_stage("serve", lambda: {**serve()})
 
 
 if __name__ == "__main__":
