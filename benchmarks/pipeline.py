@@ -166,7 +166,7 @@ def main() -> None:
         "--against", metavar="COMMIT", help="an older commit whose warm calls to compare with"
     )
     options = parser.parse_args()
-    if not {process.service for process in processes.found()} >= SERVICES:
+    if not {process.service for process in processes.current()} >= SERVICES:
         lifecycle.up(cluster=False, gpu_recorder=False)
     variables = lifecycle.environment() | {"PATH": f"{paths.BIN}{os.pathsep}{os.environ['PATH']}"}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,15 +1,15 @@
 """A real Dagger engine, image registry and Kubernetes node on one bare Linux machine.
 
-For machines with no container engine: everything is built from its Go modules or installed
-from Debian's packages, and runs as plain processes. Needs root, Go and apt.
+For machines without a container engine: everything is built from Go modules or installed from Debian
+packages, and runs as plain processes. Needs root, Go and apt.
 
   python3 -m lab up            build what is missing; start the registry and the engine
   python3 -m lab up --cluster  also start Kubernetes (etcd, control plane, one node) with Argo Rollouts
   python3 -m lab env           print the variables that clients need: eval "$(python3 -m lab env)"
-  python3 -m lab use           as up, then env; but a Docker or Podman that is there is preferred
-  python3 -m lab down          end every process, and take back every mount, bridge and rule
+  python3 -m lab use           use Docker or Podman if one runs; otherwise the same as up and env
+  python3 -m lab down          end every process, and remove every mount, bridge and rule
 
-The state stays in ~/.cache/lab (LAB_STATE moves it), so a second `up` takes seconds.
+The state stays in ~/.cache/lab, so a second `up` takes seconds. Set LAB_STATE to keep it elsewhere.
 """
 
 import argparse
@@ -26,17 +26,17 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python3 -m lab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="build what is missing, start what does not run")
-    up.add_argument("--cluster", action="store_true", help="Kubernetes and Argo Rollouts, too")
+    up = commands.add_parser("up", help="build what is missing and start what does not run")
+    up.add_argument("--cluster", action="store_true", help="also Kubernetes and Argo Rollouts")
     up.add_argument(
         "--gpu-recorder",
         action="store_true",
-        help="switch the engine's GPU support on, with a recorder in the place of NVIDIA's hook",
+        help="switch the engine's GPU support on, with a recorder in place of NVIDIA's hook",
     )
     commands.add_parser("env", help="print the variables that clients need, for eval")
-    use = commands.add_parser("use", help="find or start an engine; print the variables, for eval")
-    use.add_argument("--cluster", action="store_true", help="Kubernetes and Argo Rollouts, too")
-    commands.add_parser("down", help="end everything; the state stays")
+    use = commands.add_parser("use", help="find or start an engine and print the variables, for eval")
+    use.add_argument("--cluster", action="store_true", help="also Kubernetes and Argo Rollouts")
+    commands.add_parser("down", help="end everything, but keep the state")
     options = parser.parse_args(arguments)
     try:
         if options.command == "env":
@@ -51,16 +51,16 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     except OSError as error:  # a full disk, a right that a container's root lacks
-        print(f"lab: {error}; the logs are in {paths.LOGS}; mend that, and run it again", file=sys.stderr)
+        print(f"lab: {error}; the logs are in {paths.LOGS}; fix the cause and run it again", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("lab: interrupted; the next up goes on from here, and down ends what runs", file=sys.stderr)
+        print("lab: interrupted; `up` continues from here, `down` ends what runs", file=sys.stderr)
         return 130
     return 0
 
 
 def show(environment: dict[str, str]) -> None:
-    """Print variables as a shell reads them; PATH is already in its words."""
+    """Print variables for a shell; PATH is already quoted."""
     for name, value in environment.items():
         print(f"export {name}={value if name == 'PATH' else shlex.quote(value)}")
 

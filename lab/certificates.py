@@ -1,4 +1,4 @@
-"""The cluster's own authority, the certificates that it signs, and the kubeconfigs with them."""
+"""The cluster's certificate authority, the certificates that it signs, and kubeconfigs with them."""
 
 import base64
 from pathlib import Path
@@ -14,7 +14,7 @@ ADMIN_CONFIG = PKI / "admin.kubeconfig"
 
 
 def make() -> bool:
-    """Make all of it unless it is there; tell whether it was made. It comes into place in one step."""
+    """Make all of it in one step unless it exists; return whether it was made."""
     made_now = not ADMIN_CONFIG.exists()
     if made_now:
         with temporary("pki") as made:
@@ -33,7 +33,7 @@ def make() -> bool:
 
 
 def kubeconfig(pki: Path, user: str) -> str:
-    """Return a kubeconfig, with everything in it, of a user whose certificate is in a folder."""
+    """Return a self-contained kubeconfig for a user whose certificate is in a folder."""
 
     def data(name: str) -> str:
         return base64.b64encode((pki / name).read_bytes()).decode()
@@ -59,7 +59,7 @@ users:
 
 
 def _authority(pki: Path) -> None:
-    # Python 3.13 refuses an authority that does not say what its key is for.
+    # Python 3.13 refuses a certificate authority without keyUsage.
     _openssl(
         "req", "-x509", *KEY, "-days", DAYS, "-subj", "/CN=lab",
         "-addext", "keyUsage=critical,keyCertSign,cRLSign",

@@ -1,4 +1,4 @@
-"""What must be so before `up` starts anything; each failure is one line that says what to do."""
+"""Checks before `up` starts anything. Each failure is one line that says what to do."""
 
 import errno
 import os
@@ -21,13 +21,13 @@ NEEDED = {
 
 
 def rights() -> None:
-    """Check that this is root."""
+    """Check that the user is root."""
     if os.geteuid() != 0:
         raise LabError("needs root, to make namespaces, mounts and bridges; run it as root")
 
 
 def programs(*, built: bool) -> None:
-    """Check for the programs that the lab cannot install by itself; Go is there to build its own."""
+    """Check for the programs that the lab cannot install. Go is needed only to build."""
     needed = NEEDED if built else {"go": "install Go 1.24 or later"} | NEEDED
     for program, advice in needed.items():
         if not shutil.which(program):
@@ -35,13 +35,13 @@ def programs(*, built: bool) -> None:
 
 
 def path(state: Path) -> None:
-    """Check that a socket in the state's folders has a path that the kernel takes (107 bytes)."""
+    """Check that sockets in the state's folder get paths of 107 bytes at most, the kernel's limit."""
     if len(str(state)) > 64:
         raise LabError(f"{state} is too long for a socket's path; set LAB_STATE to a shorter one")
 
 
 def disk(state: Path, free: int, *, built: bool) -> None:
-    """Check the free bytes of the state's disk: a first `up` builds a lot, a later one little."""
+    """Check the free bytes on the state's disk. The first `up` needs more, because it builds everything."""
     need = LATER_UP_BYTES if built else FIRST_UP_BYTES
     if free < need:
         raise LabError(
@@ -51,13 +51,13 @@ def disk(state: Path, free: int, *, built: bool) -> None:
 
 
 def free_bytes(state: Path) -> int:
-    """The bytes that root may still write on the disk where the state is, or will be."""
+    """Return the free bytes on the disk where the state is or will be."""
     folder = next(each for each in (state, *state.parents) if each.exists())
     return shutil.disk_usage(folder).free
 
 
 def port(number: int, service: str) -> None:
-    """Check that a service that does not run yet can listen on its port."""
+    """Check that a service that does not run yet can use its port."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -67,12 +67,12 @@ def port(number: int, service: str) -> None:
                 raise
             raise LabError(
                 f"port {number}, which {service} needs, is taken by {_owner(number)}, "
-                "which is not this lab's; end it and try again"
+                "which is not part of this lab; end it and try again"
             ) from None
 
 
 def _owner(number: int) -> str:
-    """Name the program that listens on a port of this machine, from /proc."""
+    """Return the name of the program that listens on a port of this machine."""
     inodes = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
@@ -84,6 +84,6 @@ def _owner(number: int) -> str:
             try:
                 if any(str(fd.readlink()) in inodes for fd in (process / "fd").iterdir()):
                     return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
-            except OSError:  # it ended while we looked
+            except OSError:  # it ended in the meantime
                 continue
     return "another program"

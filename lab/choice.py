@@ -1,4 +1,4 @@
-"""Which engine the project's commands use on this machine: one that is there, or the lab's own."""
+"""Which engine the project's commands use on this machine: Docker or Podman, or the lab's own."""
 
 import os
 import shutil
@@ -12,15 +12,15 @@ CONTAINER_ENGINES = ("docker", "podman")
 
 
 def use(*, cluster: bool) -> dict[str, str]:
-    """Return the environment that clients need; start the lab where nothing else is there.
+    """Return the environment that clients need; start the lab if there is no other engine.
 
-    Raises LabError with what to install where the lab can't run either.
+    Raises LabError, which says what to install, if the lab can't run either.
     """
     if shutil.which("dagger") and any(answers(engine) for engine in CONTAINER_ENGINES):
         return {}
     if sys.platform != "linux" or os.geteuid() != 0:
         raise LabError(
-            "found no dagger command with a container engine; install Dagger 0.19.10 and Docker or Podman, "
+            "no dagger command with a running container engine; install Dagger 0.19.10 and Docker or Podman, "
             "or run as root on Linux, where the lab builds its own"
         )
     lifecycle.up(cluster=cluster)
@@ -32,7 +32,7 @@ def use(*, cluster: bool) -> dict[str, str]:
 
 
 def answers(engine: str) -> bool:
-    """Tell whether a container engine runs, not only its client."""
+    """Return whether a container engine runs, not only its client."""
     if not shutil.which(engine):
         return False
     return subprocess.run([engine, "info"], capture_output=True, check=False).returncode == 0

@@ -7,7 +7,7 @@ import subprocess
 from lab import certificates, cgroups, checks, images, network, packages, paths, tools
 from lab.errors import LabError
 from lab.paths import BIN, CNI, HERE, PKI, POD_CIDR, SERVICE_CIDR, STATE, render
-from lab.processes import Service, found, start, stop, wait_until
+from lab.processes import Service, current, start, stop, wait_until
 from lab.steps import say
 
 NODE = "lab"
@@ -15,7 +15,7 @@ ETCD_URL = "http://127.0.0.1:2379"
 ROLLOUTS_NAMESPACE = "argo-rollouts"
 VERSION = tools.CLUSTER.version
 ADMIN = str(certificates.ADMIN_CONFIG)
-# What runs in containerd's namespaces ends with it.
+# Services in containerd's namespaces end with it.
 ON_NODE = ["kube-proxy", "kubelet", "containerd"]
 CONTROL_PLANE = ["rollouts-controller", "kube-scheduler", "kube-controller-manager", "kube-apiserver"]
 
@@ -66,7 +66,7 @@ PROXY = Service(
 ROLLOUTS = Service(
     "rollouts-controller",
     (
-        # Its usual ports, 8080 and 8090, are what people try their own programs on.
+        # Its default ports, 8080 and 8090, are often used by programs that people try out.
         f"{BIN}/rollouts-controller", f"--kubeconfig={ADMIN}", f"--namespace={ROLLOUTS_NAMESPACE}",
         "--leader-elect=false", "--healthzPort=18080", "--metricsPort=18090",
     ),
@@ -85,15 +85,15 @@ PORTS = {
 
 
 def start_cluster() -> None:
-    """Start what does not run; return when the node is ready and Rollouts can be applied."""
-    names = {process.service for process in found()}
+    """Start the services that do not run; return when the node is ready and Rollouts can be applied."""
+    names = {process.service for process in current()}
     for name, ports in PORTS.items():
         if name not in names:
             for port in ports:
                 checks.port(port, name)
     images.push_pause()
     if certificates.make():
-        stop([*ON_NODE, *CONTROL_PLANE])  # they know the old authority
+        stop([*ON_NODE, *CONTROL_PLANE])  # they use the old certificate authority
     _start_control_plane()
     _start_node()
     _apply_rollouts()
@@ -102,7 +102,7 @@ def start_cluster() -> None:
 
 
 def kubectl(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run kubectl as the administrator; the caller looks at the exit code."""
+    """Run kubectl as the administrator; the caller checks the exit code."""
     command = [str(BIN / "kubectl"), "--kubeconfig", ADMIN, "--cache-dir", f"{STATE}/client/kube", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -120,8 +120,8 @@ def _start_node() -> None:
     containerd, kubelet = _containerd(), _kubelet()
     if start(containerd, _clear_node):
         say("containerd")
-    # Its socket answers before its services for kubelet do, which asks once and gives up. This is the last
-    # that they say before: first, after "successfully booted", they find out what was left behind.
+    # Its socket answers before its services for kubelet do, and kubelet asks once and gives up. These write
+    # "successfully booted", recover what was left behind, and then write this line.
     serving = "Start streaming server"
     wait_until("containerd", lambda: serving in containerd.log.read_text(errors="replace"), containerd)
     fresh = start(kubelet)
@@ -133,7 +133,7 @@ def _start_node() -> None:
 
 
 def _clear_node() -> None:
-    """Do what a reboot does: no pod survives its namespace, so no trace of one may either."""
+    """Remove all traces of pods, as a reboot does: none of them survives containerd's namespace."""
     network.clean(network.PODS)
     cgroups.make()
     shutil.rmtree(STATE / "containerd" / "state", ignore_errors=True)
@@ -157,7 +157,7 @@ def _kubelet() -> Service:
 
 
 def kubelet_answers() -> bool:
-    """Ask kubelet whether it is well: the API server believes for a while that a dead one is."""
+    """Return whether kubelet is healthy. (The API server notices a dead one only after a while.)"""
     connection = http.client.HTTPConnection("127.0.0.1:10248", timeout=5)
     try:
         connection.request("GET", "/healthz")
@@ -169,7 +169,7 @@ def kubelet_answers() -> bool:
 
 
 def _apply_rollouts() -> None:
-    """Apply Argo Rollouts' resource definitions; the namespace comes last, and says that all are there."""
+    """Apply Argo Rollouts' resource definitions. The namespace is created last: if it exists, all do."""
     if kubectl("get", "namespace", ROLLOUTS_NAMESPACE, "-o", "name").returncode == 0:
         return
     commands = (

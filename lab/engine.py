@@ -13,13 +13,13 @@ from lab.steps import say
 PLUGINS = ("bridge", "loopback", "firewall", "host-local", "portmap")
 GPU = STATE / "gpu"
 WRAPPERS = STATE / "wrappers"
-# The engine's name server would take port 53 of every address, and another's on this machine with it.
+# Without this option the engine's name server would listen on port 53 of every address of the machine.
 DNSMASQ_SCRIPT = """\
 #!/bin/sh
 exec @DNSMASQ@ --bind-dynamic "$@"
 """
 SWITCH = "_EXPERIMENTAL_DAGGER_GPU_SUPPORT"
-# The engine has this path built in, and calls it before a container that asked for GPUs.
+# The engine calls this path, which is built in, before it starts a container that asked for GPUs.
 HOOK = Path("/usr/bin/nvidia-container-runtime-hook")
 HOOK_SCRIPT = """\
 #!/bin/sh
@@ -31,20 +31,20 @@ exit 0
 
 
 def client_variables() -> dict[str, str]:
-    """Return what `dagger` and `kubectl` need in their environment, PATH apart."""
+    """Return the environment variables that `dagger` and `kubectl` need, except PATH."""
     return {
         "_EXPERIMENTAL_DAGGER_RUNNER_HOST": f"unix://{ENGINE_SOCKET}",
         "DO_NOT_TRACK": "1",
         "DAGGER_NO_NAG": "1",
         "KUBECONFIG": str(paths.KUBECONFIG),
-        # What these clients would write to the user's home.
+        # Otherwise these clients would write to the user's home.
         "KUBECACHEDIR": str(STATE / "client" / "kube"),
         "XDG_STATE_HOME": str(STATE / "client" / "state"),
     }
 
 
 def start_registry() -> None:
-    """Start the registry, and see that the base images are in it."""
+    """Start the registry and make sure that it has the base images."""
     config = render("registry.yml", STATE / "registry.yml")
     service = Service(
         "registry", (str(packages.program("docker-registry")), "serve", str(config)), files=(config,)
@@ -58,7 +58,7 @@ def start_registry() -> None:
 
 
 def registry_answers() -> bool:
-    """Ask the registry for its API's root."""
+    """Return whether the registry answers."""
     connection = http.client.HTTPConnection(REGISTRY, timeout=5)
     try:
         connection.request("GET", "/v2/")
@@ -70,7 +70,7 @@ def registry_answers() -> bool:
 
 
 def start_engine(*, gpu_recorder: bool) -> None:
-    """Start the engine. One that runs with the recorder keeps it until the lab goes down."""
+    """Start the engine. An engine with the recorder keeps it until `down`."""
     _install_programs()
     content = images.sdk_content()
     plain, recording = _service(content, gpu_recorder=False), _service(content, gpu_recorder=True)
@@ -91,7 +91,7 @@ def start_engine(*, gpu_recorder: bool) -> None:
 
 
 def engine_answers() -> bool:
-    """Open a session, as any client does."""
+    """Return whether a client can open a session."""
     command = [str(BIN / "dagger"), "--progress=plain", "core", "version"]
     environment = os.environ | client_variables()
     return subprocess.run(command, capture_output=True, env=environment, cwd="/", check=False).returncode == 0
@@ -99,9 +99,9 @@ def engine_answers() -> bool:
 
 def _service(content: Path, *, gpu_recorder: bool) -> Service:
     config = render("engine.toml", STATE / "engine.toml")
-    # The engine wants a cgroup v2 tree, and rewrites /etc/resolv.conf for its containers.
+    # The engine needs a cgroup v2 tree, and rewrites /etc/resolv.conf for its containers.
     isolation: dict[str, object] = {"private": ["/etc", "/run", "/var"], "cgroup2": True}
-    if images.CERTIFICATES.exists():  # our images have them; the engine would add them to every container
+    if images.CERTIFICATES.exists():  # the images have them; the engine would add them to every container
         isolation["hidden"] = [str(images.CERTIFICATES)]
     env = images.sdk_variables(content)
     if gpu_recorder:
@@ -128,7 +128,7 @@ def _service(content: Path, *, gpu_recorder: bool) -> Service:
 
 
 def _install_programs() -> None:
-    """Put what the engine calls by fixed paths in place (go/engine/consts), and the CNI plugins."""
+    """Install the CNI plugins, and the programs that the engine calls by fixed paths (go/engine/consts)."""
     install(packages.program("runc"), BIN / "runc")
     install(BIN / "init", BIN / "dagger-init")
     for plugin in PLUGINS:

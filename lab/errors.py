@@ -1,4 +1,4 @@
-"""The one error that the lab raises on purpose; the command line prints it as one line."""
+"""The error that the lab raises on purpose. The command line prints it as one line."""
 
 
 class LabError(Exception):

@@ -1,4 +1,4 @@
-"""The images that the lab supplies: a Python base for everyone, the engine's SDKs, a pod's pause.
+"""The images that the lab makes: a Python base image, the engine's SDKs, the pause image of pods.
 
 The registry stands in for docker.io: its Python images are Debian's Python under the official
 names that modules ask for.
@@ -11,22 +11,22 @@ from lab import oci, packages, tools
 from lab.paths import BIN, HERE, REGISTRY, STATE, files_below, fingerprint, link, replace_folder
 from lab.steps import run, temporary, timed
 
-# What this machine trusts beside Debian's own: a proxy's certificate, say.
+# Certificates that this machine trusts beside Debian's own, such as a proxy's.
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 SUITE = "trixie"  # its Python is 3.13
 INCLUDED = "ca-certificates,python3,python3-venv,python3-pip,git"
 PYTHON_NAMES = ("library/python:3.13-slim", "pytorch/pytorch:2.9.0-cuda12.8-cudnn9-runtime")
 PAUSE_NAME = "pause:lab"
 PYTHON_SDK = HERE / "sdk" / "python"
-CONTENT = STATE / "content"  # where go/engine/consts says that it is
+CONTENT = STATE / "content"  # the path in go/engine/consts
 GO_ENVIRONMENT = {"GOPATH": "/go", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod", "GONOSUMDB": "*"}
 
 
 def python() -> Path:
-    """Return the layout of the Python image, made by debootstrap where it is not there.
+    """Return the layout of the Python image; make it with debootstrap if it does not exist.
 
-    It trusts what this machine trusts. (The engine could add that to every container instead, by
-    two more containers around each command, which is slower than most commands are.)
+    It trusts the certificates that this machine trusts. (The engine could add them to every container
+    instead, but with two more containers around each command, which takes longer than most commands.)
     """
     trusted = sorted(CERTIFICATES.glob("*.crt"))
     key = fingerprint(CERTIFICATES, trusted, SUITE, INCLUDED)
@@ -57,13 +57,13 @@ def python() -> Path:
 
 
 def push_python() -> None:
-    """See that the registry has the Python image under each name."""
+    """Push the Python image to the registry under each name."""
     for name in PYTHON_NAMES:
         oci.push(python(), REGISTRY, name)
 
 
 def push_pause() -> None:
-    """See that the registry has the image that holds a pod's namespaces open."""
+    """Push the image that keeps a pod's namespaces open to the registry."""
     layout = STATE / "layouts" / f"pause-{tools.CLUSTER.version}"
     if not layout.exists():
         with temporary("pause") as made:
@@ -104,7 +104,7 @@ def sdk_content() -> Path:
 
 
 def sdk_variables(content: Path) -> dict[str, str]:
-    """Return the variables by which the engine finds the SDKs in its content."""
+    """Return the variables that tell the engine where the SDKs are in its content."""
     return {
         "DAGGER_GO_SDK_MANIFEST_DIGEST": (content / "go").read_text(),
         "DAGGER_PYTHON_SDK_MANIFEST_DIGEST": (content / "python").read_text(),
@@ -112,7 +112,7 @@ def sdk_variables(content: Path) -> dict[str, str]:
 
 
 def use_content(content: Path) -> None:
-    """Put content where the engine that starts next looks for it, and drop what an older one had."""
+    """Link content to where the next engine looks for it, and delete older content."""
     if CONTENT.is_dir() and not CONTENT.is_symlink():
         shutil.rmtree(CONTENT)
     link(content, CONTENT)

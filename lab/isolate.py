@@ -2,10 +2,10 @@
 
     unshare --mount --pid --fork --kill-child --mount-proc python isolate.py OPTIONS COMMAND…
 
-Whatever the service leaves behind ends with this process: the kernel kills what is in a process
-namespace whose first process ended, and drops mounts that nobody sees. Folders named in
-OPTIONS["private"] are the machine's to read and the service's own to write, in memory: programs
-with fixed paths (/var/lib/cni, /run/containerd, /etc/resolv.conf) change nothing outside.
+When this process ends, the kernel kills all other processes in its namespace and removes its mounts, so
+the service leaves nothing behind. In the folders of OPTIONS["private"] the service reads the machine's
+files, but what it writes stays in memory. So programs with fixed paths (/var/lib/cni, /run/containerd,
+/etc/resolv.conf) change nothing outside.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ def main() -> int:
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(scratch))
     for folder in options["private"]:
         make_private(Path(folder), scratch / folder.strip("/").replace("/", "-"))
-        if state.is_relative_to(folder):  # the state itself stays what it was
+        if state.is_relative_to(folder):  # the state folder itself stays visible
             mount("--bind", f"/proc/self/fd/{opened}", str(state), keep=opened)
     os.close(opened)
     link = Path("/run/lab")
@@ -52,12 +52,12 @@ def mount(*words: str, keep: int | None = None) -> None:
 
 
 def make_private(folder: Path, scratch: Path) -> None:
-    """Lay a folder in memory over another: reads go through, writes stay."""
+    """Lay a folder in memory over another: reads go through, writes stay in memory."""
     upper, work = scratch / "upper", scratch / "work"
     for made in (upper, work):
         made.mkdir(parents=True)
     shutil.copystat(folder, upper)
-    # iptables of the older kind locks this file: all on the machine must share one.
+    # Older versions of iptables lock this file, so all programs of the machine must share it.
     lock = Path("/run/xtables.lock")
     shared = os.open(lock, os.O_PATH) if lock.is_relative_to(folder) and lock.exists() else None
     mount("-t", "overlay", "overlay", "-o", f"lowerdir={folder},upperdir={upper},workdir={work}", str(folder))

@@ -1,4 +1,4 @@
-"""Up and down: in what order, under one lock, and with nothing left behind."""
+"""Up and down: the order of steps, one lock, and nothing left behind."""
 
 import contextlib
 import fcntl
@@ -18,21 +18,21 @@ from lab.steps import say
 
 
 def environment() -> dict[str, str]:
-    """Return the variables for clients, PATH as text for a shell to expand."""
+    """Return the variables for clients; a shell expands PATH."""
     return {"PATH": f"{shlex.quote(str(BIN))}:$PATH", **engine.client_variables()}
 
 
 def up(*, cluster: bool, gpu_recorder: bool = False) -> None:
-    """Build what is missing and start what does not run. Raises LabError with what to do."""
+    """Build what is missing and start what does not run. Raises LabError, which says what to do."""
     start = time.monotonic()
     built = tools.ENGINE.built and (tools.CLUSTER.built or not cluster)
     checks.rights()
     checks.programs(built=built)
     checks.path(STATE)
-    os.chdir("/")  # what we start must keep no folder of the caller's busy
+    os.chdir("/")  # services must not keep the caller's folder in use
     if other := processes.another_lab():
         raise LabError(f"another lab is up; end it first: LAB_STATE={shlex.quote(other)} python3 -m lab down")
-    names = {process.service for process in processes.found()}
+    names = {process.service for process in processes.current()}
     if "engine" not in names:
         checks.disk(STATE, checks.free_bytes(STATE), built=built)
     for folder in (BIN, LOGS):
@@ -54,15 +54,15 @@ def up(*, cluster: bool, gpu_recorder: bool = False) -> None:
 
 
 def down() -> None:
-    """End every process of this lab and take back what it did to the machine; the state stays."""
+    """End every process of this lab and undo its changes to the machine; the state stays."""
     if os.geteuid() != 0:
         raise LabError("needs root, to end root's processes; run it as root")
     STATE.mkdir(parents=True, exist_ok=True)
     with _lock():
-        # These keep nothing of their own: what counts is in etcd, which is asked to end like the engine.
+        # These have no data to save. Etcd, which has the cluster's data, is asked to end, like the engine.
         processes.stop([*ON_NODE, *CONTROL_PLANE], grace_s=0)
-        processes.stop([process.service for process in processes.found()])
-        # Rules and bridges bear no lab's name: where another lab is up they are its.
+        processes.stop([process.service for process in processes.current()])
+        # Rules and bridges have the same names in every lab: if another lab is up, they are in its use.
         if shutil.which("iptables-save") and shutil.which("ip") and not processes.another_lab():
             for each in (network.PODS, network.ENGINE):
                 network.clean(each)
@@ -78,7 +78,7 @@ def down() -> None:
 
 @contextlib.contextmanager
 def _lock() -> Iterator[None]:
-    """Let one `up` or `down` at a time change this state; the kernel frees it when the holder ends."""
+    """Let only one `up` or `down` change this state; the kernel frees the lock when its holder ends."""
     with (STATE / "lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,15 +93,15 @@ def _lock() -> Iterator[None]:
 
 
 def _link() -> None:
-    """Point /run/lab here, for people; the engine has its own /run, with its own link."""
+    """Link /run/lab to the state, for people; the engine has a /run and a link of its own."""
     if LINK.exists() and not LINK.is_symlink():
-        raise LabError(f"{LINK} is there and is no link; remove it")
+        raise LabError(f"{LINK} exists and is not a link; remove it")
     paths.link(STATE, LINK)
 
 
 def _empty_temporary() -> None:
-    """Drop what a killed `up` left half made; a service's own temporary folder stays while it runs."""
-    names = {process.service for process in processes.found()}
+    """Delete what a killed `up` left unfinished, but no temporary folder of a running service."""
+    names = {process.service for process in processes.current()}
     if TEMPORARY.exists():
         for folder in TEMPORARY.iterdir():
             if folder.name not in names:
@@ -109,7 +109,7 @@ def _empty_temporary() -> None:
 
 
 def _unmount() -> None:
-    """Take back mounts in the state, of which an interrupted tool may leave some."""
+    """Unmount what an interrupted tool may have left mounted in the state."""
     for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
         point = Path(line.split()[4])
         if point != STATE and point.is_relative_to(STATE):

@@ -1,7 +1,7 @@
-"""Takes back what the lab's networks leave on the machine: iptables rules, bridges, veth pairs.
+"""Removes what the lab's networks leave on the machine: iptables rules, bridges, veth pairs.
 
-The rules are found by what they say (the lab's network names, bridges and addresses, Kubernetes'
-chain names), never by position: other programs' rules stay as they are.
+Rules are recognised by their content (the lab's network names, bridges and addresses, Kubernetes' chain
+names), never by position. Rules of other programs stay as they are.
 """
 
 import json
@@ -28,7 +28,7 @@ class Network:
 ENGINE = Network(ENGINE_NETWORK, ENGINE_BRIDGE, ENGINE_CIDR.removesuffix("0.0/16"))
 PODS = Network(POD_NETWORK, POD_BRIDGE, POD_CIDR.removesuffix("0.0/16"), kubernetes=True)
 
-# Chains that the CNI plugins share between networks: they go when no network uses them any more.
+# Chains that the CNI plugins share between networks: they are removed when no network uses them.
 SHARED = re.compile(r"CNI-(FORWARD|ADMIN|HOSTPORT-[A-Z]+)$")
 FILTERS = {"CNI-FORWARD", "CNI-ADMIN"}
 OF_ONE_CONTAINER = re.compile(r"CNI-(DN-)?[0-9a-f]+$")
@@ -46,18 +46,18 @@ class Rule:
         return self.words[0]
 
     def after(self, option: str) -> str:
-        """What follows an option, or nothing."""
+        """Return the word after an option, or "" if the rule does not have it."""
         return self.words[self.words.index(option) + 1] if option in self.words else ""
 
     def says(self, comment: str) -> bool:
-        """Whether a plugin wrote the rule: each begins its comments in a way of its own."""
+        """Return whether a plugin wrote the rule: each plugin begins its comments in its own way."""
         return self.after("--comment").startswith((comment, f"dnat {comment}"))
 
 
 def removal(saved: str, network: Network) -> str:
     """Turn iptables-save's text into iptables-restore's input that removes one network's rules.
 
-    Returns "" where there is nothing to remove. Apply it with `iptables-restore --noflush`.
+    Returns "" if there is nothing to remove. Apply it with `iptables-restore --noflush`.
     """
     output = []
     table = ""
@@ -76,7 +76,7 @@ def removal(saved: str, network: Network) -> str:
 
 
 def _table(table: str, chains: list[str], rules: list[Rule], network: Network) -> list[str]:
-    """One table's part of `removal`."""
+    """Return one table's part of `removal`."""
     comment = f'name: "{network.name}" id: '
     jumps = {rule.after("-j") for rule in rules if rule.says(comment)}
     gone = {chain for chain in chains if chain in jumps and OF_ONE_CONTAINER.match(chain)}
@@ -105,7 +105,7 @@ def _table(table: str, chains: list[str], rules: list[Rule], network: Network) -
 
 
 def clean(network: Network) -> None:
-    """Remove a network's rules, bridge and veth pairs. Raises LabError with what stays."""
+    """Remove a network's rules, bridge and veth pairs. Raises LabError, which names what stays."""
     for program in ("iptables", "ip6tables"):
         for attempt in range(5):
             # Another program may change the tables between the two commands, so look again.
@@ -121,14 +121,14 @@ def clean(network: Network) -> None:
     deadline = time.monotonic() + 5
     while names := _links(network.bridge):
         for name in names:
-            # A veth pair goes by itself soon after its namespace: then the command fails.
+            # A veth pair disappears soon after its namespace; then the command fails.
             subprocess.run(["ip", "link", "delete", name], capture_output=True, check=False)
         if time.monotonic() > deadline:
-            raise LabError(f"network link {names[0]} does not go; see `ip link`")
+            raise LabError(f"network link {names[0]} can't be deleted; see `ip link`")
 
 
 def _links(bridge: str) -> list[str]:
-    """The bridge and what hangs on it, those first."""
+    """Return the names of the links on a bridge, and then the bridge."""
     result = subprocess.run(["ip", "-json", "link", "show"], capture_output=True, text=True, check=True)
     links = json.loads(result.stdout)
     return [link["ifname"] for link in links if link.get("master") == bridge] + [

@@ -24,7 +24,7 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 @dataclass(frozen=True)
 class Layer:
-    """A packed layer: the gzip file, its digest and the digest of what is in it, without `sha256:`."""
+    """A packed layer: the gzip file, its digest, and the digest of its content; both without `sha256:`."""
 
     file: Path
     digest: str
@@ -32,7 +32,7 @@ class Layer:
 
 
 def pack(folder: Path, target: Path, *, root_owned: bool = False) -> Layer:
-    """Pack a folder as a layer. `root_owned` gives every file to root, whoever owns it here."""
+    """Pack a folder as a layer. With `root_owned`, every file in the layer belongs to root."""
     tar = target.with_suffix(".tar")
     owner = ["--owner=0", "--group=0"] if root_owned else []
     run(
@@ -49,10 +49,9 @@ def pack(folder: Path, target: Path, *, root_owned: bool = False) -> Layer:
 def write_layout(
     layout: Path, layers: Sequence[Layer], *, env: dict[str, str] | None = None, entrypoint: str | None = None
 ) -> str:
-    """Write an image of some layers, the lowest first, into a folder that is not there yet.
+    """Write an image of layers, the lowest first, into a new folder; return the manifest's digest.
 
-    The layers' files are moved, or linked where a layout holds them already. Returns the
-    manifest's digest, as `sha256:…`.
+    Layer files are moved there, or linked if they are in a layout. The digest has the form `sha256:…`.
     """
     blobs = layout / "blobs" / "sha256"
     blobs.mkdir(parents=True)
@@ -83,7 +82,7 @@ def write_layout(
 
 
 def merge_layouts(layouts: Sequence[Path], target: Path) -> None:
-    """Bring several layouts together in one, as the engine's built-in content."""
+    """Merge several layouts into one."""
     blobs = target / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     manifests = []
@@ -101,7 +100,7 @@ def digest_of(layout: Path) -> str:
 
 
 def layers_of(layout: Path) -> list[Layer]:
-    """List the layers of a layout's only image, in the layout's own files."""
+    """Return the layers of a layout's only image; their files are those of the layout."""
     blobs = layout / "blobs" / "sha256"
     manifest = _read(blobs / digest_of(layout).removeprefix("sha256:"))
     config = _read(blobs / manifest["config"]["digest"].removeprefix("sha256:"))
@@ -111,7 +110,7 @@ def layers_of(layout: Path) -> list[Layer]:
 
 
 def push(layout: Path, registry: str, name: str) -> None:
-    """Copy a layout to `name:tag` on a registry of this machine, over plain HTTP, unless it is there."""
+    """Copy a layout to `name:tag` in a registry of this machine, over plain HTTP, unless it has it."""
     repository, tag = name.rsplit(":", 1)
     connection = http.client.HTTPConnection(registry, timeout=10)
     try:

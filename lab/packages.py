@@ -1,4 +1,4 @@
-"""Installs what the lab lacks from the machine's own Debian mirror."""
+"""Installs missing Debian packages from the machine's own mirror."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ ENGINE = [
     "skopeo", "debootstrap", "debian-archive-keyring", "git", "ca-certificates",
 ]  # fmt: skip
 CLUSTER = ["containerd", "etcd-server", "openssl"]
-# Debian starts these on installation where systemd runs, on the ports that the lab's own take.
+# With systemd, Debian starts these on installation, on ports that the lab's own services need.
 SERVICES = {"docker-registry": "docker-registry", "containerd": "containerd", "etcd-server": "etcd"}
 APT = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
 QUIET = {"DEBIAN_FRONTEND": "noninteractive"}
@@ -37,7 +37,7 @@ def install(packages: list[str]) -> None:
 
 
 def missing(packages: list[str]) -> list[str]:
-    """Return the packages that are not wholly installed."""
+    """Return the packages that are not completely installed."""
     result = subprocess.run(
         ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *packages],
         capture_output=True, text=True, check=False,
@@ -47,19 +47,19 @@ def missing(packages: list[str]) -> list[str]:
 
 
 def program(name: str) -> Path:
-    """Find an installed program, in the folders that a root's PATH may lack, too."""
+    """Return the path of an installed program, also from folders that are often not on PATH."""
     where = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin:/usr/lib/cni")
     if where is None:
-        raise LabError(f"{name} is not there though its package is installed; reinstall the package")
+        raise LabError(f"{name} is missing although its package is installed; reinstall the package")
     return Path(where)
 
 
 def debian_mirror() -> str:
-    """Return the mirror that this machine's own apt uses for Debian; raise LabError where it has none."""
+    """Return the Debian mirror that apt uses on this machine. Raises LabError if there is none."""
     sources = Path("/etc/apt")
     for source in [sources / "sources.list", *sorted((sources / "sources.list.d").glob("*"))]:
         if source.is_file():
             for word in source.read_text().split():
                 if word.startswith("http") and word.rstrip("/").endswith("/debian"):
                     return word
-    raise LabError("found no Debian archive in apt's sources; add one to /etc/apt/sources.list")
+    raise LabError("apt's sources have no Debian archive; add one to /etc/apt/sources.list")

@@ -1,4 +1,4 @@
-"""Where the lab keeps its things, and what it is made of."""
+"""The lab's paths, addresses and versions, and helpers for files."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ SERVICE_CIDR = "10.96.0.0/16"
 
 
 def cgroup(state: Path) -> str:
-    """Return a lab's name in the cgroup tree, which two labs with states of their own share."""
+    """Return a lab's name in the cgroup tree. It depends on the state: two labs share the tree."""
     return f"lab-{hashlib.sha256(os.fsencode(state)).hexdigest()[:8]}"
 
 
@@ -31,7 +31,7 @@ CGROUP = cgroup(STATE)
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> Path:
-    """Write a file in one step: a reader, or a kill, sees the old text or the new."""
+    """Write a file in one step: readers see the old text or the new one, even after a kill."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_text(text)
@@ -40,7 +40,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> Path:
 
 
 def install(source: Path, target: Path) -> None:
-    """Copy an executable in one step, unless it is there, so that a running copy is left alone."""
+    """Copy an executable in one step. If the same one is there, leave it: it may be running."""
     if target.exists() and _same(source, target):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def _same(source: Path, target: Path) -> bool:
 
 
 def replace_folder(made: Path, target: Path) -> None:
-    """Put a finished folder in another's place; a kill between the two steps leaves none there."""
+    """Replace a folder by a finished one; a kill between the two steps leaves no folder."""
     if target.exists():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def replace_folder(made: Path, target: Path) -> None:
 
 
 def link(target: Path, path: Path) -> None:
-    """Point a symbolic link somewhere, in one step."""
+    """Set a symbolic link in one step."""
     if path.is_symlink() and path.readlink() == target:
         return
     temporary = path.with_name(f".{path.name}.new")
@@ -73,13 +73,13 @@ def link(target: Path, path: Path) -> None:
 
 
 def render(template: str, target: Path) -> Path:
-    """Fill a file of `config/` in for this state."""
+    """Write a file of `config/` with this state's values filled in."""
     text = (HERE / "config" / template).read_text()
     return write(target, text.replace("@STATE@", str(STATE)).replace("@CGROUP@", CGROUP))
 
 
 def fingerprint(root: Path, files: Iterable[Path], *more: str) -> str:
-    """Return 16 hex digits over files' relative names and contents, and over some words."""
+    """Return a digest of files' relative names, their contents and more words, as 16 hex digits."""
     digest = hashlib.sha256("\0".join(more).encode())
     for path in sorted(files):
         content = path.read_bytes()
@@ -88,5 +88,5 @@ def fingerprint(root: Path, files: Iterable[Path], *more: str) -> str:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """List every file in a folder, sorted."""
+    """Return all files in a folder and below it, sorted."""
     return sorted(path for path in folder.rglob("*") if path.is_file())

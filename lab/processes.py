@@ -1,8 +1,8 @@
 """Starts, finds and ends the lab's processes.
 
-There are no pid files: a process says in its environment which service of which lab it is.
-So nothing is lost when `up` is killed just after it started one, and a pid that another
-program got later is never mistaken for the lab's.
+There are no pid files. The environment of a process says which service of which lab it is. So no process is
+lost if `up` is killed just after it started one, and another program that gets its pid later is never
+mistaken for it.
 """
 
 import contextlib
@@ -27,9 +27,9 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 class Service:
     """A long-running program of the lab.
 
-    `isolation` (see isolate.py) gives it processes and mounts of its own, all of which end with it.
-    `inside` names another service, in whose namespaces it runs. `programs` is a folder that it looks
-    for programs in first. `version` changes when its files do.
+    `isolation` (see isolate.py) gives it namespaces of its own for processes and mounts, which end with it.
+    `inside` names another service: this one runs in its namespaces. `programs` is a folder that is first on
+    its PATH. `version` changes when its program does.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Service:
 
     @property
     def settings(self) -> str:
-        """A digest of all that it was started with: another one means a restart."""
+        """Return a digest of all that it is started with. If it changes, the service restarts."""
         parts = [self.command, self.env, self.isolation, self.programs, self.version]
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
         for path in self.files:
@@ -57,7 +57,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Process:
-    """A running process that bears this lab's mark."""
+    """A running process of this lab."""
 
     pid: int
     service: str
@@ -67,7 +67,7 @@ class Process:
 
     @property
     def main(self) -> bool:
-        """Whether it is the service's own program, and neither a wrapper around it nor its child."""
+        """Return whether it is the service's own program, neither a wrapper around it nor its child."""
         return self.argv[0] == self.program
 
 
@@ -81,8 +81,8 @@ def parse(pid: int, environ: bytes, cmdline: bytes, owner: str) -> Process | Non
     return Process(pid, values[SERVICE], values.get(SETTINGS, ""), values.get(PROGRAM, ""), argv)
 
 
-def found() -> list[Process]:
-    """List this lab's processes. One that ended but was not reaped has no environment, so is left out."""
+def current() -> list[Process]:
+    """Return this lab's processes, without zombies, which have no environment."""
     processes = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdecimal() or int(folder.name) == os.getpid():
@@ -94,7 +94,7 @@ def found() -> list[Process]:
                 (folder / "cmdline").read_bytes(),
                 str(STATE),
             )
-        except OSError:  # it ended while we looked, or belongs to the kernel
+        except OSError:  # it ended in the meantime, or belongs to the kernel
             continue
         if process:
             processes.append(process)
@@ -102,7 +102,7 @@ def found() -> list[Process]:
 
 
 def another_lab() -> str | None:
-    """Return the state of another lab that is up on this machine's network, if one is."""
+    """Return the state folder of another lab that is up on this machine's network, or None."""
     here = Path("/proc/self/ns/net").readlink()
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
@@ -114,17 +114,17 @@ def another_lab() -> str | None:
 
 def _variable(environ: bytes, name: str) -> str | None:
     start = f"{name}=".encode()
-    found = (entry for entry in environ.split(b"\0") if entry.startswith(start))
-    return next((entry.removeprefix(start).decode(errors="replace") for entry in found), None)
+    entries = (entry for entry in environ.split(b"\0") if entry.startswith(start))
+    return next((entry.removeprefix(start).decode(errors="replace") for entry in entries), None)
 
 
 def running(service: Service) -> list[Process]:
-    """The service's own program and the wrappers around it, which name it; not what it started."""
-    return [p for p in found() if p.service == service.name and p.program in p.argv]
+    """Return the processes of the service's program and of the wrappers around it, but no children."""
+    return [p for p in current() if p.service == service.name and p.program in p.argv]
 
 
 def start(service: Service, cleanup: Callable[[], None] = lambda: None) -> bool:
-    """Start a service unless it runs with these settings; tell whether it was started.
+    """Start a service unless it runs with these settings; return whether it was started.
 
     `cleanup` runs between the end of an old instance and the start of the new one.
     """
@@ -146,7 +146,7 @@ def start(service: Service, cleanup: Callable[[], None] = lambda: None) -> bool:
     if service.log.exists():
         service.log.replace(service.log.with_suffix(".log.1"))
     words = [*_wrapper(service), *service.command]
-    # A process that outlives this one: no object here stands for it.
+    # The process outlives this one, so there is no object for it.
     os.posix_spawnp(
         words[0],
         words,
@@ -159,7 +159,7 @@ def start(service: Service, cleanup: Callable[[], None] = lambda: None) -> bool:
         setsid=True,
         setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # which Python ignores
     )
-    # For a moment after its exec a process shows no environment: who asks next must see it.
+    # For a moment after exec a process has no environment. Wait until the next caller can see it.
     deadline = time.monotonic() + 0.5
     while not running(service) and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -167,7 +167,7 @@ def start(service: Service, cleanup: Callable[[], None] = lambda: None) -> bool:
 
 
 def _wrapper(service: Service) -> list[str]:
-    """The words before the service's own that put it into its namespaces."""
+    """Return the command that starts the service's command in its namespaces."""
     if service.isolation is not None:
         namespaces = "unshare --mount --pid --fork --kill-child --mount-proc --propagation private"
         program = [_python(), "-I", str(HERE / "isolate.py")]
@@ -178,13 +178,13 @@ def _wrapper(service: Service) -> list[str]:
 
 
 def _python() -> str:
-    """The interpreter itself: a shim on PATH may want a home folder or a shell."""
+    """Return the interpreter's own path: a shim on PATH may need a home folder or a shell."""
     return str(Path(f"/proc/{os.getpid()}/exe").resolve())
 
 
 def _init_of(name: str) -> int:
-    """The first process of a service's namespace, which is pid 1 in there."""
-    for process in found():
+    """Return the process that is pid 1 in a service's namespace."""
+    for process in current():
         if process.service == name:
             status = Path(f"/proc/{process.pid}/status").read_text()
             levels = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
@@ -194,28 +194,28 @@ def _init_of(name: str) -> int:
 
 
 def stop(names: Iterable[str], grace_s: float = 10) -> list[str]:
-    """End services: ask each one's own program first, then kill whatever bears their mark.
+    """End services: ask each one's own program first, then kill all their processes.
 
-    Returns the names of those that ran. Raises LabError where a process can't be killed.
+    Returns the names of those that ran. Raises LabError if a process can't be killed.
     """
-    wanted = set(names)
-    mine = [process for process in found() if process.service in wanted]
+    services = set(names)
+    mine = [process for process in current() if process.service in services]
     for process in mine:
-        if process.main:  # a wrapper that ended at once would take it down unfinished
+        if process.main:  # a wrapper that ends would kill it at once
             _signal(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     left = mine
     while any(process.main for process in left) and time.monotonic() < deadline:
         time.sleep(0.02)
-        left = [process for process in found() if process.service in wanted]
+        left = [process for process in current() if process.service in services]
     deadline = time.monotonic() + 10
     while left:
         for process in left:
             _signal(process.pid, signal.SIGKILL)
         time.sleep(0.05)
-        left = [p for p in found() if p.service in wanted]
+        left = [p for p in current() if p.service in services]
         if time.monotonic() > deadline and left:
-            raise LabError(f"pid {left[0].pid} ({left[0].service}) does not end; look at it with ps")
+            raise LabError(f"pid {left[0].pid} ({left[0].service}) can't be killed; look at it with ps")
     return sorted({process.service for process in mine})
 
 
@@ -225,7 +225,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def wait_until(what: str, ready: Callable[[], bool], service: Service, seconds: float = 90) -> None:
-    """Wait for an answer of a service. Raises LabError when it ends first, or takes too long."""
+    """Wait until a service is ready. Raises LabError if it ends first or takes too long."""
     deadline = time.monotonic() + seconds
     pause = 0.05
     while not ready():

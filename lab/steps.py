@@ -1,4 +1,4 @@
-"""Runs the commands that build things: one line on the screen, everything else in a log."""
+"""Runs commands that build things, with one line on the screen and all output in a log."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ HEARTBEAT_S = 30
 
 
 def say(line: str) -> None:
-    """Print one line of progress, on stderr: stdout is for what a shell evaluates."""
+    """Print one line of progress to stderr; stdout is for the shell that evaluates it."""
     print(f"lab: {line}", file=sys.stderr, flush=True)
 
 
@@ -31,11 +31,11 @@ def run(
     outlive: bool = False,
     contained: bool = False,
 ) -> None:
-    """Run a command to its end, its output in `logs/<log>.log`.
+    """Run a command to its end, with its output in `logs/<log>.log`.
 
-    It dies with this program, unless it may `outlive` it (apt, which must not be cut in two).
-    `contained` gives it processes and mounts of its own, so that a kill leaves none of them.
-    Raises LabError with the log's last lines where the command fails.
+    It is killed when this program ends, unless it may `outlive` it (apt must not be interrupted).
+    `contained` gives it namespaces for processes and mounts, so that a kill leaves none of them.
+    Raises LabError with the log's last lines if the command fails.
     """
     words = [str(word) for word in command]
     if contained:
@@ -60,7 +60,7 @@ def run(
 
 
 def tail(path: Path, lines: int) -> str:
-    """Return the last lines of a log, or as many as there are."""
+    """Return a log's last lines; "" if there is no log."""
     with contextlib.suppress(FileNotFoundError), path.open(errors="replace") as file:
         return "".join(deque(file, lines)).strip()
     return ""
@@ -68,7 +68,7 @@ def tail(path: Path, lines: int) -> str:
 
 @contextlib.contextmanager
 def timed(what: str) -> Iterator[None]:
-    """Announce a long step, and say how long it took."""
+    """Announce a long step, and print how long it took."""
     say(f"{what} …")
     start = time.monotonic()
     yield
@@ -77,7 +77,7 @@ def timed(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def temporary(name: str) -> Iterator[Path]:
-    """Give a fresh folder on the state's disk; `up` empties what a killed one left there."""
+    """Yield a new folder on the state's disk, deleted at the end; `up` deletes what a kill left."""
     TEMPORARY.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=TEMPORARY))
     folder.chmod(0o755)

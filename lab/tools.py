@@ -1,4 +1,4 @@
-"""Builds the Dagger and Kubernetes programs from their Go modules, into the state's bin folder."""
+"""Builds the Dagger and Kubernetes programs from Go modules into the state's bin folder."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from lab.paths import BIN, DAGGER_VERSION, HERE, KUBERNETES_VERSION, STATE, file
 from lab.steps import run, temporary, timed
 
 _CONFIG = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-# Go's caches and counters would otherwise go to the user's home; the user's own settings count.
+# Go's caches and counters stay out of the user's home; the user's own Go settings are used.
 GO = {
     "CGO_ENABLED": "0",
     "GOENV": os.environ.get("GOENV") or str(_CONFIG / "go" / "env"),
@@ -20,14 +20,14 @@ GO = {
     "GOMODCACHE": str(STATE / "go" / "mod"),
     "XDG_CONFIG_HOME": str(STATE / "go" / "config"),
 }
-TAGS = "-tags=dfexcludepatterns,dfparents"  # what BuildKit's own build sets
+TAGS = "-tags=dfexcludepatterns,dfparents"  # as in BuildKit's own build
 CRDS = STATE / "crds"
 ROLLOUTS = "github.com/argoproj/argo-rollouts"
 
 
 @dataclass(frozen=True)
 class Module:
-    """A Go module whose `tool` lines name the programs to build."""
+    """A Go module; the `tool` lines of its go.mod name the programs to build."""
 
     name: str
     programs: tuple[str, ...]
@@ -39,7 +39,7 @@ class Module:
 
     @property
     def version(self) -> str:
-        """A digest of all that decides what is built."""
+        """Return a digest of everything that affects the build."""
         return fingerprint(self.folder, files_below(self.folder), TAGS, *self.values)
 
     @property
@@ -48,7 +48,7 @@ class Module:
 
     @property
     def built(self) -> bool:
-        """Whether all programs of this version are there: the stamp is written last."""
+        """Return whether all programs of this version are built; the stamp is written last."""
         return (
             self.stamp.exists()
             and self.stamp.read_text() == self.version
@@ -86,7 +86,7 @@ CLUSTER = Module(
 
 
 def build(module: Module) -> None:
-    """Build a module's programs unless they are there; what a killed build made is in Go's cache."""
+    """Build a module's programs unless they are built; Go's cache keeps the work of a killed build."""
     if module.built:
         return
     flags = ["-v", "-mod=readonly", "-modcacherw", "-buildvcs=false", TAGS]
@@ -109,7 +109,7 @@ def build(module: Module) -> None:
 
 
 def _take_crds(made: Path) -> None:
-    """Copy Argo Rollouts' resource definitions out of Go's cache, so that Go is not needed again."""
+    """Copy Argo Rollouts' resource definitions from Go's cache, so that Go is not needed again."""
     command = ["go", "list", "-C", str(CLUSTER.folder), "-m", "-f", "{{.Dir}}", ROLLOUTS]
     listed = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
     if listed.returncode:
@@ -124,7 +124,7 @@ def _take_crds(made: Path) -> None:
 
 
 def forget_sources() -> None:
-    """Delete Go's caches, 8 GB, once all is built: another version is built from nothing."""
+    """Delete Go's caches (8 GB) when everything is built; another version is then built from nothing."""
     if ENGINE.built and CLUSTER.built:
         shutil.rmtree(STATE / "go", ignore_errors=True)
 

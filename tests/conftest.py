@@ -82,7 +82,7 @@ class Lab:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
     """Start the lab unless it is up; end it only if it was started here."""
-    was_up = {process.service for process in processes.found()} >= SERVICES
+    was_up = {process.service for process in processes.current()} >= SERVICES
     if not was_up:
         lifecycle.up(cluster=True, gpu_recorder=False)
     variables = lifecycle.environment() | {"PATH": f"{paths.BIN}{os.pathsep}{os.environ['PATH']}"}

@@ -1,7 +1,7 @@
-"""A machine for a test: a network and a /run of its own, where a second lab can come and go.
+"""A machine for a test: a network and a /run of its own, where a second lab can start and end.
 
-It shares the first lab's programs and images by hard links, so nothing is built, and leaves the
-first lab alone: that one may be up all the while.
+It shares the first lab's programs and images by hard links, so nothing is built. It does not touch the first
+lab, which may be up at the same time.
 """
 
 import os
@@ -15,7 +15,7 @@ from lab import paths, tools
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUILT = ("bin", "built", "crds", "layouts", "contents")
-# An API server wants a default route; nothing answers there, and nothing of a test needs it to.
+# An API server needs a default route. Nothing answers there, and no test needs an answer.
 SETUP = """
 set -e
 ip link set lo up
@@ -109,8 +109,8 @@ class Machine:
         return result.stderr
 
     def pids(self) -> dict[int, str]:
-        """The processes that bear the second lab's mark or name its state, by pid."""
-        found = {}
+        """Return the processes of the second lab, and those that name its state: pid → command."""
+        words_of = {}
         for folder in Path("/proc").iterdir():
             try:
                 words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -118,11 +118,11 @@ class Machine:
             except OSError:  # not a process, or one that ended
                 continue
             if (marked or str(self.state) in words) and int(folder.name) != self._holder.pid:
-                found[int(folder.name)] = words
-        return found
+                words_of[int(folder.name)] = words
+        return words_of
 
     def traces(self) -> dict[str, str]:
-        """All that a lab could leave on the machine, as text to compare."""
+        """Return everything that a lab could leave on the machine, as text to compare."""
         cgroup = paths.cgroup(self.state)
         rules = [
             line
@@ -144,7 +144,7 @@ class Machine:
         }
 
     def close(self) -> None:
-        """End everything on it, and drop its state."""
+        """End everything on it, and delete its state."""
         self.lab("down")
         self._holder.kill()
         self._holder.communicate()
@@ -153,7 +153,7 @@ class Machine:
 
     def _end_all(self) -> None:
         """Kill what an interrupted run of the test may have left, wherever its network is."""
-        script = "from lab.processes import found, stop; stop({p.service for p in found()}, grace_s=0)"
+        script = "from lab.processes import current, stop; stop({p.service for p in current()}, grace_s=0)"
         environment = os.environ | {"LAB_STATE": str(self.state)}
         subprocess.run([sys.executable, "-c", script], check=True, cwd=REPOSITORY, env=environment)
 

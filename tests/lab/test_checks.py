@@ -1,4 +1,4 @@
-"""The lines that `up` ends with when the machine is not fit, each from the real cause."""
+"""The errors of `up` on a machine that does not have what it needs, each from a real cause."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from lab.errors import LabError
 pytestmark = pytest.mark.lab
 
 
-def test_a_first_up_wants_25_gb_and_says_where() -> None:
+def test_a_first_up_needs_25_gb_and_says_where() -> None:
     with pytest.raises(LabError) as error:
         disk(Path("/some/state"), int(12.34 * GB), built=False)
     assert str(error.value) == (
@@ -22,7 +22,7 @@ def test_a_first_up_wants_25_gb_and_says_where() -> None:
     )
 
 
-def test_a_later_up_wants_little() -> None:
+def test_a_later_up_needs_little() -> None:
     disk(Path("/some/state"), 12 * GB, built=True)
     with pytest.raises(LabError, match="an up needs 3 GB"):
         disk(Path("/some/state"), 2 * GB, built=True)

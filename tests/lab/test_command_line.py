@@ -1,4 +1,4 @@
-"""The lab's command line, as a shell meets it; nothing here starts anything."""
+"""The lab's command line, as a shell uses it; no test here starts anything."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ def test_an_error_is_one_line_with_what_to_do(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
-    # Root is told of the path, anyone else that root is needed.
+    # Root gets the error about the path, others the error that root is needed.
     assert line.startswith("lab: ")
     assert line.endswith(("set LAB_STATE to a shorter one", "run it as root"))
     assert not state.exists()

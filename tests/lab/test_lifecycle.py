@@ -1,4 +1,4 @@
-"""Labs that come and go for real, on a machine of their own beside the lab that is up."""
+"""Real labs that start and end, on a machine of their own, beside the lab that is up."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ pytestmark = [
 ]  # it borrows what the lab built
 
 IMAGE = "localhost:5000/library/python:3.13-slim"
-POD_SECONDS, CALL_SECONDS = "86397", "86398"  # how we know their processes again
+POD_SECONDS, CALL_SECONDS = "86397", "86398"  # by which the tests recognise their processes
 SERVICES = {
     "containerd", "engine", "etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy",
     "kube-scheduler", "kubelet", "registry", "rollouts-controller",
@@ -30,11 +30,11 @@ SERVICES = {
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    first = {process.pid for process in processes.found() if process.main}
+    first = {process.pid for process in processes.current() if process.main}
     made = Machine()
     yield made
     made.close()
-    assert first <= {process.pid for process in processes.found()}, "the first lab is not as it was"
+    assert first <= {process.pid for process in processes.current()}, "the first lab is not as it was"
 
 
 @pytest.fixture(scope="module")
@@ -72,20 +72,20 @@ def run_pod(machine: Machine, name: str) -> None:
 
 
 def sleepers(seconds: str) -> list[int]:
-    """The processes, in whatever namespace, that sleep so long."""
-    found = []
+    """Return the pids, in any namespace, of `sleep` with this argument."""
+    pids = []
     for folder in Path("/proc").iterdir():
         try:
             if (folder / "cmdline").read_bytes() == f"sleep\0{seconds}\0".encode():
-                found.append(int(folder.name))
+                pids.append(int(folder.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
 @pytest.fixture
 def busy(machine: Machine) -> Iterator[Callable[[], None]]:
-    """Starts a call that goes on for a day, and waits until its container runs."""
+    """Return a function that starts a call of one day and waits until its container runs."""
     calls: list[subprocess.Popen[str]] = []
 
     def begin() -> None:
@@ -98,7 +98,7 @@ def busy(machine: Machine) -> Iterator[Callable[[], None]]:
         each.communicate()
 
 
-def test_an_up_that_is_killed_is_mended_by_the_next(machine: Machine, before: dict[str, str]) -> None:
+def test_an_up_that_is_killed_is_completed_by_the_next(machine: Machine, before: dict[str, str]) -> None:
     assert before["processes"] == ""
     for line in ("registry on", "Kubernetes v", "containerd"):
         with machine.start(sys.executable, "-m", "lab", "up", "--cluster") as killed:

@@ -1,4 +1,4 @@
-"""Which iptables rules the lab takes back, on texts as iptables-save writes them."""
+"""Which iptables rules the lab removes, tested on the output of iptables-save."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The images that the lab writes, read back by what the OCI format says."""
+"""The images that the lab writes, read again by the rules of the OCI format."""
 
 import gzip
 import hashlib

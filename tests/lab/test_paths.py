@@ -1,4 +1,4 @@
-"""Files that come into place in one step, and digests that notice a change."""
+"""Files that are written in one step, and digests that change with the content."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the lab knows its processes again, on real ones; needs no root."""
+"""How the lab recognises its processes, tested on real ones; needs no root."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import pytest
 
 from lab import processes
 from lab.errors import LabError
-from lab.processes import Service, found, parse, running, start, stop, wait_until
+from lab.processes import Service, current, parse, running, start, stop, wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -27,7 +27,7 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(processes, "LOGS", tmp_path / "logs")
     monkeypatch.setattr(processes, "TEMPORARY", tmp_path / "tmp")
     yield
-    stop([process.service for process in found()], grace_s=0)
+    stop([process.service for process in current()], grace_s=0)
 
 
 def test_a_process_is_the_lab_s_when_its_environment_says_so() -> None:
@@ -67,7 +67,7 @@ def test_a_service_with_other_settings_is_started_again(capsys: pytest.CaptureFi
     start(SLEEP)
     (before,) = running(SLEEP)
     events = []
-    assert start(replace(SLEEP, env={"MORE": "1"}), lambda: events.append(found()))
+    assert start(replace(SLEEP, env={"MORE": "1"}), lambda: events.append(current()))
     (after,) = running(SLEEP)
     assert after.pid != before.pid
     assert events == [[]]  # between the two, none runs
@@ -105,10 +105,10 @@ def test_stop_lets_a_program_finish_then_kills_what_it_left(tmp_path: Path) -> N
     start(Service("parent", (sys.executable, "-c", script)))
     while not (tmp_path / "ready").exists():
         time.sleep(0.01)
-    assert len(found()) == 2
+    assert len(current()) == 2
     assert stop(["parent"], grace_s=2) == ["parent"]
     assert mark.exists()
-    assert found() == []
+    assert current() == []
 
 
 def test_stop_kills_a_program_that_does_not_end_when_asked(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_stop_kills_a_program_that_does_not_end_when_asked(tmp_path: Path) -> No
     while not (tmp_path / "ready").exists():
         time.sleep(0.01)
     stop(["stubborn"], grace_s=0.2)
-    assert found() == []
+    assert current() == []
 
 
 def test_a_process_of_the_same_program_that_is_not_the_lab_s_is_left_alone() -> None:
