@@ -10,24 +10,12 @@ from ml_pipeline.cluster import watching
 from ml_pipeline.cluster.errors import Unreachable
 from ml_pipeline.cluster.pods import Failed, Progressing
 from ml_pipeline.common.outcome import StageFailure
+from tests.clocks import Clock
 
 WAITING, DONE = Progressing("1 of 2 pods ready"), "done"
 NO_ROOM = Failed("no node can take pod one", "add a node", patience_s=30)
 
 State = Progressing | Failed | Unreachable | str
-
-
-class Clock:
-    """A time of its own, in seconds."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class Log:

@@ -25,6 +25,7 @@ from ml_pipeline.cluster.fields import Json, Object, annotations_of, containers_
 from ml_pipeline.cluster.kubeconfig import read_kubeconfig
 from ml_pipeline.cluster.objects import selector
 from ml_pipeline.cluster.pods import Failed, Progressing
+from ml_pipeline.common.document import ReleaseRecord
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.common.reading import read_settings
 from ml_pipeline.release import history, manifests, rolling, rollout
@@ -71,13 +72,14 @@ def act(action: str, config: Path, kubeconfig: Path, api_server: str | None) -> 
     else:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _interrupt)
-        record = release(cluster, settings) if action == "release" else rollback(cluster, settings)
+        effect = release if action == "release" else rollback
+        record = dataclasses.asdict(effect(cluster, settings))
     record["seconds"] = round(time.monotonic() - started, 3)
     print(json.dumps(record, indent=1))
     return record
 
 
-def release(cluster: Cluster, new: Release) -> dict[str, object]:
+def release(cluster: Cluster, new: Release) -> ReleaseRecord:
     """Bring `new` to all pods, or leave what served before; return the release record."""
     if not new.digest:
         cause = f"image {new.image!r} has no digest"
@@ -108,7 +110,7 @@ def release(cluster: Cluster, new: Release) -> dict[str, object]:
     return _record(action, new, ready, prediction, good[0].image if good else None)
 
 
-def rollback(cluster: Cluster, settings: Release) -> dict[str, object]:
+def rollback(cluster: Cluster, settings: Release) -> ReleaseRecord:
     """Go to the good release before the live one, with as many pods as run now; return the release record."""
     before = cluster.owned("deployments", settings.name)
     if before is None:
@@ -179,20 +181,20 @@ def _is_good(cluster: Cluster, new: Release, before: Object, good: tuple[GoodRel
 
 def _record(
     action: str, release: Release, ready: Ready, prediction: Object, previous: str | None
-) -> dict[str, object]:
-    return {
-        "action": action,
-        "name": release.name,
-        "namespace": release.namespace,
-        "revision": ready.revision,
-        "image": release.image,
-        "digest": release.digest,
-        "previous_image": previous,
-        "version": release.version,
-        "replicas": release.replicas,
-        "ready": len(ready.pods),
-        "prediction": prediction,
-    }
+) -> ReleaseRecord:
+    return ReleaseRecord(
+        action=action,
+        name=release.name,
+        namespace=release.namespace,
+        revision=ready.revision,
+        image=release.image,
+        digest=release.digest,
+        previous_image=previous,
+        version=release.version,
+        replicas=release.replicas,
+        ready=len(ready.pods),
+        prediction=prediction,
+    )
 
 
 def _interrupt(number: int, _frame: object) -> None:
