@@ -70,16 +70,16 @@ def test_the_same_files_are_the_same_layer(tmp_path: Path) -> None:
 def test_a_layer_has_all_of_the_folder_but_its_times(tmp_path: Path) -> None:
     layer = packed(folder(tmp_path / "one", NAMES, 1_000_000_000), tmp_path / "packed")
     data = (layer / "layer.tar.gz").read_bytes()
-    told = json.loads((layer / "layer.json").read_text())
-    assert (told["digest"], told["size"]) == (sha256(data), len(data))
-    assert told["diff_id"] == sha256(gzip.decompress(data))
+    description = json.loads((layer / "layer.json").read_text())
+    assert (description["digest"], description["size"]) == (sha256(data), len(data))
+    assert description["diff_id"] == sha256(gzip.decompress(data))
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        found = {info.name: info for info in tar}
+        members = {info.name: info for info in tar}
         names = ["", "/link", "/run", "/sub", "/sub/a", f"/sub/{LONG}", "/sub/b"]
-        assert list(found) == [f"opt/here{name}" for name in names]
-        assert {info.mtime for info in found.values()} == {0}
-        assert (found["opt/here/run"].mode, found["opt/here/sub/a"].mode) == (0o755, 0o644)
-        assert found["opt/here/link"].linkname == "sub/nowhere"
+        assert list(members) == [f"opt/here{name}" for name in names]
+        assert {info.mtime for info in members.values()} == {0}
+        assert (members["opt/here/run"].mode, members["opt/here/sub/a"].mode) == (0o755, 0o644)
+        assert members["opt/here/link"].linkname == "sub/nowhere"
         content = tar.extractfile("opt/here/sub/b")
         assert content
         assert content.read() == b"content of sub/b\n"
@@ -167,7 +167,7 @@ def test_a_registry_s_token_goes_nowhere_else_and_what_it_has_is_not_sent(
     registry.blobs[sha256(BASE)] = BASE
     for expected in (2, 2):  # the layer and the configuration; then nothing
         assert push(exported, layer, registry.address, tmp_path / "outcome.json").returncode == 0
-        assert registry.told_to_store == [None] * expected
+        assert registry.store_logins == [None] * expected
     assert set(registry.scopes) == {"repository:models/adult:pull,push"}
     assert json.loads((tmp_path / "outcome.json").read_text())["details"]["bytes"] == 0
 
@@ -177,7 +177,7 @@ def test_a_place_elsewhere_does_not_learn_the_login(
 ) -> None:
     registry.store_asks = True
     done = push(exported, layer, registry.address, tmp_path / "outcome.json")
-    assert (done.returncode, registry.told_to_store, len(registry.scopes)) == (1, [None], 1)
+    assert (done.returncode, registry.store_logins, len(registry.scopes)) == (1, [None], 1)
     assert "refused the image: 401 Unauthorized" in done.stderr
 
 

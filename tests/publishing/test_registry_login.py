@@ -23,9 +23,9 @@ def locked(lab: Lab, tmp_path: Path) -> Iterator[str]:
 
 def publish(dagger: Dagger, project: Project, registry: str, password: str) -> Answer:
     """Publish as the user `me`; the password comes from a variable."""
-    known = Dagger({**dagger.environment, "REGISTRY_TOKEN": password})
+    user = Dagger({**dagger.environment, "REGISTRY_TOKEN": password})
     flags = ("--registry-username=me", "--registry-password=env://REGISTRY_TOKEN")
-    return known.call(project.path, "publish", f"--registry={registry}/models", *flags)
+    return user.call(project.path, "publish", f"--registry={registry}/models", *flags)
 
 
 def test_who_knows_the_password_publishes(dagger: Dagger, tumours: Project, locked: str) -> None:
@@ -40,10 +40,10 @@ def test_who_knows_the_password_publishes(dagger: Dagger, tumours: Project, lock
     name, _, digest = rest.partition("@")
     path = f"http://{locked}/v2/{name.partition(':')[0]}/manifests/{digest}"
     headers = urllib3.make_headers(basic_auth=f"me:{PASSWORD}")
-    found = urllib3.request(
+    answer = urllib3.request(
         "HEAD", path, headers={**headers, "Accept": "application/vnd.oci.image.manifest.v1+json"}
     )
-    assert found.status == 200
+    assert answer.status == 200
     for said in (refused, answer):
         assert PASSWORD not in said.log + said.out
         assert "let me in" not in said.log + said.out

@@ -53,10 +53,10 @@ def publish(
     dagger: Dagger, project: Project, registry: str, *options: str, password: str = locked_registry.PASSWORD
 ) -> Answer:
     """Publish without the engine."""
-    known = Dagger({**dagger.environment, "REGISTRY_TOKEN": password})
+    user = Dagger({**dagger.environment, "REGISTRY_TOKEN": password})
     words = [f"--registry=http://{registry}/models", "--reproducible"]
     words += [f"--registry-username={locked_registry.USERNAME}", "--registry-password=env://REGISTRY_TOKEN"]
-    return known.call(project.path, "publish", *words, options=options)
+    return user.call(project.path, "publish", *words, options=options)
 
 
 def skopeo(*words: str) -> Any:

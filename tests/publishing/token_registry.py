@@ -24,7 +24,7 @@ class Registry:
     manifests: dict[str, bytes] = field(default_factory=dict)
     scopes: list[str] = field(default_factory=list)
     store_asks: bool = False  # for a login of its own, which it must not get
-    told_to_store: list[str | None] = field(default_factory=list)  # each Authorization
+    store_logins: list[str | None] = field(default_factory=list)  # each Authorization
 
 
 @contextlib.contextmanager
@@ -46,11 +46,11 @@ def serving() -> Iterator[Registry]:
                 else:
                     self._say(401, json.dumps({"errors": [{"code": "DENIED", "message": "who\nare you"}]}))
             elif url.path == "/store" and registry.store_asks:
-                registry.told_to_store.append(login)
+                registry.store_logins.append(login)
                 realm = f'Bearer realm="http://{registry.store}/token",service="here"'
                 self._say(401, **{"WWW-Authenticate": realm})
             elif url.path == "/store":
-                registry.told_to_store.append(login)
+                registry.store_logins.append(login)
                 content = body if asked["permission"] == "yes" else b""
                 assert asked["digest"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
                 registry.blobs[asked["digest"]] = content

@@ -97,9 +97,9 @@ def test_names_leave_room_for_a_pod_s(project: str) -> None:
 
 def test_options_that_need_each_other() -> None:
     assert training_cluster.chosen(1, None, None) is None
-    with pytest.raises(ConfigError, match=r"--nodes=2 trains on a cluster.*give --kubeconfig and --registry"):
+    with pytest.raises(ConfigError, match=r"--nodes=2 trains on a cluster.*pass --kubeconfig and --registry"):
         training_cluster.chosen(2, None, None)
-    with pytest.raises(ConfigError, match="--nodes=0; use 1 or more"):
+    with pytest.raises(ConfigError, match="--nodes=0 is out of range; use 1 or more"):
         training_cluster.chosen(0, None, None)
 
 

@@ -39,7 +39,7 @@ def free_port() -> int:
 
 @dataclass
 class Node:
-    """A node's process, and where it is asked."""
+    """A node's process, and the port of its result."""
 
     process: subprocess.Popen[bytes]
     folder: Path
@@ -104,10 +104,10 @@ class Together:
 
     def until(self, condition: Callable[[], Any], seconds: float = 400) -> Any:
         deadline = time.monotonic() + seconds
-        while not (found := condition()):
+        while not (answer := condition()):
             assert time.monotonic() < deadline, "\n".join(node.log() for node in self.nodes.values())
             time.sleep(0.2)
-        return found
+        return answer
 
     def epoch(self, number: int) -> None:
         """Wait until an epoch is over."""

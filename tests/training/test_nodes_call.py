@@ -41,9 +41,9 @@ def target(lab: Lab, tmp_path: Path) -> Iterator[Target]:
 
 @pytest.fixture
 def room(dagger: Dagger) -> None:
-    """Where the disk can't take the training image everywhere, 20 GB in all, the engine forgets what it can.
+    """Prune the engine's cache where the disk has less than the 20 GB that the training image takes.
 
-    It would not do so by itself, for it is not the engine that fills the disk.
+    The engine would not do so by itself, for it is not the engine that fills the disk.
     """
     if shutil.disk_usage(paths.STATE).free < ROOM:
         prune = ["dagger", "core", "engine", "local-cache", "prune"]
@@ -81,8 +81,8 @@ def losses(model: Path) -> list[float]:
 
 
 def left(target: Target) -> list[str]:
-    found = target.get("jobs,services,pods")["items"]
-    return [f"{each['kind']} {each['metadata']['name']}" for each in found]
+    items = target.get("jobs,services,pods")["items"]
+    return [f"{each['kind']} {each['metadata']['name']}" for each in items]
 
 
 def lose(target: Target, index: int) -> None:

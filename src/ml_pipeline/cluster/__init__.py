@@ -1,1 +1,1 @@
-"""Access to a Kubernetes cluster: its API, its objects, what becomes of pods."""
+"""Access to a Kubernetes cluster: its API, its objects, and the state of pods."""

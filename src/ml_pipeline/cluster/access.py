@@ -1,4 +1,4 @@
-"""Which cluster the caller named, and containers whose program reaches it."""
+"""The cluster that the caller named, and containers whose program reaches it."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ KUBECONFIG, API_ALIAS = "/kubeconfig", "kube-api"
 
 @dataclass(frozen=True)
 class Cluster:
-    """Which cluster, as a kubeconfig; `api` where only the caller's machine can reach it."""
+    """A cluster, as a kubeconfig. `api` is its API server, where only the caller's machine can reach it."""
 
     kubeconfig: dagger.Secret
     api: dagger.Service | None = None

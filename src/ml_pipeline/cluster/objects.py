@@ -48,9 +48,9 @@ def namespace(name: str) -> Object:
 def pod(
     container: Object, volumes: Sequence[Object], grace_s: int, *, group: int | None = None
 ) -> dict[str, Json]:
-    """Return the specification of a pod with one container, which falls under the restricted pod standard.
+    """Return the specification of a pod with one container, as the restricted pod security standard asks.
 
-    `grace_s` seconds after it was asked to end it is killed. `group` owns the volumes, where it is named.
+    The pod has `grace_s` seconds to end. `group` is the group that owns its volumes.
     """
     owner: dict[str, Json] = {} if group is None else {"fsGroup": group}
     return {

@@ -51,12 +51,12 @@ def phase_of(pod: Object) -> str:
 
 
 def is_ending(pod: Object) -> bool:
-    """Tell whether a pod was asked to end."""
+    """Tell whether a pod is about to end."""
     return at(pod, "metadata", "deletionTimestamp") is not None
 
 
 def lives(pod: Object) -> bool:
-    """Tell whether a pod has not ended, and was not asked to."""
+    """Tell whether a pod has not ended, and is not about to."""
     return phase_of(pod) not in {"Failed", "Succeeded"} and not is_ending(pod)
 
 

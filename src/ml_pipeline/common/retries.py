@@ -1,4 +1,4 @@
-"""Which requests to an API are sent again: those that never arrived, and those that it asks for again."""
+"""Which requests to an API are sent again: those that never arrived, and those that it asks to repeat."""
 
 import urllib3
 
@@ -7,7 +7,7 @@ AGAIN = urllib3.Retry(
     connect=2,
     read=2,
     redirect=False,
-    other=0,  # a certificate that is wrong stays so
+    other=0,  # a wrong certificate stays wrong
     backoff_factor=0.2,
     status_forcelist=(429, 502, 503, 504),
     allowed_methods=None,  # any

@@ -17,16 +17,16 @@ LEVEL = 6  # of gzip
 
 @dataclass(frozen=True)
 class Layer:
-    """A packed layer; `diff_id` is the digest of what is in it, and both digests begin with sha256:."""
+    """A packed layer; `diff_id` is the digest of the tar in it, and both digests begin with sha256:."""
 
     digest: str
     diff_id: str
     size: int  # bytes, packed
-    made_by: str
+    made_by: str  # what the image's history says of it
 
 
 class Hashed:
-    """Hashes and counts what is written through it."""
+    """A file that hashes and counts what is written through it."""
 
     def __init__(self, target: IO[bytes]) -> None:
         self.target = target
@@ -44,24 +44,24 @@ class Hashed:
 
 
 def pack(folder: Path, path: str, target: Path) -> Layer:
-    """Write a folder as the layer that has it at `path`, an absolute one.
+    """Write a folder as the layer that has it at the absolute `path`.
 
-    Owners and modes are kept, times are not: all files are of 1970.
+    Owners and modes are kept. Times are not: all files are from 1970.
     """
     with target.open("wb") as file:
         packed = Hashed(file)
         with gzip.GzipFile("", "wb", LEVEL, cast("IO[bytes]", packed), mtime=0) as zipped:
             plain = Hashed(cast("IO[bytes]", zipped))
             with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="w|", format=tarfile.PAX_FORMAT) as tar:
-                for found in _walk(folder):
-                    name = Path(path.lstrip("/")) / found.relative_to(folder)
-                    info = tar.gettarinfo(found, str(name))
+                for entry in _walk(folder):
+                    name = Path(path.lstrip("/")) / entry.relative_to(folder)
+                    info = tar.gettarinfo(entry, str(name))
                     info.mtime, info.uname, info.gname = 0, "", ""
-                    if info.islnk():  # whether two files are one on the disk is the engine's affair
+                    if info.islnk():  # two names of one file on the engine's disk are two files here
                         info.type, info.linkname = tarfile.REGTYPE, ""
-                        info.size = found.stat().st_size
+                        info.size = entry.stat().st_size
                     if info.isreg():
-                        with found.open("rb") as content:
+                        with entry.open("rb") as content:
                             tar.addfile(info, content)
                     else:
                         tar.addfile(info)
@@ -69,7 +69,7 @@ def pack(folder: Path, path: str, target: Path) -> Layer:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield a folder and all in it, each folder before what it holds, sorted by bytes."""
+    """Yield a folder and everything in it, each folder before its content, sorted by bytes."""
     yield folder
     for entry in sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name)):
         if entry.is_dir(follow_symlinks=False):

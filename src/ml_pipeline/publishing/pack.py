@@ -9,13 +9,13 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ml_pipeline.common.outcome import run_stage
 from ml_pipeline.publishing.layers import pack
 
 
-def packed(folder: Path, path: str, output: Path) -> dict[str, Any]:
+def packed(folder: Path, path: str, output: Path) -> dict[str, object]:
+    """Write the layer and its description; return the outcome's details."""
     output.mkdir(parents=True, exist_ok=True)
     layer = pack(folder, path, output / "layer.tar.gz")
     (output / "layer.json").write_text(json.dumps(asdict(layer)))
@@ -24,13 +24,14 @@ def packed(folder: Path, path: str, output: Path) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Pack the folder that the command line names, and end the process."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.publishing.pack",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--folder", type=Path, required=True, help="what is packed")
-    parser.add_argument("--path", required=True, help="where the image has it, an absolute path")
+    parser.add_argument("--folder", type=Path, required=True, help="the folder to pack")
+    parser.add_argument("--path", required=True, help="the absolute path of the folder in the image")
     parser.add_argument("--output", type=Path, required=True, help="the folder to write into")
     options = parser.parse_args()
     run_stage("pack", lambda: packed(options.folder, options.path, options.output))

@@ -1,6 +1,6 @@
 """A repository in a registry, as far as a push needs it.
 
-The protocol: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md; how one logs in:
+The protocol: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md; the login:
 https://distribution.github.io/distribution/spec/auth/token/
 """
 
@@ -19,8 +19,8 @@ from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 
 REACH = (
-    "the engine's containers must reach it; without --reproducible the engine itself pushes, which may reach "
-    "more"
+    "make it reachable from the engine's containers; without --reproducible the engine itself pushes, which "
+    "may reach more"
 )
 LOGIN = "check --registry, --registry-username and --registry-password"
 PATIENCE = urllib3.Timeout(connect=10, read=120)  # seconds
@@ -30,7 +30,7 @@ Open = Callable[[], IO[bytes]]
 
 @dataclass
 class Repository:
-    """One name in a registry; `base` is its scheme and host. Raises StageFailure where it refuses."""
+    """One name in a registry; `base` is its scheme and host. Methods raise StageFailure where it refuses."""
 
     base: str
     name: str
@@ -44,23 +44,25 @@ class Repository:
     )
 
     def has(self, digest: str) -> bool:
+        """Tell whether the registry has a blob."""
         answer = self._ask("HEAD", f"/v2/{self.name}/blobs/{digest}")
-        # Where blobs are elsewhere, the way to one is answer enough.
+        # A redirect to another store means that the blob exists there.
         if answer.status in {200, 301, 302, 307, 308}:
             return True
         self._expect(answer, 404)
         return False
 
     def upload(self, digest: str, size: int, content: Open) -> None:
-        """Bring a blob, in one piece."""
-        began = self._ask("POST", f"/v2/{self.name}/blobs/uploads/", {"Content-Length": "0"})
-        self._expect(began, 202)
-        place = urljoin(f"{self.base}/", began.headers["Location"])
+        """Upload a blob, in one piece."""
+        session = self._ask("POST", f"/v2/{self.name}/blobs/uploads/", {"Content-Length": "0"})
+        self._expect(session, 202)
+        place = urljoin(f"{self.base}/", session.headers["Location"])
         place += ("&" if urlsplit(place).query else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         self._expect(self._ask("PUT", place, headers, content), 201)
 
     def tag(self, reference: str, media_type: str, manifest: bytes) -> None:
+        """Upload a manifest under a tag."""
         path = f"/v2/{self.name}/manifests/{reference}"
         self._expect(self._ask("PUT", path, {"Content-Type": media_type}, manifest), 201)
 
@@ -79,7 +81,7 @@ class Repository:
         return answer
 
     def _is_here(self, url: str) -> bool:
-        """Tell whether a place may know the login; one elsewhere has a permission in its address."""
+        """Tell whether a URL is the registry's own: only there the login goes."""
         return urlsplit(url)[:2] == urlsplit(self.base)[:2]
 
     def _send(
@@ -95,7 +97,7 @@ class Repository:
         try:
             return self._pool.request(method, url, body=body, headers=headers, redirect=False)
         except urllib3.exceptions.HTTPError as error:
-            # Not the address: a place elsewhere has a permission in it.
+            # Not the whole URL: that of another store has a permission in it.
             cause = f"{urlsplit(url).netloc} can't be reached: {_reason(error)}"
             raise StageFailure(cause, REACH) from None
 
@@ -111,29 +113,29 @@ class Repository:
             words = dict(re.findall(r'(\w+)="([^"]*)"', rest))
             self._authorization = f"Bearer {self._token(words, basic)}"
         else:
-            raise StageFailure(f"{self.base}/{self.name} wants a login", LOGIN)
+            raise StageFailure(f"{self.base}/{self.name} requires a login", LOGIN)
 
     def _token(self, words: Mapping[str, str], basic: str | None) -> str:
         realm = words.get("realm", "")
         if self.base.startswith("https:") and not realm.startswith("https:"):
             raise StageFailure(f"{self.base} sends its logins to {realm!r}, which is not https", LOGIN)
-        asked = {"scope": f"repository:{self.name}:pull,push"}
+        query = {"scope": f"repository:{self.name}:pull,push"}
         if "service" in words:
-            asked["service"] = words["service"]
-        url = f"{realm}{'&' if urlsplit(realm).query else '?'}{urlencode(asked)}"
+            query["service"] = words["service"]
+        url = f"{realm}{'&' if urlsplit(realm).query else '?'}{urlencode(query)}"
         answer = self._request("GET", url, {"Authorization": basic} if basic else {})
         self._expect(answer, 200)
-        told = answer.json()
-        return str(told.get("token") or told["access_token"])
+        document = answer.json()
+        return str(document.get("token") or document["access_token"])
 
     def _expect(self, answer: urllib3.BaseHTTPResponse, status: int) -> None:
         if answer.status != status:
-            said = f"{answer.status} {answer.reason}{_detail(answer.data)}"
-            raise StageFailure(f"{self.base}/{self.name} refused the image: {said}", LOGIN)
+            reason = f"{answer.status} {answer.reason}{_detail(answer.data)}"
+            raise StageFailure(f"{self.base}/{self.name} refused the image: {reason}", LOGIN)
 
 
 def _detail(body: bytes) -> str:
-    """Return the registry's own words, where it has any in the form that the protocol gives them."""
+    """Return the registry's own message, where it has one in the protocol's form."""
     try:
         (first, *_) = json.loads(body)["errors"]
         return f" ({first['code']}: {one_line(first.get('message', ''))})"

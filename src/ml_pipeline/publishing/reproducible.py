@@ -1,7 +1,7 @@
-"""Pushing an image without the engine, which would write into it when each of its layers was made.
+"""Pushes an image without the engine, which would write into it when each of its layers was made.
 
-What is above the base is packed again without times, the base's layers are taken as they are, and a
-program pushes them. So two builds of the same source have the same digest.
+The files above the base are packed again without times, the base's layers stay as they are, and a program
+pushes them. So two builds of the same source have the same digest.
 """
 
 import json
@@ -46,7 +46,7 @@ async def push(
     if username and password:
         container = container.with_mounted_secret("/run/secrets/registry", password)
         arguments += [f"--username={username}", "--password-file=/run/secrets/registry"]
-    # What the registry has is never answered from the cache.
+    # What the registry has must not come from the cache.
     container = container.with_env_variable("ML_CALL", str(time.time_ns()))
     return str((await run.stage(PUBLISH, container, arguments)).details["digest"])
 

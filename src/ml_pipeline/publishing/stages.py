@@ -16,7 +16,7 @@ from ml_pipeline.serving.contract import REVISION
 
 @dataclass(frozen=True)
 class Registry:
-    """Where images go, as HOST[:PORT][/PATH], and who pushes them.
+    """The registry, as HOST[:PORT][/PATH], and the login to it.
 
     `reproducible`: a program pushes, not the engine, whose clock would be in the image's digest.
     Raises ConfigError for a name without a password, or a password without a name.
@@ -29,7 +29,7 @@ class Registry:
 
     @property
     def place(self) -> str:
-        """The address without a scheme; the engine itself knows how it speaks with which registry."""
+        """The address without a scheme; the engine itself knows which scheme a registry speaks."""
         return self.address.removeprefix("https://").removeprefix("http://").rstrip("/")
 
     def __post_init__(self) -> None:
@@ -41,7 +41,7 @@ class Registry:
 async def publish(run: Run, image: dagger.Container, registry: Registry, version: str) -> str:
     """Push the image and return its reference by digest, as HOST/NAME:VERSION@sha256:….
 
-    The image gets its commit here and not before: a commit alone must not have the gate judge it again.
+    The image gets the label of its commit here and not before: a commit alone must not run the gate again.
     """
     if revision := await sources.revision(run.source):
         image = image.with_label(REVISION, revision)

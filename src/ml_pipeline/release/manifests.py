@@ -10,8 +10,7 @@ from ml_pipeline.cluster.objects import Resources, selector
 from ml_pipeline.common.reading import Bounds
 from ml_pipeline.serving.contract import PORT
 
-# A pod that is asked to end serves on for this long: so long the news takes through the cluster to every
-# proxy that sends to it.
+# For this long a pod that ends still serves: until every proxy in the cluster has learned to send elsewhere.
 DRAIN_S = 5
 GRACE_S = 30
 STARTUP_S = 600  # of the template, not of the release: another timeout must not start other pods

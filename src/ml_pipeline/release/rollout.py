@@ -57,7 +57,7 @@ def judge(
 
 
 def newest_pods(deployment: Object, replicasets: Sequence[Object], pods: Sequence[Object]) -> list[Object]:
-    """Return the pods of the newest revision that have not ended and were not asked to."""
+    """Return the pods of the newest revision that have not ended and are not about to."""
     current = live_replicaset(deployment, replicasets)
     uid = at(current, "metadata", "uid")
     return [pod for pod in pods if uid and _owner(pod) == uid and lives(pod)]

@@ -1,4 +1,4 @@
-"""Releases on Kubernetes: `deploy`, `rollback`, and what runs now."""
+"""Releases on Kubernetes: `deploy`, `rollback`, and the image that runs now."""
 
 import json
 import time
@@ -32,7 +32,7 @@ class _Status:
 async def deploy(run: Run, cluster: Cluster, image: str, version: str | None = None) -> Finished:
     """Release an image by digest; the details are the release record.
 
-    `version` is its model's, and absent what its label says.
+    `version` is its model's; without it, the label of the image says it.
     """
     if "@sha256:" not in image:
         raise StageError(DEPLOY.name, f"{image} has no digest", "pass the reference that publish returned")
@@ -41,7 +41,7 @@ async def deploy(run: Run, cluster: Cluster, image: str, version: str | None = N
 
 
 async def _version(image: str) -> str | None:
-    """Read the label; what the engine may not pull, the cluster may."""
+    """Return the image's label; None where the engine may not pull the image, which the cluster may."""
     try:
         return await dag.container().from_(image).label(VERSION)
     except dagger.QueryError:
@@ -56,7 +56,7 @@ async def running(run: Run, cluster: Cluster) -> str | None:
 
 
 async def rollback(run: Run, cluster: Cluster) -> Finished:
-    """Go back to the release before; the details are the release record."""
+    """Go back to the previous good release; the details are the release record."""
     return await _act(run, cluster, ROLLBACK, "rollback", settings.deploy(run.project, "", None))
 
 
@@ -68,7 +68,7 @@ async def _act(run: Run, cluster: Cluster, stage: Stage, action: str, document: 
 
 async def _ask(run: Run, cluster: Cluster, stage: Stage, action: str, document: str) -> Finished:
     container, flags = await connected(run, stage, cluster, document)
-    # Neither an effect nor what the cluster says is answered from the cache.
+    # Neither a change of the cluster nor its state may come from the cache.
     container = container.with_env_variable("ML_CALL", str(time.time_ns()))
     return await run.stage(stage, container, [action, *flags])
 

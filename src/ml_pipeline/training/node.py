@@ -1,11 +1,12 @@
-"""One pod of a training Job: trains together with the others, and hands over what came of it.
+"""One pod of a training Job: train together with the others, and hand over the result.
 
     python -m ml_pipeline.training.node --nodes 2 --rendezvous 10.96.0.7:29400 --run wine --config FILE …
 
-Runs the train stage with the contract's variables, again where the nodes lost each other. The pod that has
-the result (the model, or why there is none) is ready: GET /digest and /result, a tar, are then answered, and
-POST /taken ends it. GET /watched must come now and then: what nobody watches any more ends itself. All of it
-on port 8001. The folder of --source, which may be read-only, is copied to where the project may write.
+Runs the train stage with the variables of the training contract, and again when the nodes lost each other.
+The pod that has the result (the model, or the reason for a failure) becomes ready: it answers GET /digest and
+GET /result (a tar) on its port, and POST /taken ends it. Somebody must send GET /watched every few minutes: a
+training that nobody watches ends itself. The folder of --source, which may be read-only, is copied to a place
+where the project may write. The other arguments are those of ml_pipeline.training.train.
 """
 
 import argparse
@@ -21,21 +22,24 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from ml_pipeline.common.outcome import OUTCOME_VARIABLE
 from ml_pipeline.training.job import RESULT_PORT
 
 ATTEMPTS = 30  # to come together; one that reaches nobody takes a minute
 PAUSE_S = 3
-UNWATCHED_S = 300
+SCRATCH = Path("/tmp")  # noqa: S108 - in the pod
+UNWATCHED_S = 300  # without GET /watched a training ends itself
 LOST_HINT = "see why pods were lost: kubectl get events"
+
+Outcome: TypeAlias = dict[str, object]  # see common/outcome.py
 
 
 class Handover(http.server.ThreadingHTTPServer):
-    """Hands a result over, and notes when it was last asked for anything."""
+    """A server that hands a result over, and remembers when somebody last watched it."""
 
     daemon_threads = True
 
@@ -43,16 +47,17 @@ class Handover(http.server.ThreadingHTTPServer):
         super().__init__(("", port), _Handler)
         self.result: Path | None = None
         self.digest = ""
-        self.asked = time.monotonic()
+        self.seen = time.monotonic()
         self.taken = threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
     def watched(self) -> bool:
-        return time.monotonic() - self.asked < UNWATCHED_S
+        """Whether somebody watched it lately."""
+        return time.monotonic() - self.seen < UNWATCHED_S
 
     def offer(self, result: Path) -> None:
-        """Be ready with a file, until it is taken or nobody watches any more."""
+        """Be ready with a file, until somebody has taken it or nobody watches any more."""
         with result.open("rb") as file:
             self.digest = hashlib.file_digest(file, "sha256").hexdigest()
         self.result = result
@@ -66,7 +71,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         result, ready = self.server.result, self.server.result is not None
         if self.path == "/watched":
-            self.server.asked = time.monotonic()
+            self.server.seen = time.monotonic()
             self._answer(200, b"")
         elif result and self.path == "/result":
             self.send_response(200)
@@ -91,13 +96,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the log is the training's."""
+        """Print nothing: the log is the training's."""
 
 
-def train(command: Sequence[str], scratch: Path, handover: Handover) -> dict[str, Any]:
-    """Run the train stage to an outcome that is the training's own; return it."""
+def train(command: Sequence[str], scratch: Path, handover: Handover) -> Outcome:
+    """Run the train stage until its outcome is not that the nodes lost each other; return the outcome."""
     path = scratch / "outcome.json"
-    outcome: dict[str, Any] = {}
+    outcome: Outcome = {}
     for _ in range(ATTEMPTS):
         path.unlink(missing_ok=True)
         with subprocess.Popen(command, env={**os.environ, OUTCOME_VARIABLE: str(path)}) as process:
@@ -113,23 +118,28 @@ def train(command: Sequence[str], scratch: Path, handover: Handover) -> dict[str
         outcome = json.loads(path.read_text()) if path.exists() else {}
         if outcome.get("status", "unfinished") == "unfinished":
             return _crash(process.returncode)
-        if not outcome["details"].get("lost"):
+        if not _details(outcome).get("lost"):
             return outcome
         print("the nodes lost each other; going on when all are back", flush=True)
         time.sleep(PAUSE_S)
     return outcome | {"hint": LOST_HINT}
 
 
-def _crash(code: int) -> dict[str, Any]:
+def _details(outcome: Outcome) -> Mapping[str, object]:
+    details = outcome.get("details")
+    return details if isinstance(details, dict) else {}
+
+
+def _crash(code: int) -> Outcome:
     if code == -signal.SIGKILL:
         message, hint = "ran out of memory or was killed (exit 137)", "raise train.node.memory_mb"
     else:
-        message, hint = f"crashed with exit {code}", "read the stage's log above"
+        message, hint = f"exited with code {code} and wrote no outcome", "read the stage's log above"
     return {"status": "failed", "message": message, "hint": hint, "details": {}}
 
 
 def writable(source: Path, copy: Path) -> Path:
-    """Copy a folder, in the place of an older copy, and let its owner write in it; return the copy."""
+    """Copy a folder over an older copy of it, and let its owner write in the copy; return the copy."""
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(source, copy, symlinks=True)
     for path in (copy, *copy.rglob("*")):
@@ -138,8 +148,8 @@ def writable(source: Path, copy: Path) -> Path:
     return copy
 
 
-def pack(outcome: dict[str, Any], output: Path, target: Path) -> Path:
-    """Write the outcome and what training wrote as one tar; return its path."""
+def pack(outcome: Outcome, output: Path, target: Path) -> Path:
+    """Write the outcome and the files that training wrote as one tar; return its path."""
     document = target.with_suffix(".json")
     document.write_text(json.dumps(outcome))
     with tarfile.open(target, "w") as archive:
@@ -150,12 +160,17 @@ def pack(outcome: dict[str, Any], output: Path, target: Path) -> Path:
 
 
 def main() -> None:
+    """Train as one pod of a Job, as the command line says."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m ml_pipeline.training.node",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--source", type=Path, help="the project's folder, for a command")
-    parser.add_argument("--scratch", type=Path, default=Path("/tmp"), help="a folder to write to")  # noqa: S108
-    parser.add_argument("--port", type=int, default=RESULT_PORT, help=f"where to be asked ({RESULT_PORT})")
+    parser.add_argument("--source", type=Path, help="the project's folder, where it has a training command")
+    parser.add_argument("--scratch", type=Path, default=SCRATCH, help=f"a folder to write into ({SCRATCH})")
+    parser.add_argument(
+        "--port", type=int, default=RESULT_PORT, help=f"the port of the result ({RESULT_PORT})"
+    )
     parser.add_argument("--rendezvous", required=True, help="HOST:PORT of the first node")
     options, arguments = parser.parse_known_args()
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
@@ -167,7 +182,7 @@ def main() -> None:
     meeting = f"localhost:{port}" if first else options.rendezvous
     command = [sys.executable, "-m", "ml_pipeline.training.train", *arguments, "--rendezvous", meeting]
     outcome = train([*command, "--address", os.environ["POD_IP"]], options.scratch, handover)
-    if not outcome["details"].get("elsewhere"):
+    if not _details(outcome).get("elsewhere"):
         handover.offer(pack(outcome, Path(os.environ["ML_OUTPUT"]), options.scratch / "result.tar"))
 
 

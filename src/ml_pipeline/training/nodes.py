@@ -24,7 +24,7 @@ TRAIN = Stage("train", "ml_pipeline.training.run_job", ("the training image",), 
 
 @dataclass(frozen=True)
 class Nodes:
-    """How many nodes of which cluster train, and the registry that hands them the image."""
+    """How many nodes of which cluster train, and the registry from which they pull the image."""
 
     count: int
     cluster: Cluster
@@ -32,14 +32,14 @@ class Nodes:
 
 
 def chosen(count: int, cluster: Cluster | None, registry: Registry | None) -> Nodes | None:
-    """Return what the options choose: None for one node, which is the engine's. Raises ConfigError."""
+    """Return the nodes that the options choose; None for one node, the engine's. Raises ConfigError."""
     if count < 1:
-        raise ConfigError(f"--nodes={count}", "use 1 or more")
+        raise ConfigError(f"--nodes={count} is out of range", "use 1 or more")
     if count == 1:
         return None
     if not cluster or not registry:
-        cause = f"--nodes={count} trains on a cluster, from an image in a registry"
-        raise ConfigError(cause, "give --kubeconfig and --registry too")
+        cause = f"--nodes={count} trains on a cluster, with an image from a registry"
+        raise ConfigError(cause, "pass --kubeconfig and --registry too")
     return Nodes(count, cluster, registry)
 
 
@@ -61,15 +61,18 @@ async def train(
 
 
 def _job(
-    project: Project, nodes: int, image: str, key: str, cuda: bool, arguments: Sequence[str]
+    project: Project, count: int, image: str, key: str, cuda: bool, arguments: Sequence[str]
 ) -> TrainingJob:
+    node = project.train.node
     return TrainingJob(
         name=training_job.name(project.name, key),
         namespace=project.deploy.namespace,
         image=image,
-        nodes=nodes,
+        nodes=count,
         device="cuda" if cuda else "cpu",
         arguments=tuple(arguments),
         schedule_s=project.train.timeout or TrainingJob.schedule_s,
-        **dataclasses.asdict(project.train.node),
+        cpu_millicores=node.cpu_millicores,
+        memory_mb=node.memory_mb,
+        gpus=node.gpus,
     )
