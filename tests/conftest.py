@@ -1,6 +1,7 @@
 """Fixtures that tests share (the lab, its command line, copies of projects), and which tests run where.
 
-A test file says by a mark what it needs beside the `test` group of pyproject.toml. `program`: the packages of
+A test file says by a mark what it needs beside the code and the `test` group of pyproject.toml. `documents`:
+the documents, which the `test` stage of this project's own pipeline does not see. `program`: the packages of
 the stages. `engine`, `cluster`, `lab`: a machine to build the lab on.
 """
 
@@ -21,7 +22,7 @@ from tests.calls import Dagger, Project
 SERVICES = {"registry", "engine", "kubelet"}
 LAB_TIMEOUT = 400  # seconds
 IN_THE_LAB = ("engine", "cluster", "lab")
-NEEDS_MORE = re.compile(r"^pytestmark = .*pytest\.mark\.(program|engine|cluster|lab)", re.MULTILINE)
+MARKED = re.compile(r"^pytestmark = .*pytest\.mark\.(documents|program|engine|cluster|lab)", re.MULTILINE)
 
 if importlib.util.find_spec("polars"):
     pytest_plugins = ["tests.fixtures"]
@@ -29,9 +30,10 @@ if importlib.util.find_spec("polars"):
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not import the files that a quick run leaves out: the `test` group has not all of their packages."""
-    quick = config.option.markexpr.startswith("not (program")
-    if quick and collection_path.match("test_*.py"):
-        return bool(NEEDS_MORE.search(collection_path.read_text(encoding="utf-8"))) or None
+    expression = config.option.markexpr
+    if expression.startswith("not (") and collection_path.match("test_*.py"):
+        mark = MARKED.search(collection_path.read_text(encoding="utf-8"))
+        return True if mark and mark[1] in re.findall(r"\w+", expression) else None
     return None
 
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 each = pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
 
 
+@pytest.mark.documents
 def test_the_page_of_metrics_is_made_from_the_table() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert page == document.document(), f"write it again: {document.__doc__}"

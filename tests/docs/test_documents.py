@@ -10,6 +10,8 @@ from ml_pipeline.project import config
 from tests.command_lines import calls, mistakes
 from tests.documents import OTHERS, README, ROOT, anchors, blocks, targets
 
+pytestmark = pytest.mark.documents
+
 DOCUMENTS = [README, *OTHERS]
 COMMANDS = {"apt-get", "curl", "dagger", "eval", "make", "python3"}  # beside those of a virtual environment
 

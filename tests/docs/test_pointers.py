@@ -9,6 +9,8 @@ import pytest
 from ml_pipeline.engine import programs
 from tests.documents import ROOT, anchors, targets
 
+pytestmark = pytest.mark.documents
+
 SCANNED = [
     path
     for path in sorted(
