@@ -8,7 +8,8 @@ from ml_pipeline.common.metrics.metric import Metric
 from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.reading import DocumentError, read
 from ml_pipeline.errors import ConfigError
-from ml_pipeline.project.schema import Column, Gate, Project, Train
+from ml_pipeline.project.data_rules import Column
+from ml_pipeline.project.schema import Gate, Project, Train
 
 _DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?"
 

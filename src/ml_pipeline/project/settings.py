@@ -7,7 +7,8 @@ import dataclasses
 import json
 from collections.abc import Mapping
 
-from ml_pipeline.project.schema import Column, Gate, Project
+from ml_pipeline.project.data_rules import Column
+from ml_pipeline.project.schema import Gate, Project
 
 _DATA_KEYS = ("path", "target", "positive", "holdout", "time", "reference", "key", "exclude")
 
