@@ -47,14 +47,15 @@ from scipy.stats import ks_2samp
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from ml_pipeline.data import (
-    drift,
-    schema,
-    tables,
-)
+from ml_pipeline.data import drift, schema, tables
 from ml_pipeline.data.recording import whole
+from ml_pipeline.data.settings import Settings
 from ml_pipeline.distributions import record
+from ml_pipeline.project.data_rules import Column
 
+pl.Config.set_engine_affinity("streaming")  # as where the stages open a table
+RULES = {name: Column(**rule) for name, rule in rules().items()}
+SETTINGS = Settings(path="", target="", task="regression", seed=0)
 Tables = tuple[pl.DataFrame, pl.DataFrame]
 
 
@@ -71,8 +72,7 @@ def _read(frame: pl.LazyFrame, name: str) -> record.Column | None:
 
 def ours(before: pl.DataFrame, now: pl.DataFrame) -> None:
     readers = [partial(_read, frame.lazy()) for frame in (before, now)]
-    found = drift.differences(before.columns, *readers, rows=before.height)
-    drift.judge(found, {"alpha": 0.05, "threshold": 0.1}, {})
+    drift.judge(drift.differences(before.columns, *readers, rows=before.height), SETTINGS)
 
 
 def by_scipy(before: pl.DataFrame, now: pl.DataFrame) -> None:
@@ -94,15 +94,15 @@ def by_evidently(before: pl.DataFrame, now: pl.DataFrame, *, preset: bool) -> No
 
 
 def drift_rounds(rows: int, columns: int, rounds: int, evidently_columns: int) -> dict[str, float]:
-    found = {}
-    for kind, shifted in (
+    figures = {}
+    for shift, shifted in (
         ("half shifted", lambda i: i % 2 == 1),
         ("none", lambda _: False),
         ("all", lambda _: True),
     ):
-        count = columns if kind == "half shifted" else max(2, columns // 5)
+        count = columns if shift == "half shifted" else max(2, columns // 5)
         before, now = numbers(rows, count, shifted)
-        print(f"drift, {rows:,} + {rows:,} rows, {count} columns, shifted: {kind}")
+        print(f"drift, {rows:,} + {rows:,} rows, {count} columns, shifted: {shift}")
         seconds = alternate(
             rounds,
             ours=partial(ours, before, now),
@@ -111,8 +111,8 @@ def drift_rounds(rows: int, columns: int, rounds: int, evidently_columns: int) -
         )
         vs_scipy = say("times as fast as scipy", ratio(seconds["scipy"], seconds["ours"]))
         over_sort = say("times as long as the sorts", ratio(seconds["ours"], seconds["sorts"]))
-        if kind == "half shifted":
-            found = {"drift_vs_scipy": vs_scipy, "drift_over_sort": over_sort}
+        if shift == "half shifted":
+            figures = {"drift_vs_scipy": vs_scipy, "drift_over_sort": over_sort}
             few = before.columns[:evidently_columns]
             seconds = alternate(
                 rounds,
@@ -121,10 +121,10 @@ def drift_rounds(rows: int, columns: int, rounds: int, evidently_columns: int) -
                 tests=partial(by_evidently, before[few], now[few], preset=False),
             )
             ratios = ratio(seconds["preset"], seconds["ours"])
-            found["drift_vs_evidently"] = say(f"times as fast as Evidently ({len(few)} columns)", ratios)
+            figures["drift_vs_evidently"] = say(f"times as fast as Evidently ({len(few)} columns)", ratios)
             ratios = ratio(seconds["tests"], seconds["ours"])
-            found["drift_vs_evidently_tests"] = say("  as its tests alone", ratios)
-    return found
+            figures["drift_vs_evidently_tests"] = say("  as its tests alone", ratios)
+    return figures
 
 
 def by_pandera(frame: pl.DataFrame) -> None:
@@ -141,26 +141,28 @@ def by_pandera(frame: pl.DataFrame) -> None:
 
 
 def by_polars(frame: pl.DataFrame) -> None:
-    wanted = []
+    expressions = []
     for name, rule in rules().items():
         column = pl.col(name)
-        wanted.append(column.is_null().sum().alias(f"{name} null"))
+        expressions.append(column.is_null().sum().alias(f"{name} null"))
         if "min" in rule:
-            wanted += [
+            expressions += [
                 (column < rule["min"]).sum().alias(f"{name} min"),
                 (column > rule["max"]).sum().alias(f"{name} max"),
             ]
         if "allowed" in rule:
-            wanted.append((~column.is_in(rule["allowed"])).sum().alias(f"{name} allowed"))
+            expressions.append((~column.is_in(rule["allowed"])).sum().alias(f"{name} allowed"))
         if "pattern" in rule:
-            wanted.append((~column.str.contains(f"^(?:{rule['pattern']})$")).sum().alias(f"{name} pattern"))
+            expressions.append(
+                (~column.str.contains(f"^(?:{rule['pattern']})$")).sum().alias(f"{name} pattern")
+            )
         if rule.get("unique"):
-            wanted.append((~column.is_first_distinct()).sum().alias(f"{name} unique"))
-    frame.lazy().select(wanted).collect()
+            expressions.append((~column.is_first_distinct()).sum().alias(f"{name} unique"))
+    frame.lazy().select(expressions).collect()
 
 
 def by_duckdb(path: Path) -> None:
-    wanted = []
+    expressions = []
     for name, rule in rules().items():
         broken = [f"{name} IS NULL"]
         if "min" in rule:
@@ -170,24 +172,24 @@ def by_duckdb(path: Path) -> None:
             broken.append(f"{name} NOT IN ({listed})")
         if "pattern" in rule:
             broken.append(f"NOT regexp_full_match({name}, '{rule['pattern']}')")
-        wanted += [f"count(*) FILTER ({condition})" for condition in broken]
+        expressions += [f"count(*) FILTER ({condition})" for condition in broken]
         if rule.get("unique"):
-            wanted.append(f"count({name}) - count(DISTINCT {name})")
-    duckdb.sql(f"SELECT {', '.join(wanted)} FROM read_parquet('{path}')").fetchall()  # noqa: S608 - no input
+            expressions.append(f"count({name}) - count(DISTINCT {name})")
+    duckdb.sql(f"SELECT {', '.join(expressions)} FROM read_parquet('{path}')").fetchall()  # noqa: S608 - no input
 
 
 def schema_rounds(rows: int, rounds: int) -> dict[str, float]:
     frame = people(rows)
     print(f"schema, {rows:,} rows, {frame.width} columns")
-    if schema.check(frame.lazy(), rules()):
+    if schema.check(frame.lazy(), RULES):
         sys.exit("the clean table is not clean")
     seconds = alternate(
         rounds,
-        ours=lambda: schema.check(frame.lazy(), rules()),
+        ours=lambda: schema.check(frame.lazy(), RULES),
         pandera=lambda: by_pandera(frame),
         polars=lambda: by_polars(frame),
     )
-    found = {
+    figures = {
         "schema_vs_pandera": say("times as fast as pandera", ratio(seconds["pandera"], seconds["ours"])),
         "schema_over_polars": say("times as long as raw polars", ratio(seconds["ours"], seconds["polars"])),
     }
@@ -196,11 +198,11 @@ def schema_rounds(rows: int, rounds: int) -> dict[str, float]:
         frame.write_parquet(path)
         seconds = alternate(
             rounds,
-            ours=lambda: schema.check(pl.scan_parquet(path), rules()),
+            ours=lambda: schema.check(pl.scan_parquet(path), RULES),
             duckdb=lambda: by_duckdb(path),
         )
     ratios = ratio(seconds["duckdb"], seconds["ours"])
-    return found | {"schema_vs_duckdb": say("times as fast as DuckDB, from Parquet", ratios)}
+    return figures | {"schema_vs_duckdb": say("times as fast as DuckDB, from Parquet", ratios)}
 
 
 def reading_rounds(rows: int, rounds: int) -> dict[str, float]:
@@ -226,7 +228,7 @@ def growth(sizes: list[int], rounds: int) -> None:
         before, now = numbers(rows, 4, lambda i: i % 2 == 1)
         frame = people(rows)
         seconds = alternate(rounds, drift=partial(ours, before, now),
-                            schema=partial(schema.check, frame.lazy(), rules()))  # fmt: skip
+                            schema=partial(schema.check, frame.lazy(), RULES))  # fmt: skip
         each = {"drift": 4, "schema": frame.width}
         shown = [f"{name} {min(took) * 1e9 / rows / each[name]:9.1f}" for name, took in seconds.items()]
         print(f"  {rows:>12,} rows   {'   '.join(shown)}")
@@ -238,12 +240,12 @@ def main() -> None:
     quick = parser.parse_args().quick
     warnings.filterwarnings("ignore", module="scipy|evidently|pandera")
     ours(*numbers(1_000, 2, lambda _: False))  # what is imported at first use is no round's
-    found = drift_rounds(1_000_000, 4 if quick else 50, 3 if quick else 5, 1 if quick else 10)
-    found |= schema_rounds(1_000_000, 3 if quick else 5)
-    found |= reading_rounds(1_000_000, 3 if quick else 5)
+    figures = drift_rounds(1_000_000, 4 if quick else 50, 3 if quick else 5, 1 if quick else 10)
+    figures |= schema_rounds(1_000_000, 3 if quick else 5)
+    figures |= reading_rounds(1_000_000, 3 if quick else 5)
     growth([10_000, 100_000, 1_000_000] + ([] if quick else [10_000_000]), 3)
-    found |= {} if quick else measure()
-    print(json.dumps(found))
+    figures |= {} if quick else measure()
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -44,20 +44,20 @@ def measure() -> dict[str, float]:
         there = tempfile.gettempdir()
         sys.exit(f"{there} has {free / GB:.1f} GB free, and {DISK / GB:.0f} are needed; set TMPDIR")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is generated is deleted then too
-    found: dict[str, float] = {}
-    for kind, size, commands in (
+    figures: dict[str, float] = {}
+    for suffix, size, commands in (
         ("parquet", PARQUET, ("split", "validate")),
         ("csv", CSV, ("split", "validate")),
     ):
         with tempfile.TemporaryDirectory(prefix="larger-than-memory-") as folder:
-            found[f"{kind}_gb"] = round(generate(Path(folder), kind, size) / GB, 2)
-            print(f"{found[f'{kind}_gb']} GB of {kind}, under {LIMIT / GB:.0f} GB of memory")
+            figures[f"{suffix}_gb"] = round(generate(Path(folder), suffix, size) / GB, 2)
+            print(f"{figures[f'{suffix}_gb']} GB of {suffix}, under {LIMIT / GB:.0f} GB of memory")
             peaks = [stage(Path(folder), command) for command in commands]
-            found[f"{kind}_peak_gb"] = round(max(peaks) / GB, 2)
-    return found
+            figures[f"{suffix}_peak_gb"] = round(max(peaks) / GB, 2)
+    return figures
 
 
-def generate(folder: Path, kind: str, size: int) -> int:
+def generate(folder: Path, suffix: str, size: int) -> int:
     """Write files into folder/data until they have `size` bytes; return how many they have."""
     (folder / "data").mkdir()
     random, base, total, pieces = np.random.default_rng(2), people(PIECE), 0, 0
@@ -65,8 +65,8 @@ def generate(folder: Path, kind: str, size: int) -> int:
         numbers = {f"more{i}": random.normal(size=PIECE) for i in range(MORE)}
         numbers |= {f"number{i}": random.uniform(0, 100, PIECE) for i in range(9)}
         piece = base.with_columns(id=np.arange(pieces * PIECE, (pieces + 1) * PIECE), **numbers)
-        path = folder / "data" / f"{pieces:03}.{kind}"
-        if kind == "csv":
+        path = folder / "data" / f"{pieces:03}.{suffix}"
+        if suffix == "csv":
             piece.write_csv(path, float_precision=6)
         else:
             piece.write_parquet(path)
@@ -76,7 +76,7 @@ def generate(folder: Path, kind: str, size: int) -> int:
 
 
 def stage(folder: Path, command: str) -> int:
-    """Run a command of the data stage; return the most bytes that were its own."""
+    """Run one of the two programs; return the most bytes that were its own."""
     settings = {
         "path": "data", "target": "job0", "positive": None, "task": "classification", "seed": 0,
         "holdout": 0.2, "time": None, "exclude": [], "columns": rules(),
@@ -84,7 +84,7 @@ def stage(folder: Path, command: str) -> int:
         "leakage": {"score": 0.95, "shared": 0.05, "action": "warn"},
     }  # fmt: skip
     (folder / "settings.json").write_text(json.dumps(settings))
-    program = [sys.executable, "-m", "ml_pipeline.data.validate", command, "--config", "settings.json"]
+    program = [sys.executable, "-m", f"ml_pipeline.data.{command}", "--config", "settings.json"]
     program += ["--data", ".", "--output", command]
     if command == "validate":
         program += ["--baseline-record", "split/record.json"]
@@ -122,8 +122,8 @@ def watched(program: Sequence[str], variables: Mapping[str, str], folder: Path, 
 def own_memory(pid: int) -> int:
     """Bytes that are the process's own; the pages of files that it reads are the machine's to take back."""
     with contextlib.suppress(OSError):
-        found = re.search(r"^RssAnon:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-        return int(found[1]) * 1024 if found else 0
+        match = re.search(r"^RssAnon:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        return int(match[1]) * 1024 if match else 0
     return 0
 
 

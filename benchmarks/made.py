@@ -23,11 +23,11 @@ def people(rows: int) -> pl.DataFrame:
 
 
 def rules() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {"id": {"type": "integer", "unique": True, "nullable": False}}
+    columns: dict[str, dict[str, Any]] = {"id": {"type": "integer", "unique": True, "nullable": False}}
     for i in range(9):
-        found[f"number{i}"] = {"type": "number", "min": 0, "max": 100, "nullable": False}
+        columns[f"number{i}"] = {"type": "number", "min": 0, "max": 100, "nullable": False}
     for i in range(5):
-        found[f"integer{i}"] = {"type": "integer", "min": 0, "max": 100, "nullable": False}
+        columns[f"integer{i}"] = {"type": "integer", "min": 0, "max": 100, "nullable": False}
     for i in range(4):
-        found[f"job{i}"] = {"type": "string", "allowed": JOBS, "nullable": False}
-    return found | {"code": {"type": "string", "pattern": "p[0-9]{4}", "nullable": False}}
+        columns[f"job{i}"] = {"type": "string", "allowed": JOBS, "nullable": False}
+    return columns | {"code": {"type": "string", "pattern": "p[0-9]{4}", "nullable": False}}

@@ -62,7 +62,7 @@ class Project:
         config = self.output.parent / "settings.json"
         config.write_text(json.dumps(settings(**changes)))
         arguments: list[str | Path] = ["--config", config, "--data", self.folder, "--output", self.output]
-        return run("data.validate", command, *arguments, ML_OUTCOME=str(self.output / "outcome.json"))
+        return run(f"data.{command}", *arguments, ML_OUTCOME=str(self.output / "outcome.json"))
 
     def passes(self, command: str = "validate", **changes: Any) -> str:
         done = self.run(command, **changes)
@@ -70,12 +70,13 @@ class Project:
         return done.stdout
 
     def fails(self, command: str = "validate", **changes: Any) -> str:
-        """The one line that says why."""
+        """Return the one line that says why, without the stage's name."""
         done = self.run(command, **changes)
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
-        assert done.stderr.startswith(f"{'validate-data' if command == 'validate' else command}: ")
-        return done.stderr.strip()
+        stage = {"validate": "validate-data", "split": "split"}[command]
+        assert done.stderr.startswith(f"{stage}: ")
+        return done.stderr.strip().removeprefix(f"{stage}: ")
 
     def report(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads((self.output / "report.json").read_text())

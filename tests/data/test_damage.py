@@ -11,7 +11,9 @@ import polars as pl
 import pytest
 
 from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.data import validate as data
+from ml_pipeline.common.reading import read
+from ml_pipeline.data.settings import Settings
+from ml_pipeline.data.validate import validate
 from tests.people import settings
 
 pytestmark = pytest.mark.program
@@ -127,13 +129,13 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {
 def check(folder: Path, frame: pl.DataFrame) -> set[tuple[str, str]]:
     frame.write_parquet(folder / "now.parquet")
     columns = {name: dict(spec) for name, spec in SCHEMA.items()}
-    asked = settings(
+    document = settings(
         path="now.parquet", reference="adult.parquet", target="income", positive=">50K", columns=columns
     )
     with contextlib.suppress(StageFailure):
-        data.validate(asked, folder, folder / "out")
+        validate(read(Settings, document), folder, folder / "out")
     report = json.loads((folder / "out" / "report.json").read_text())
-    return {(found["column"], found["rule"]) for found in report["violations"] + report["warnings"]}
+    return {(finding["column"], finding["rule"]) for finding in report["violations"] + report["warnings"]}
 
 
 @pytest.fixture(scope="module")

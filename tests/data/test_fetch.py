@@ -1,4 +1,4 @@
-"""Objects of a real S3 server: found by key, prefix and glob; fetched once; told where they can't be."""
+"""Objects of a real S3 server: found by key, prefix and glob; fetched once; errors in one line."""
 
 import json
 import os
@@ -127,10 +127,10 @@ def test_an_object_that_changes_between_listing_and_fetching(stage: Stage, store
     store.put("moving.csv", TABLE)
     stage.find(f"{ROOT}/moving.csv")
     store.put("moving.csv", TABLE.replace(b"1", b"2"))
-    again = "run it again when what writes there has finished"
+    again = "run it again when the program that writes there has finished"
     assert stage.fails() == f"fetch-data: {ROOT}/moving.csv changed while it was fetched; {again}"
     store.delete("moving.csv")
-    assert stage.fails() == f"fetch-data: {ROOT}/moving.csv is gone since it was listed; {again}"
+    assert stage.fails() == f"fetch-data: {ROOT}/moving.csv was deleted after it was listed; {again}"
     assert list((stage.folder / "kept").iterdir()) == []
 
 
@@ -157,7 +157,7 @@ def test_a_url_that_names_nothing(stage: Stage, url: str, cause: str) -> None:
         ({"secret": "not-the-secret"}, "The request signature we calculated does not match"),
     ],
 )
-def test_refused_credentials_are_told_and_not_shown(
+def test_refused_credentials_are_reported_and_not_shown(
     stage: Stage, store: Store, change: dict[str, str], cause: str
 ) -> None:
     stage.credentials = store.credentials(**change)

@@ -26,15 +26,15 @@ def later(rows: int, start: datetime) -> dict[str, Any]:
 
 def test_a_column_that_is_the_target_stops_the_run_where_that_is_asked_for(project: Project) -> None:
     frame = varied(1000)
-    project.put(frame | {"code": [1.0 if said == "yes" else 0.0 for said in frame["answer"]]})
-    said = project.passes()
-    assert "- column 'code' alone tells 100.0% of target 'answer': is it known in time?" in said
+    project.put(frame | {"code": [1.0 if answer == "yes" else 0.0 for answer in frame["answer"]]})
+    printed = project.passes()
+    assert "- column 'code' alone predicts 100.0% of target 'answer': is it available in time?" in printed
     line = project.fails(leakage=STOP)
-    assert line.startswith("validate-data: column 'code' alone tells 100.0% of target 'answer'")
+    assert line.startswith("column 'code' alone predicts 100.0% of target 'answer'")
     assert line.endswith(
-        'take the leak out (exclude names columns), or set [tool.ml-pipeline.data.leakage] action = "warn"'
+        'remove the leak (add its column to exclude), or set [tool.ml-pipeline.data.leakage] action = "warn"'
     )
-    assert "alone tells" not in project.passes(leakage=STOP, exclude=["code"])
+    assert "alone predicts" not in project.passes(leakage=STOP, exclude=["code"])
 
 
 def test_a_number_that_follows_the_target_is_found_in_regression(project: Project) -> None:
@@ -42,26 +42,26 @@ def test_a_number_that_follows_the_target_is_found_in_regression(project: Projec
     project.put(
         frame | {"pounds": [2.2 * kilos + 0.01 * (row % 3) for row, kilos in enumerate(frame["weight"])]}
     )
-    told = project.passes(task="regression", target="weight", positive=None)
-    assert "column 'pounds' alone tells" in told
-    assert "column 'age' alone" not in told
-    assert "column 'id' alone" not in told, "a key tells nothing of other rows"
+    printed = project.passes(task="regression", target="weight", positive=None)
+    assert "column 'pounds' alone predicts" in printed
+    assert "column 'age' alone" not in printed
+    assert "column 'id' alone" not in printed, "a key tells nothing of other rows"
 
 
 def test_few_rows_say_nothing(project: Project) -> None:
     frame = people(60)
     project.put(frame | {"code": frame["answer"]})
-    assert "alone tells" not in project.passes(leakage=STOP)
+    assert "alone predicts" not in project.passes(leakage=STOP)
 
 
 def test_rows_of_the_holdout_that_are_training_rows(project: Project) -> None:
     frame = varied(1000)
     project.put(frame)
     project.put({name: values[:100] for name, values in frame.items()}, "holdout.parquet")
-    said = project.passes(holdout="holdout.parquet")
-    assert "- 100 of 100 holdout rows are in the training data too" in said
+    printed = project.passes(holdout="holdout.parquet")
+    assert "- 100 of 100 holdout rows are in the training data too" in printed
     line = project.fails(holdout="holdout.parquet", leakage=STOP)
-    assert line.startswith("validate-data: 100 of 100 holdout rows are in the training data too; ")
+    assert line.startswith("100 of 100 holdout rows are in the training data too; ")
 
 
 @pytest.mark.parametrize(("days", "leaks"), [(-3, True), (60, False)])
@@ -74,9 +74,7 @@ def test_a_holdout_is_after_the_training_data_where_time_orders_them(
     changes = {"holdout": "holdout.parquet", "time": "seen", "leakage": STOP | {"shared": 1}}
     if leaks:
         line = project.fails(**changes)
-        assert line.startswith(
-            "validate-data: the holdout begins at 'seen' = 2023-12-29 00:00:00, before the training "
-        )
+        assert line.startswith("the holdout begins at 'seen' = 2023-12-29 00:00:00, before the training ")
     else:
         project.passes(**changes)
 
@@ -89,12 +87,8 @@ def test_a_key_that_repeats_stops_the_run(project: Project) -> None:
     frame["id"][7] = frame["id"][3]
     project.put(frame)
     line = project.fails(key=["age", "job", "id"])
-    assert line.startswith(
-        "validate-data: column 'age' has 1 value whose key age, job, id an earlier row has (row 8); "
-    )
-    assert project.fails(key=["agee"]).startswith(
-        "validate-data: data.key names 'agee', which is not in the data; "
-    )
+    assert line.startswith("column 'age' has 1 value whose key age, job, id an earlier row has (row 8); ")
+    assert project.fails(key=["agee"]).startswith("data.key names 'agee', which is not in the data; ")
 
 
 def test_a_reference_must_have_the_columns(project: Project) -> None:
@@ -102,7 +96,7 @@ def test_a_reference_must_have_the_columns(project: Project) -> None:
     project.put(frame)
     project.put({name: values for name, values in frame.items() if name != "age"}, "before.parquet")
     line = project.fails(reference="before.parquet")
-    assert line.startswith("validate-data: the reference lacks column 'age'; set reference under ")
+    assert line.startswith("the reference does not have column 'age'; set reference under ")
     project.put(frame | {"age": ["old"] * 100}, "before.parquet")
-    assert "column 'age' is integer, in the reference string" in project.fails(reference="before.parquet")
+    assert "column 'age' is integer, but string in the reference" in project.fails(reference="before.parquet")
     assert "path 'nothing.csv' does not exist" in project.fails(reference="nothing.csv")

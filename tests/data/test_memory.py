@@ -38,9 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.parametrize("command", ["validate", "split"])
 def test_a_check_takes_less_memory_than_the_table(folder: Path, command: str) -> None:
     columns = {f"x{i}": {"min": -100, "max": 100, "nullable": False} for i in range(COLUMNS - 2)}
-    told = settings(path="data", positive=1, columns=columns | {"id": {"unique": True}})
-    (folder / "settings.json").write_text(json.dumps(told))
+    document = settings(path="data", positive=1, columns=columns | {"id": {"unique": True}})
+    (folder / "settings.json").write_text(json.dumps(document))
     arguments = ["--config", folder / "settings.json", "--data", folder, "--output", folder / command]
-    program = [sys.executable, "-m", "ml_pipeline.data.validate", command, *arguments]
+    program = [sys.executable, "-m", f"ml_pipeline.data.{command}", *arguments]
     variables = os.environ | {"PYTHONPATH": str(SOURCE), "POLARS_MAX_THREADS": "2"}  # each has buffers
     assert peak_memory(program, variables) < SHARE * PARTS * ROWS * COLUMNS * 8

@@ -47,18 +47,18 @@ def assert_silent(answer: Answer, *secrets: str) -> None:
 def test_objects_are_fetched_once_and_again_when_they_change(
     dagger: Dagger, remote: Project, store: Store
 ) -> None:
-    known = knowing(dagger, store.credentials())
-    first = known.call(remote.path, "full-pipeline", options=[OPTION])
+    authorized = knowing(dagger, store.credentials())
+    first = authorized.call(remote.path, "full-pipeline", options=[OPTION])
     assert first.code == 0, first.errors
     assert {"list-data", "fetch-data", "validate-data", "train"} < set(stages(first.out))
-    again = known.call(remote.path, "full-pipeline", options=[OPTION])
+    again = authorized.call(remote.path, "full-pipeline", options=[OPTION])
     took = stages(again.out)
     assert took.pop("list-data") != "cached"
     assert {name for name, time in took.items() if time != "cached"} == {"build-image"}
-    assert "569 rows" in known.call(remote.path, "validate-data", options=[OPTION]).out
+    assert "569 rows" in authorized.call(remote.path, "validate-data", options=[OPTION]).out
 
     store.put("tumours/b.csv", b"\n".join(store.get("tumours/b.csv").splitlines()[:-9]) + b"\n")
-    changed = known.call(remote.path, "validate-data", options=[OPTION])
+    changed = authorized.call(remote.path, "validate-data", options=[OPTION])
     assert "560 rows" in changed.out
     assert "2 objects, 1 of them fetched" in changed.log
     for answer in (first, again, changed):

@@ -30,8 +30,8 @@ def mixed(project: Project) -> None:
     project.put(people(), "types/a.parquet")
     project.put(people() | {"age": [None] * 100, "weight": [70] * 100}, "types/b.parquet")
     project.put(people() | {"age": ["old"] * 100}, "types/c.parquet")
-    project.put(people(), "kinds/a.parquet")
-    project.put(people(), "kinds/b.csv")
+    project.put(people(), "formats/a.parquet")
+    project.put(people(), "formats/b.csv")
     project.put({"age": [], "answer": []}, "rows.parquet")
     (project.folder / "none").mkdir()
 
@@ -48,7 +48,7 @@ def mixed(project: Project) -> None:
         (mixed, "rows.parquet", "'rows.parquet' has columns but no rows"),
         (mixed, "mixed", "mixed/b.parquet and mixed/a.parquet differ: column 'more'"),
         (mixed, "types", "types/c.parquet and types/a.parquet differ: column 'age' is string and integer"),
-        (mixed, "kinds", "kinds/b.csv is CSV, but kinds/a.parquet is Parquet"),
+        (mixed, "formats", "formats/b.csv is CSV, but formats/a.parquet is Parquet"),
         (text("e.csv", ""), "e.csv", "e.csv is empty (0 bytes)"),
         (text("h.csv", "age,answer\n"), "h.csv", "'h.csv' has columns but no rows"),
         (text("data.txt", "just some words\n"), "data.txt", "data.txt is neither Parquet nor CSV"),
@@ -66,7 +66,7 @@ def test_data_that_cannot_be_read(
     project: Project, make: Callable[[Project], object], path: str, message: str
 ) -> None:
     make(project)
-    assert project.fails(path=path).startswith(f"validate-data: {message}")
+    assert project.fails(path=path).startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_data_that_cannot_be_read(
         (
             {"task": "regression"},
             people() | {"answer": [float("inf"), *map(float, range(99))]},
-            "column 'answer' has 1 value that are infinite (row 1)",
+            "column 'answer' has 1 value that is infinite (row 1)",
         ),
         (
             {"task": "regression"},
@@ -138,7 +138,7 @@ def test_a_column_that_no_model_takes_must_be_excluded(project: Project) -> None
         ("seen", {"min": "soon"}, "column 'seen' has min = 'soon', but is datetime"),
         ("age", {"allowed": ["x"]}, "column 'age' has allowed values that are not integers"),
         ("age", {"pattern": "x"}, "column 'age' has a pattern, but is integer, not string"),
-        ("job", {"pattern": "("}, "column 'job' has a pattern that is no regular expression ("),
+        ("job", {"pattern": "("}, "column 'job' has a pattern that is not a regular expression ("),
     ],
 )
 def test_a_schema_that_contradicts_itself(

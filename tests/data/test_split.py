@@ -94,17 +94,17 @@ def test_the_holdout_may_be_a_file(project: Project) -> None:
     assert project.report()["holdout"]["rows"] == 30
     project.put(people() | {"age": [50] * 100})
     assert project.fails(holdout="held.csv", columns=columns).startswith(
-        "validate-data: holdout: column 'age' has 1 value below"
+        "holdout: column 'age' has 1 value below"
     )
     assert "path 'hold.csv' does not exist (did you mean 'held.csv'); change holdout" in project.fails(
         holdout="hold.csv"
     )
     less = {name: values for name, values in people(30).items() if name != "job"}
     project.put(less, "held.csv")
-    assert "holdout: column 'job' is not there" in project.fails(holdout="held.csv")
-    assert "holdout: column 'job' is not there" in project.fails("split", holdout="held.csv")
+    assert "holdout: column 'job' does not exist" in project.fails(holdout="held.csv")
+    assert "holdout: column 'job' does not exist" in project.fails("split", holdout="held.csv")
     project.put(people(30) | {"age": ["old"] * 30}, "held.parquet")
-    line = "split: holdout: column 'age' has type string, in the training data integer; "
+    line = "holdout: column 'age' has type string, and integer in the training data; "
     assert project.fails("split", holdout="held.parquet").startswith(line)
 
 

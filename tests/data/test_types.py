@@ -95,8 +95,10 @@ def test_what_a_model_can_take_is_described_split_and_compared(project: Project)
     said = project.passes(reference="people.parquet")
     assert "0 violations" in said
     assert "drifted" not in said
-    kinds = {found["name"]: found["type"] for found in project.report()["columns"]}
-    assert {name: kinds[name] for name in TAKEN} == {name: kind for name, (_, _, kind) in TAKEN.items()}
+    types = {column["name"]: column["type"] for column in project.report()["columns"]}
+    assert {name: types[name] for name in TAKEN} == {
+        name: column_type for name, (_, _, column_type) in TAKEN.items()
+    }
     project.passes("split")
     assert project.read("train").height == 80
 
@@ -105,7 +107,7 @@ def test_what_a_model_can_take_is_described_split_and_compared(project: Project)
 def test_what_no_model_takes_is_named_unless_it_is_excluded(project: Project, name: str) -> None:
     put(project, {name: column(*REFUSED[name])})
     line = project.fails()
-    assert line.startswith(f"validate-data: column {name!r} is ")
+    assert line.startswith(f"column {name!r} is ")
     assert "which no model takes, and is not excluded" in line
     project.passes(exclude=[name])
     project.passes("split", exclude=[name])
@@ -114,14 +116,14 @@ def test_what_no_model_takes_is_named_unless_it_is_excluded(project: Project, na
 def test_every_type_of_arrow_is_taken_or_named(project: Project) -> None:
     table = pa.table(people(ROWS) | {name: arrow(dtype, value) for name, (dtype, value, _) in ARROW.items()})
     pq.write_table(table, project.folder / "people.parquet")
-    refused = [name for name, (_, _, kind) in ARROW.items() if kind is None]
+    refused = [name for name, (_, _, column_type) in ARROW.items() if column_type is None]
     line = project.fails()
     assert f"column {refused[0]!r} is Time, which no model takes" in line
     assert {(name, "type") for name in refused} == project.rules()
     assert "0 violations" in project.passes(exclude=refused, reference="people.parquet")
-    kinds = {found["name"]: found["type"] for found in project.report()["columns"]}
-    assert {name: kind for name, (_, _, kind) in ARROW.items() if kind} == {
-        name: kinds[name] for name in ARROW if name not in refused
+    types = {column["name"]: column["type"] for column in project.report()["columns"]}
+    assert {name: column_type for name, (_, _, column_type) in ARROW.items() if column_type} == {
+        name: types[name] for name in ARROW if name not in refused
     }
     project.passes("split", exclude=refused)
 

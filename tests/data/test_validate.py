@@ -26,8 +26,8 @@ def test_clean_data_passes_with_a_report(project: Project, name: str) -> None:
     assert report["unnamed"] == []
     assert report["target"]["classes"] == {"no": 80, "yes": 20}
     assert len(report["sha256"]) == 64
-    kinds = {column["name"]: column["type"] for column in report["columns"]}
-    assert kinds == {name: spec["type"] for name, spec in FULL_SCHEMA.items()}
+    types = {column["name"]: column["type"] for column in report["columns"]}
+    assert types == {name: spec["type"] for name, spec in FULL_SCHEMA.items()}
     job = report["columns"][1]
     assert (job["missing"], job["missing_share"], job["distinct"], job["top"]) == (33, 0.33, 2, "clerk")
     age = report["columns"][0]
@@ -56,10 +56,15 @@ def test_clean_data_passes_with_a_report(project: Project, name: str) -> None:
             {"job": {4: "baker"}},
             "job",
             "allowed",
-            "'job' has 1 value that are not among its allowed values (row 5)",
+            "'job' has 1 value that is not among its allowed values (row 5)",
         ),
         ({"job": dict.fromkeys(range(40))}, "job", "max_missing", "missing values, above max_missing = 0.35"),
-        ({"id": {7: "x"}}, "id", "pattern", "column 'id' has 1 value that do not match 'p[0-9]{4}' (row 8)"),
+        (
+            {"id": {7: "x"}},
+            "id",
+            "pattern",
+            "column 'id' has 1 value that does not match 'p[0-9]{4}' (row 8)",
+        ),
         ({"id": {7: "p00012"}}, "id", "pattern", "(row 8)"),
         ({"id": {9: "p0001"}}, "id", "unique", "column 'id' has 1 value that an earlier row has (row 10)"),
         (
@@ -98,8 +103,8 @@ def test_a_csv_breaks_the_same_rules(project: Project) -> None:
     project.put(frame, "people.csv")
     line = project.fails(path="people.csv", columns=FULL_SCHEMA)
     assert "1 value missing, and it is the target (row 7); 9 more violations" in line
-    found = {(bad["column"], bad["rule"]): bad["rows"] for bad in project.report()["violations"]}
-    assert found == {
+    violations = {(bad["column"], bad["rule"]): bad["rows"] for bad in project.report()["violations"]}
+    assert violations == {
         ("answer", "target_missing"): [7],
         ("age", "min"): [4],
         ("age", "max"): [5],
@@ -117,7 +122,7 @@ def test_all_violations_are_reported_and_the_first_is_named(project: Project) ->
     project.put(changed(age={3: 5, 8: 6, 11: 1, 12: None}, id={7: "x"}))
     columns = FULL_SCHEMA | {"zip": {"type": "string"}}
     assert project.fails(columns=columns) == (
-        "validate-data: column 'zip' is in the schema but not in the data "
+        "column 'zip' is in the schema but not in the data "
         "(there are: age, job, weight, id, seen, answer); 3 more violations; "
         "fix the data or the schema under [tool.ml-pipeline.data.columns]"
     )
@@ -166,7 +171,7 @@ def test_columns_that_the_schema_does_not_name_are_reported_only(project: Projec
 
 
 @pytest.mark.parametrize(
-    ("column", "wanted", "message"),
+    ("column", "declared", "message"),
     [
         ("job", "integer", "column 'job' has type string, the schema says integer"),
         ("age", "string", "column 'age' has type integer, the schema says string"),
@@ -179,9 +184,9 @@ def test_columns_that_the_schema_does_not_name_are_reported_only(project: Projec
     ],
 )
 def test_a_parquet_type_that_is_not_the_schemas(
-    project: Project, column: str, wanted: str, message: str
+    project: Project, column: str, declared: str, message: str
 ) -> None:
-    assert message in project.fails(columns={column: {"type": wanted}})
+    assert message in project.fails(columns={column: {"type": declared}})
     assert project.rules() == {(column, "type")}
 
 
@@ -223,13 +228,13 @@ def test_a_csv_is_parsed_as_the_schema_says(project: Project) -> None:
 def test_a_csv_cell_that_is_no_such_thing_is_named(project: Project) -> None:
     bad = CSV.replace("37", "old").replace("FALSE", "maybe").replace("2024-01-01 08:00", "noon")
     (project.folder / "p.csv").write_text(bad)
-    assert "column 'age' has 1 value that are not an integer (row 1)" in project.fails(
+    assert "column 'age' has 1 value that is not an integer (row 1)" in project.fails(
         path="p.csv", columns=CSV_COLUMNS
     )
-    found = {
+    violations = {
         (bad["column"], bad["rule"], *bad["rows"], *bad["values"]) for bad in project.report()["violations"]
     }
-    assert found == {
+    assert violations == {
         ("age", "type", 1, "old"),
         ("member", "type", 2, "maybe"),
         ("seen", "type", 4, "noon"),

@@ -122,7 +122,7 @@ BAD_DATA: dict[str, tuple[Spoil, str]] = {
     ),
     "column of another type": (
         lambda p: p.replace(DATA, "17.99,10.38,", "wide,10.38,"),
-        f"column 'radius' has 1 value that are not a number (row 1); 1 more violation; {FIX_DATA}",
+        f"column 'radius' has 1 value that is not a number (row 1); 1 more violation; {FIX_DATA}",
     ),
     "column that is not there": (
         lambda p: p.replace(CONFIG, "radius = {", "radios = {"),

@@ -1,22 +1,24 @@
 """Which columns have moved since the reference?
 
-At a million rows every difference is significant, and most matter to nobody. So a column has
-drifted when its test is significant, after a correction for the number of tests, and its effect is
-at least the threshold.
+At a million rows every difference is significant, and most do not matter. So a column has drifted when its
+test is significant, after a correction for the number of tests, and its effect is at least the threshold.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.data.schema import Violation
+from ml_pipeline.data.report import ColumnDrift, DriftReport
+from ml_pipeline.data.settings import Settings
+from ml_pipeline.data.violations import Violation
 from ml_pipeline.distributions.cores import columns_at_once
 from ml_pipeline.distributions.differences import Difference, compare
 from ml_pipeline.distributions.record import Column
+from ml_pipeline.project import data_rules
 
 _SIZES = {
     "wasserstein": "moved by {:.3g} standard deviations",
@@ -28,15 +30,15 @@ Read = Callable[[str], Column | None]
 
 
 def differences(names: Iterable[str], reference: Read, current: Read, rows: int) -> dict[str, Difference]:
-    """Compare columns, on all cores: reading and sorting leave Python's lock alone."""
+    """Compare columns on all cores (reading and sorting do not hold Python's lock)."""
 
     def one(name: str) -> tuple[str, Difference | None]:
         before, now = reference(name), current(name)
         return name, compare(before, now) if before and now else None
 
     with ThreadPoolExecutor(columns_at_once(rows)) as pool:
-        found = dict(pool.map(one, names))
-    return {name: difference for name, difference in found.items() if difference}
+        compared = dict(pool.map(one, names))
+    return {name: difference for name, difference in compared.items() if difference}
 
 
 def adjusted(ps: Iterable[float]) -> list[float]:
@@ -49,97 +51,100 @@ def adjusted(ps: Iterable[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
-def judge(
-    differences: Mapping[str, Difference],
-    settings: Mapping[str, Any],
-    columns: Mapping[str, Mapping[str, Any]],
-) -> list[dict[str, Any]]:
+def judge(differences: Mapping[str, Difference], settings: Settings) -> list[ColumnDrift]:
     """Decide which columns have drifted; return an entry a column, the furthest moved first.
 
-    `settings` has alpha, threshold and perhaps an effect for all columns that it fits; a column's own
-    `drift` goes before. Raises StageFailure where a column's own effect is none of its kind.
+    A column's own `drift` goes before [data.drift]. Raises StageFailure where its own effect is not defined
+    for its type.
     """
-    tests = [(name, key) for name, found in differences.items() for key in ("values", "missing")
-             if key == "missing" or found.p is not None]  # fmt: skip
-    ps = [differences[name].p if key == "values" else differences[name].missing["p"] for name, key in tests]
-    corrected = dict(zip(tests, adjusted(p for p in ps if p is not None), strict=True))
-    entries = []
-    for name, found in differences.items():
-        asked = _set((columns.get(name) or {}).get("drift") or {})
-        own = {**settings, **asked}
-        effect = _effect(name, found, asked.get("effect"), settings.get("effect"))
-        by_values = _drifted(corrected.get((name, "values")), found.effects.get(effect, 0.0), own)
-        by_missing = _drifted(corrected[name, "missing"], found.effects["missing"], own)
-        entries.append({
-            "name": name,
-            "test": found.test,
-            "statistic": found.statistic,
-            "error": found.error,
-            "p": found.p,
-            "p_adjusted": corrected.get((name, "values")),
-            "effect": effect,
-            "size": found.effects.get(effect, 0.0),
-            "said": _SIZES[effect].format(found.effects.get(effect, 0.0)),
-            "threshold": own["threshold"],
-            "alpha": own["alpha"],
-            "effects": found.effects,
-            "missing": found.missing | {"p_adjusted": corrected[name, "missing"]},
-            "new": list(found.new),
-            "drifted": by_values or by_missing,
-            "because": [key for key, yes in (("values", by_values), ("missing", by_missing)) if yes],
-            "shown": found.shown,
-        })  # fmt: skip
+    ps: dict[tuple[str, str], float] = {}
+    for name, difference in differences.items():
+        if difference.p is not None:
+            ps[name, "values"] = difference.p
+        ps[name, "missing"] = difference.missing["p"]
+    corrected = dict(zip(ps, adjusted(ps.values()), strict=True))
+    entries = [
+        _judged(name, difference, settings, corrected.get((name, "values")), corrected[name, "missing"])
+        for name, difference in differences.items()
+    ]
     return sorted(entries, key=_prominence)
 
 
-def _effect(name: str, found: Difference, asked: str | None, usual: str | None) -> str:
-    """Choose by what is measured: a column of categories has no Wasserstein distance."""
-    default = "wasserstein" if found.test == "ks" else "jensen_shannon"
-    if asked and found.p is not None and asked not in found.effects:
-        cause = f"column {name!r} has drift.effect = {asked!r}, which is for numbers"
+def _judged(
+    name: str, difference: Difference, settings: Settings, p: float | None, p_missing: float
+) -> ColumnDrift:
+    rules = settings.columns.get(name, data_rules.Column()).drift or data_rules.ColumnDrift()
+    alpha = settings.drift.alpha if rules.alpha is None else rules.alpha
+    threshold = settings.drift.threshold if rules.threshold is None else rules.threshold
+    effect = _effect(name, difference, rules.effect, settings.drift.effect)
+    size = difference.effects.get(effect, 0.0)
+    because: list[Literal["values", "missing"]] = []
+    if p is not None and p < alpha and size >= threshold:
+        because.append("values")
+    if p_missing < alpha and difference.effects["missing"] >= threshold:
+        because.append("missing")
+    return {
+        "name": name,
+        "target": name == settings.target,
+        "test": difference.test,
+        "statistic": difference.statistic,
+        "error": difference.error,
+        "p": difference.p,
+        "p_adjusted": p,
+        "effect": effect,
+        "size": size,
+        "said": _SIZES[effect].format(size),
+        "threshold": threshold,
+        "alpha": alpha,
+        "effects": difference.effects,
+        "missing": difference.missing | {"p_adjusted": p_missing},
+        "new": list(difference.new),
+        "drifted": bool(because),
+        "because": because,
+        "shown": difference.shown,
+    }
+
+
+def _effect(name: str, difference: Difference, own: str | None, common: str | None) -> str:
+    """Choose the effect: the column's own, else the common one where it is defined, else a default."""
+    default = "wasserstein" if difference.test == "ks" else "jensen_shannon"
+    if own and difference.p is not None and own not in difference.effects:
+        cause = f"column {name!r} has drift.effect = {own!r}, which is for numbers"
         raise StageFailure(cause, "use jensen_shannon or psi under [tool.ml-pipeline.data.columns]")
-    return asked or (usual if usual in found.effects else None) or default
+    return own or (common if common in difference.effects else None) or default
 
 
-def _set(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if value is not None}
-
-
-def _drifted(p: float | None, size: float, own: Mapping[str, Any]) -> bool:
-    return bool(p is not None and p < own["alpha"] and size >= own["threshold"])
-
-
-def _prominence(entry: Mapping[str, Any]) -> tuple[bool, float]:
+def _prominence(entry: ColumnDrift) -> tuple[bool, float]:
     size = max(entry["size"], entry["effects"]["missing"]) / (entry["threshold"] or 1)
     return not entry["drifted"], -size if math.isfinite(size) else -math.inf
 
 
-def findings(moved: Mapping[str, Any] | None) -> list[Violation]:
-    """Put each drifted column into a line."""
+def violations(drift: DriftReport | None) -> list[Violation]:
+    """Return a violation for each reason that a column counts as drifted."""
     return [
         Violation(entry["name"], "drift", _line(entry, because), share=entry["size"])
-        for entry in (moved or {}).get("columns", [])
+        for entry in (drift["columns"] if drift else ())
         for because in entry["because"]
     ]
 
 
-def _line(entry: Mapping[str, Any], because: str) -> str:
+def _line(entry: ColumnDrift, because: str) -> str:
     what = f"{'target' if entry['target'] else 'column'} {entry['name']!r}"
     limit = f"threshold {entry['threshold']:g}"
     if because == "missing":
         shares = f"{entry['missing']['reference']:.1%} of rows to {entry['missing']['current']:.1%}"
         return f"{what} has drifted: missing in {shares} ({limit})"
     new = f", new: {', '.join(map(repr, entry['new']))}" if entry["new"] else ""
-    p = entry["p_adjusted"]
+    p = entry["p_adjusted"] or 0.0
     shown = "p < 1e-12" if p < 1e-12 else f"p = {p:.2g}"
     return f"{what} has drifted: {entry['said']} ({limit}, {shown}{new})"
 
 
-def metrics(moved: Mapping[str, Any] | None, names: Iterable[str]) -> dict[str, float | None]:
-    """Return what a gate may name: drift_share, and `drift.COLUMN`, each column's effect.
+def metrics(drift: DriftReport | None, names: Iterable[str]) -> dict[str, float | None]:
+    """Return the metrics that a gate may name: drift_share, and `drift.COLUMN`, each column's effect.
 
     None: there is nothing to compare with.
     """
-    found: dict[str, float | None] = {"drift_share": moved["share"] if moved else None}
-    found |= {f"drift.{name}": None for name in names}
-    return found | {f"drift.{column['name']}": column["size"] for column in (moved or {}).get("columns", [])}
+    values: dict[str, float | None] = {"drift_share": drift["share"] if drift else None}
+    values |= {f"drift.{name}": None for name in names}
+    return values | {f"drift.{entry['name']}": entry["size"] for entry in (drift["columns"] if drift else ())}

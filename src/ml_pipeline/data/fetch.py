@@ -1,12 +1,12 @@
-"""Tables in object storage: `list` says which objects a table is made of, `fetch` brings these.
+"""Tables in object storage: `list` finds the objects that a table is made of, `fetch` downloads them.
 
     python -m ml_pipeline.data.fetch list  --url s3://BUCKET/KEY … --output OUT
     python -m ml_pipeline.data.fetch fetch --listing listing.json --kept FOLDER --output OUT
 
 `list` writes OUT/listing.json: each object's URL, size in bytes and ETag. `fetch` writes exactly these
-objects, each to OUT/s3:/BUCKET/KEY; it keeps them in FOLDER too, from where the next fetch takes those
-that are the same. Credentials, region and endpoint_url are found as by any AWS tool; without credentials
-the requests are anonymous, as public buckets want them.
+objects, each to OUT/s3:/BUCKET/KEY. It keeps them in FOLDER too, so that the next fetch downloads only those
+that changed. Credentials, region and endpoint_url are read from the places that AWS's own tools read; without
+credentials the requests are anonymous, which public buckets allow.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TypedDict
 
 import s3fs
 from aiobotocore.session import AioSession
@@ -39,14 +39,22 @@ AT_ONCE = 4  # objects
 BLOCK = 8 << 20  # bytes of an object that are in memory at once
 PATIENCE = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 3}}
 SET_CREDENTIALS = (
-    "check --data-credentials (the [default] section, endpoint_url in it) and what it is allowed to"
+    "check --data-credentials (its [default] section and endpoint_url) and what these credentials may read"
 )
 SET_URL = "set it under [tool.ml-pipeline.data] to an object, a prefix or a glob"
 
 
+class Entry(TypedDict):
+    """An object as s3fs lists it, without the keys that nobody needs."""
+
+    type: str
+    size: int
+    ETag: str
+
+
 @dataclass(frozen=True)
 class Object:
-    """What an object was when it was listed. Its ETag changes with its content."""
+    """An object as it was when it was listed. Its ETag changes with its content."""
 
     url: str
     size: int  # bytes
@@ -54,23 +62,23 @@ class Object:
 
     @property
     def path(self) -> str:
-        """Its bucket and key."""
+        """The bucket and key."""
         return self.url.removeprefix(SCHEME)
 
     @property
     def identity(self) -> str:
-        """A file name that no other content has."""
+        """A file name that is different for any other content."""
         return hashlib.sha256(f"{self.url}\0{self.etag}\0{self.size}".encode()).hexdigest()
 
 
-def listed(urls: Sequence[str], output: Path) -> dict[str, Any]:
-    """Write the listing. Raises `StageFailure` where a URL names nothing, or the storage refuses."""
+def list_objects(urls: Sequence[str], output: Path) -> dict[str, object]:
+    """Write the listing. Raises StageFailure where a URL names no object, or the storage refuses."""
     store = _connected()
-    found: dict[str, Object] = {}
+    by_url: dict[str, Object] = {}
     for url in urls:
-        with _told(url):
-            found |= {one.url: one for one in _objects(store, url)}
-    objects = [found[url] for url in sorted(found)]
+        with _readable(url):
+            by_url |= {one.url: one for one in _objects(store, url)}
+    objects = [by_url[url] for url in sorted(by_url)]
     output.mkdir(parents=True, exist_ok=True)
     text = json.dumps([asdict(one) for one in objects], indent=1, ensure_ascii=False)
     (output / "listing.json").write_text(text + "\n", encoding="utf-8")
@@ -79,33 +87,33 @@ def listed(urls: Sequence[str], output: Path) -> dict[str, Any]:
     return {"objects": len(objects), "bytes": size}
 
 
-def fetch(listing: Path, kept: Path, output: Path) -> dict[str, Any]:
-    """Write the objects; forget in `kept` what is not listed any more.
+def fetch(listing: Path, kept: Path, output: Path) -> dict[str, object]:
+    """Write the objects, and delete from `kept` those that are not listed any more.
 
-    Raises `StageFailure` for an object that is not what was listed, or can't be had.
+    Raises StageFailure for an object that changed since it was listed, or can't be read.
     """
     objects = [Object(**entry) for entry in json.loads(listing.read_text(encoding="utf-8"))]
     kept.mkdir(parents=True, exist_ok=True)
     missing = [one for one in objects if not _is_kept(kept, one)]
     store = _connected()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda one: _bring(store, one, kept), missing))
+        list(pool.map(lambda one: _download(store, one, kept), missing))
     for one in objects:
         target = output / one.url  # OUT/s3:/BUCKET/KEY
-        with _told(one.url):
+        with _readable(one.url):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(kept / one.identity, target)
-    wanted = {one.identity for one in objects}
+    listed = {one.identity for one in objects}
     for file in kept.iterdir():
-        if file.name not in wanted:
+        if file.name not in listed:
             file.unlink()
     size = sum(one.size for one in missing)
-    print(f"{len(objects)} objects, {len(missing)} of them fetched ({size / 1e6:,.1f} MB), the others kept")
+    print(f"{len(objects)} objects, {len(missing)} of them downloaded ({size / 1e6:,.1f} MB)")
     return {"objects": len(objects), "fetched": len(missing), "fetched_bytes": size}
 
 
-def _connected() -> Any:
-    """Open the storage as the environment and AWS's files say. Raises `StageFailure`."""
+def _connected() -> s3fs.S3FileSystem:
+    """Open the storage as the environment and AWS's files say. Raises StageFailure."""
     try:
         anonymous = asyncio.run(AioSession().get_credentials()) is None
     except BotoCoreError as error:
@@ -115,35 +123,35 @@ def _connected() -> Any:
     )
 
 
-def _objects(store: Any, url: str) -> list[Object]:
-    """The objects that a URL names: one by its key, those under a prefix that are tables, or a glob's."""
+def _objects(store: s3fs.S3FileSystem, url: str) -> list[Object]:
+    """Return the objects that a URL names: one by its key, the tables under a prefix, or those of a glob."""
     path = url.removeprefix(SCHEME).rstrip("/")
-    found = _found(store, path)
-    if path in found:
-        objects = {path: found[path]}
+    entries = _entries(store, path)
+    if path in entries:
+        objects = {path: entries[path]}
     elif is_glob(path):
-        objects = {key: found[key] for key in _matching(path, found)}
+        objects = {key: entries[key] for key in _matching(path, entries)}
     else:
-        objects = {key: entry for key, entry in found.items() if is_table(PurePosixPath(key))}
+        objects = {key: entry for key, entry in entries.items() if is_table(PurePosixPath(key))}
     if not objects:
-        raise StageFailure(_nothing(store, url, path, len(found)), SET_URL)
+        raise StageFailure(_nothing(store, url, path, len(entries)), SET_URL)
     for key in objects:
         if {"", ".", ".."} & set(key.split("/")):
-            raise StageFailure(f"{SCHEME}{key} has a key that is no path", "give the object another key")
+            raise StageFailure(f"{SCHEME}{key} has a key that is not a path", "give the object another key")
     return [Object(SCHEME + key, entry["size"], entry["ETag"]) for key, entry in objects.items()]
 
 
-def _found(store: Any, path: str) -> dict[str, Any]:
-    """The object itself, or all below the path's part without wildcards: key → size and ETag."""
+def _entries(store: s3fs.S3FileSystem, path: str) -> dict[str, Entry]:
+    """Return the object itself, or all below the part of the path without wildcards, by key."""
     if "/" in path and not is_glob(path):
-        # A bucket may give what it does not list. Where it does neither, the listing's refusal says more.
+        # A bucket may allow reading but not listing. Where it allows neither, the listing's error says more.
         with suppress(FileNotFoundError, PermissionError):
             entry = store.info(path)
             if entry["type"] == "file":
                 return {path: entry}
     root = "/".join(takewhile(lambda part: not is_glob(part), path.split("/")))
-    found = store.find(root, detail=True)
-    return {key: entry for key, entry in found.items() if not key.endswith("/")}  # those are folders
+    entries: dict[str, Entry] = store.find(root, detail=True)
+    return {key: entry for key, entry in entries.items() if not key.endswith("/")}  # those are folders
 
 
 def _matching(path: str, keys: Iterable[str]) -> Iterator[str]:
@@ -154,7 +162,7 @@ def _matching(path: str, keys: Iterable[str]) -> Iterator[str]:
     return filter(pattern.match, keys)
 
 
-def _nothing(store: Any, url: str, path: str, others: int) -> str:
+def _nothing(store: s3fs.S3FileSystem, url: str, path: str, others: int) -> str:
     if is_glob(path):
         return f"no object matches {url!r}"
     if others:
@@ -171,10 +179,10 @@ def _is_kept(kept: Path, one: Object) -> bool:
     return file.exists() and file.stat().st_size == one.size
 
 
-def _bring(store: Any, one: Object, kept: Path) -> None:
-    """Stream an object to the disk; whole or not at all under its name."""
+def _download(store: s3fs.S3FileSystem, one: Object, kept: Path) -> None:
+    """Stream an object to the disk; its name appears when it is whole."""
     part = kept / f"{one.identity}.part"
-    with _told(one.url):
+    with _readable(one.url):
         # Every block is asked for with the ETag that was found on opening.
         with store.open(one.path, "rb", block_size=BLOCK, cache_type="none") as remote:
             if (remote.details["ETag"], remote.size) != (one.etag, one.size):
@@ -187,18 +195,18 @@ def _bring(store: Any, one: Object, kept: Path) -> None:
 
 
 _AGAIN = "run it again"
-_SPACE = "give it more: a fetched object is there twice"
-_CHANGING = "run it again when what writes there has finished"
+_SPACE = "free some: a fetched object is stored twice"
+_CHANGING = "run it again when the program that writes there has finished"
 
 
 @contextmanager
-def _told(url: str) -> Iterator[None]:
-    """Turn what storage and network say into one line."""
+def _readable(url: str) -> Iterator[None]:
+    """Turn errors of storage and network into one line."""
     try:
         yield
     except FileExpired:
         raise StageFailure(f"{url} changed while it was fetched", _CHANGING) from None
-    except (OSError, ValueError, BotoCoreError) as error:  # an endpoint that is no URL is a ValueError
+    except (OSError, ValueError, BotoCoreError) as error:  # an endpoint that is not a URL is a ValueError
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise StageFailure(f"no space left on the engine's disk for {url}", _SPACE) from None
         response = getattr(error.__cause__, "response", None) or {}
@@ -207,35 +215,39 @@ def _told(url: str) -> Iterator[None]:
             bucket = url.removeprefix(SCHEME).partition("/")[0]
             raise StageFailure(f"{url!r}: there is no bucket {bucket!r}", SET_URL) from None
         if isinstance(error, FileNotFoundError):
-            raise StageFailure(f"{url} is gone since it was listed", _CHANGING) from None
+            raise StageFailure(f"{url} was deleted after it was listed", _CHANGING) from None
         if isinstance(error, PermissionError):
-            raise StageFailure(f"{url!r} is refused: {_said(code, error)}", SET_CREDENTIALS) from None
+            raise StageFailure(f"{url!r} is refused: {_reason(code, error)}", SET_CREDENTIALS) from None
         hint = _AGAIN if isinstance(error, OSError) else SET_CREDENTIALS
-        raise StageFailure(f"{url!r} can't be read: {_said(code, error)}", hint) from None
+        raise StageFailure(f"{url!r} can't be read: {_reason(code, error)}", hint) from None
 
 
-def _said(code: str, error: Exception) -> str:
+def _reason(code: str, error: Exception) -> str:
     return f"{one_line(error)} ({code})" if code else one_line(error)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the storage stage on the command line's arguments."""
+    """Run the program on the command line's arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.data.fetch",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", help="say which objects there are")
-    listing.add_argument("--url", action="append", required=True, help="s3://BUCKET/KEY; may be repeated")
-    fetching = commands.add_parser("fetch", help="bring the objects that were listed")
-    fetching.add_argument("--listing", type=Path, required=True, help="what `list` wrote")
-    fetching.add_argument("--kept", type=Path, required=True, help="a folder of objects fetched before")
+    listing = commands.add_parser("list", help="find the objects that URLs name")
+    listing.add_argument(
+        "--url", action="append", required=True, help="s3://BUCKET/KEY, a prefix or a glob; may be repeated"
+    )
+    fetching = commands.add_parser("fetch", help="download the objects that were listed")
+    fetching.add_argument("--listing", type=Path, required=True, help="the listing.json that `list` wrote")
+    fetching.add_argument(
+        "--kept", type=Path, required=True, help="folder that keeps objects for the next fetch"
+    )
     for command in (listing, fetching):
-        command.add_argument("--output", type=Path, required=True, help="the folder to write to")
+        command.add_argument("--output", type=Path, required=True, help="folder to write to")
     options = parser.parse_args(arguments)
     if options.command == "list":
-        run_stage("list-data", lambda: listed(options.url, options.output))
+        run_stage("list-data", lambda: list_objects(options.url, options.output))
     run_stage("fetch-data", lambda: fetch(options.listing, options.kept, options.output))
 
 

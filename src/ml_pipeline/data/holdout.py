@@ -1,45 +1,47 @@
-"""Split a table into training and holdout rows: the same rows for the same seed, everywhere."""
+"""Which rows are held out: the same rows for the same seed, everywhere."""
 
 import random
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.data.settings import Settings
 
 SET_HOLDOUT = "change holdout under [tool.ml-pipeline.data]"
+Mask = npt.NDArray[np.bool_]
 _TAKEN = "goes to this part"  # no column of a table is named so
 
 
-def holdout_rows(frame: pl.LazyFrame, settings: dict[str, Any]) -> Any:
-    """Say of each row whether it is held out: the last by `time` where it is set, else drawn by the seed.
+def holdout_rows(frame: pl.LazyFrame, settings: Settings) -> Mask:
+    """Return a mask of the holdout rows [rows]: the last by `time` where it is set, else drawn by the seed.
 
     Of each class (classification), the share `holdout` is drawn, rounded half up, and at least one
-    row stays on either side; a class of one row is trained on. Returns bools [rows].
+    row stays on either side; a class of one row is trained on.
     """
-    fraction = float(settings["holdout"])
+    fraction = float(settings.holdout)
     if not 0 < fraction < 1:
-        raise StageFailure(f"holdout = {settings['holdout']} is not between 0 and 1", SET_HOLDOUT)
+        raise StageFailure(f"holdout = {settings.holdout} is not between 0 and 1", SET_HOLDOUT)
     rows = int(frame.select(pl.len()).collect().item())
     if rows < 2:
         raise StageFailure(f"{rows} row can't be split", "add data, or name a holdout file")
-    group: Any = np.zeros(rows, np.uint32)
-    if settings.get("time"):
-        rank_by = _times(frame, settings["time"])
+    group: npt.NDArray[np.uint32] = np.zeros(rows, np.uint32)
+    if settings.time:
+        rank_by = _times(frame, settings.time)
     else:
         # Python promises the sequence of `random()` for a seed; no library's own shuffle does.
-        draw = random.Random(settings["seed"])  # noqa: S311 - no secret is drawn
+        draw = random.Random(settings.seed)  # noqa: S311 - no secret is drawn
         # The greatest keys are taken, as the latest times are.
         rank_by = np.fromiter((-draw.random() for _ in range(rows)), np.float64, rows)
-        if settings["task"] == "classification":
-            target = frame.select(settings["target"]).collect().to_series()
+        if settings.task == "classification":
+            target = frame.select(settings.target).collect().to_series()
             group = target.rank("dense").cast(pl.UInt32).to_numpy() - 1
     sizes = np.bincount(group)
     quota = np.clip(np.floor(sizes * fraction + 0.5), 1, None)
     quota = np.minimum(quota, sizes - 1).astype(np.int64)
-    held: Any = np.zeros(rows, bool)
+    held = np.zeros(rows, bool)
     ends = np.cumsum(sizes)
     order = np.argsort(group, kind="stable")
     for end, size, count in zip(ends, sizes, quota, strict=True):
@@ -48,24 +50,24 @@ def holdout_rows(frame: pl.LazyFrame, settings: dict[str, Any]) -> Any:
     return held
 
 
-def _greatest(values: Any, count: int) -> Any:
-    """Mark the `count` greatest values; of equal ones the last."""
+def _greatest(values: npt.NDArray[np.generic], count: int) -> Mask:
+    """Return a mask of the `count` greatest values; of equal ones the last."""
     if not count:
         return np.zeros(len(values), bool)
     least = np.partition(values, len(values) - count)[len(values) - count]
-    marked = values > least
+    marked: Mask = values > least
     equal = np.flatnonzero(values == least)
     marked[equal[len(equal) - (count - int(marked.sum())) :]] = True
     return marked
 
 
-def _times(frame: pl.LazyFrame, time: str) -> Any:
+def _times(frame: pl.LazyFrame, time: str) -> npt.NDArray[np.generic]:
     column = frame.select(time).collect().to_series()
     missing = column.null_count()
     if missing:
         raise StageFailure(
             f"{missing} row{'' if missing == 1 else 's'} lack {time!r}, which orders the rows",
-            "drop them, or take time out of [tool.ml-pipeline.data]",
+            "remove them, or remove time from [tool.ml-pipeline.data]",
         )
     return column.to_physical().to_numpy()
 
@@ -73,9 +75,9 @@ def _times(frame: pl.LazyFrame, time: str) -> Any:
 def require_classes(train: pl.LazyFrame, holdout: pl.LazyFrame, target: str) -> None:
     """Fail where a part has one class, or the holdout one of its own or fewer rows than there are classes."""
     seen, judged = (set(part.select(pl.col(target).unique()).collect()[target]) for part in (train, holdout))
-    for part, found in (("training", seen), ("holdout", judged)):
-        if len(found) < 2:
-            only = repr(next(iter(found))) if found else "none"
+    for part, values in (("training", seen), ("holdout", judged)):
+        if len(values) < 2:
+            only = repr(next(iter(values))) if values else "none"
             raise StageFailure(f"the {part} rows have one class of {target!r} ({only})", SET_HOLDOUT)
     unseen = sorted(map(repr, judged - seen))
     if unseen:
@@ -85,8 +87,8 @@ def require_classes(train: pl.LazyFrame, holdout: pl.LazyFrame, target: str) -> 
         raise StageFailure(f"the holdout has {rows} rows for {len(seen)} classes of {target!r}", SET_HOLDOUT)
 
 
-def taken(frame: pl.LazyFrame, rows: Any) -> pl.LazyFrame:
-    """Return the rows for which `rows` (bools [rows]) says so, in their order."""
+def taken(frame: pl.LazyFrame, rows: Mask) -> pl.LazyFrame:
+    """Return the rows of a mask [rows], in their order."""
     marked = pl.concat([frame, pl.DataFrame({_TAKEN: rows}).lazy()], how="horizontal", strict=True)
     return marked.filter(_TAKEN).drop(_TAKEN)
 

@@ -1,12 +1,13 @@
-"""Does the table give its answers away? A model that leans on a leak is good on the holdout alone."""
+"""Does the table give the target away? A model that relies on a leak is good on the holdout alone."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import polars as pl
 
+from ml_pipeline.columns.types import CATEGORICAL, ORDERED, TableType
 from ml_pipeline.data.oddities import row_hash
-from ml_pipeline.data.schema import Violation
+from ml_pipeline.data.settings import Settings
+from ml_pipeline.data.violations import Violation
 
 BINS, ROWS_A_BIN = 256, 20
 SAMPLE = 200_000
@@ -14,37 +15,37 @@ ENOUGH = 100  # rows in each half, below which a score is luck
 HALF, CODE, TARGET = "half of the rows", "the value, binned", "the target"  # no column is named so
 
 
-def scores(frame: pl.LazyFrame, features: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, float]:
-    """How much of what is unknown about the target each feature alone tells, 0 to 1.
+def scores(frame: pl.LazyFrame, features: Mapping[str, TableType], settings: Settings) -> dict[str, float]:
+    """Return how well each feature alone predicts the target, 0 (no better than none) to 1.
 
     One half of the rows gives each value (numbers in bins of equal share, 256 at most) its most frequent
     class, or its mean; the other half is predicted from that. The score is the share of the errors
-    that it saves against knowing no feature (Goodman and Kruskal's lambda, J. Am. Stat. Assoc. 49,
+    that it saves against using no feature (Goodman and Kruskal's lambda, J. Am. Stat. Assoc. 49,
     1954), or of the squares (R²). Judged on other rows, a key that repeats nothing scores 0.
-    200,000 rows, drawn by a hash of their number, are enough to tell.
+    200,000 rows, drawn by a hash of their number, are enough.
     """
-    found = {}
+    saved = {}
     every = max(1, frame.select(pl.len()).collect().item() // SAMPLE)
     drawn = pl.int_range(pl.len()).hash(1) % every == 0
-    for name, kind in features.items():
+    for name, column_type in features.items():
         column = pl.col(name)
-        chosen = frame.select(name, settings["target"]).filter(drawn)
-        if kind in {"integer", "number", "datetime"}:
+        chosen = frame.select(name, settings.target).filter(drawn)
+        if column_type in ORDERED:
             # Equal values have equal ranks, so they share a bin.
             rank = column.to_physical().rank("min").cast(pl.Float64)
             bins = (column.count() / ROWS_A_BIN).clip(1, BINS)
             column = ((rank - 1) * bins / column.count()).floor()
-        elif kind not in {"string", "boolean"}:
+        elif column_type not in CATEGORICAL:
             continue
         rows = chosen.select(
             (pl.int_range(pl.len()).hash(0) % 2 == 0).alias(HALF),
             column.alias(CODE),
-            pl.col(settings["target"]).alias(TARGET),
+            pl.col(settings.target).alias(TARGET),
         )
         rows = rows.filter(pl.col(TARGET).is_not_null())
-        score = _by_class(rows) if settings["task"] == "classification" else _by_mean(rows)
-        found[name] = max(0.0, score)
-    return found
+        score = _by_class(rows) if settings.task == "classification" else _by_mean(rows)
+        saved[name] = max(0.0, score)
+    return saved
 
 
 def _by_class(rows: pl.LazyFrame) -> float:
@@ -55,11 +56,13 @@ def _by_class(rows: pl.LazyFrame) -> float:
     overall = (
         learned.group_by(TARGET).agg(pl.col("len").sum()).sort("len", TARGET, descending=True)[TARGET][0]
     )
-    best = learned.sort("len", TARGET, descending=True).unique(CODE, keep="first").select(CODE, said=TARGET)
-    joined = judged.join(best, on=CODE, how="left", nulls_equal=True).with_columns(
-        pl.col("said").fill_null(overall)
+    best = (
+        learned.sort("len", TARGET, descending=True).unique(CODE, keep="first").select(CODE, predicted=TARGET)
     )
-    wrong = int(joined.filter(pl.col("said") != pl.col(TARGET))["len"].sum())
+    joined = judged.join(best, on=CODE, how="left", nulls_equal=True).with_columns(
+        pl.col("predicted").fill_null(overall)
+    )
+    wrong = int(joined.filter(pl.col("predicted") != pl.col(TARGET))["len"].sum())
     wrong_anyway = int(joined.filter(pl.col(TARGET) != overall)["len"].sum())
     return 1 - wrong / wrong_anyway if wrong_anyway else 0.0
 
@@ -73,29 +76,31 @@ def _by_mean(rows: pl.LazyFrame) -> float:
     if min(learned["n"].sum(), judged["n"].sum()) < ENOUGH:
         return 0.0
     overall = float(learned["total"].sum()) / int(learned["n"].sum())
-    means = learned.select(CODE, said=pl.col("total") / pl.col("n"))
+    means = learned.select(CODE, predicted=pl.col("total") / pl.col("n"))
     joined = judged.join(means, on=CODE, how="left", nulls_equal=True).with_columns(
-        pl.col("said").fill_null(overall)
+        pl.col("predicted").fill_null(overall)
     )
-    error = float(joined.select(_squares(pl.col("said"))).sum().item())
+    error = float(joined.select(_squares(pl.col("predicted"))).sum().item())
     anyway = float(joined.select(_squares(pl.lit(overall))).sum().item())
     return 1 - error / anyway if anyway > 0 else 0.0
 
 
-def _squares(said: pl.Expr) -> pl.Expr:
-    return pl.col("squares") - 2 * said * pl.col("total") + pl.col("n") * said**2
+def _squares(predicted: pl.Expr) -> pl.Expr:
+    return pl.col("squares") - 2 * predicted * pl.col("total") + pl.col("n") * predicted**2
 
 
-def telling(found: Mapping[str, float], limit: float, target: str) -> Iterator[Violation]:
+def predictive(scores: Mapping[str, float], limit: float, target: str) -> Iterator[Violation]:
     """Yield the features whose score reaches the limit."""
-    for name, score in sorted(found.items(), key=lambda item: -item[1]):
+    for name, score in sorted(scores.items(), key=lambda item: -item[1]):
         if score >= limit:
-            message = f"column {name!r} alone tells {score:.1%} of target {target!r}: is it known in time?"
+            message = (
+                f"column {name!r} alone predicts {score:.1%} of target {target!r}: is it available in time?"
+            )
             yield Violation(name, "predicts_target", message, share=score)
 
 
 def shared(train: pl.LazyFrame, holdout: pl.LazyFrame, limit: float) -> Iterator[Violation]:
-    """Yield one finding where more than a share of the holdout's rows are training rows too."""
+    """Yield a violation where more than a share of the holdout's rows are training rows too."""
     names = [name for name in train.collect_schema().names() if name in holdout.collect_schema().names()]
     row = row_hash(names).alias(CODE)
     seen = train.select(row).unique()
@@ -107,7 +112,7 @@ def shared(train: pl.LazyFrame, holdout: pl.LazyFrame, limit: float) -> Iterator
 
 
 def out_of_order(train: pl.LazyFrame, holdout: pl.LazyFrame, time: str | None) -> Iterator[Violation]:
-    """Yield one finding where `time` orders the rows and the holdout is not after the training data."""
+    """Yield a violation where `time` orders the rows and the holdout begins before the training data ends."""
     if not time:
         return
     last, first = (frame.select(value).collect().item() for frame, value in

@@ -1,4 +1,4 @@
-"""Tables in object storage: listed anew by each call, fetched where an object is not what it was."""
+"""Tables in object storage: each call lists them, and downloads the objects that changed."""
 
 import dagger
 from dagger import CacheSharingMode, dag
@@ -16,7 +16,7 @@ FETCH = Stage("fetch-data", "ml_pipeline.data.fetch", ("listing.json",), (FOLDER
 
 
 async def objects(run: Run) -> dagger.Directory:
-    """Return BUCKET/KEY of all that the project's URLs name, the same for every stage of a run.
+    """Return BUCKET/KEY of each object that the project's URLs name, the same for every stage of a run.
 
     Raises StageError.
     """
@@ -38,12 +38,13 @@ async def _fetched(run: Run) -> dagger.Directory:
         .with_(run.environments.with_data_credentials)
     )
     urls = sorted({*run.project.data.urls})
-    anew = container.with_env_variable("ML_LISTED", str(run.started))  # else the engine knew it already
+    # A listing is of now: without this, the engine would take that of an earlier call from its cache.
+    uncached = container.with_env_variable("ML_LISTED", str(run.started))
     arguments = ["list", "--output", OUTPUT, *(word for url in urls for word in ("--url", url))]
-    listed = (await run.stage(LIST, anew, arguments)).output
-    # What was fetched outlives a changed listing: one changed object is all that is fetched then.
+    listing = (await run.stage(LIST, uncached, arguments)).output
+    # Objects are kept in a volume: after a change only the changed ones are downloaded.
     volume = dag.cache_volume(f"ml-pipeline-objects-{run.project.name}")
-    container = container.with_new_file(LISTING, await listed.file("listing.json").contents())
+    container = container.with_new_file(LISTING, await listing.file("listing.json").contents())
     container = container.with_mounted_cache(KEPT, volume, sharing=CacheSharingMode.LOCKED)
     arguments = ["fetch", "--listing", LISTING, "--kept", KEPT, "--output", OUTPUT]
     return (await run.stage(FETCH, container, arguments)).output.directory(FOLDER)

@@ -1,34 +1,24 @@
-"""How a column is brought into its kind's own type.
+"""How a column is brought into its type's own representation.
 
-NaN and "" are missing values: a served model is given exactly those for them, so nothing else may be
-made of them in training.
+NaN and "" are missing values: a served model is given exactly those for them, so they are missing in
+training too.
 """
-
-from typing import Any
 
 import polars as pl
 
-from ml_pipeline.columns.kinds import kind_of
-
-DTYPES: dict[str, Any] = {
-    "integer": pl.Int64,
-    "number": pl.Float64,
-    "string": pl.String,
-    "boolean": pl.Boolean,
-    "datetime": pl.Datetime("us"),
-}
+from ml_pipeline.columns.polars_types import DTYPES, type_of
 
 
-def parsed(column: pl.Expr, kind: str) -> pl.Expr:
-    """A column of text as `kind`: null where the text is not one."""
+def parsed(column: pl.Expr, column_type: str) -> pl.Expr:
+    """Return a column of text in a type other than string: null where the text is not a value of it."""
     text = column.str.strip_chars()
-    if kind == "number":
+    if column_type == "number":
         return text.cast(pl.Float64, strict=False)
-    if kind == "integer":  # pandas writes an integer column with missing values as 37.0
+    if column_type == "integer":  # pandas writes an integer column with missing values as 37.0
         number = text.cast(pl.Float64, strict=False)
         whole = pl.when(number == number.floor()).then(number.cast(pl.Int64, strict=False))
         return pl.coalesce(text.cast(pl.Int64, strict=False), whole)
-    if kind == "boolean":
+    if column_type == "boolean":
         lower = text.str.to_lowercase()
         true, false = lower.is_in(["true", "1", "1.0"]), lower.is_in(["false", "0", "0.0"])  # 1.0: as above
         return pl.when(true).then(True).when(false).then(False)
@@ -42,16 +32,16 @@ def parsed(column: pl.Expr, kind: str) -> pl.Expr:
     )
 
 
-def plain(name: str, dtype: Any) -> pl.Expr:
-    """A column in its kind's own type, NaN and "" as null, times in UTC."""
-    column, kind = pl.col(name), kind_of(dtype)
-    if kind == "number":
-        return column.cast(pl.Float64).fill_nan(None)
-    if kind == "string":
-        text = column.cast(pl.String)
+def plain(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Return a column in its type's own Polars type, NaN and "" as null, times in UTC."""
+    column, column_type = pl.col(name), type_of(dtype)
+    if column_type == "number":
+        return column.cast(DTYPES["number"]).fill_nan(None)
+    if column_type == "string":
+        text = column.cast(DTYPES["string"])
         return pl.when(text != "").then(text).alias(name)
-    if kind == "datetime":
+    if column_type == "datetime":
         zoned = getattr(dtype, "time_zone", None) is not None
         time = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if zoned else column
-        return time.cast(pl.Datetime("us"))
-    return column.cast(pl.Int64) if kind == "integer" else column
+        return time.cast(DTYPES["datetime"])
+    return column.cast(DTYPES["integer"]) if column_type == "integer" else column

@@ -1,84 +1,94 @@
-"""What the columns are compared with: a table of the project's, or what the image in production recorded."""
+"""The reference of the columns: a table of the project's, or the record in the image in production."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from ml_pipeline.columns.polars_types import types_of
-from ml_pipeline.columns.types import compatible
+from ml_pipeline.columns.types import NOT_FEATURES, TableType, compatible
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.data import drift
 from ml_pipeline.data.load import SET_REFERENCE, load
 from ml_pipeline.data.recording import whole
+from ml_pipeline.data.report import DriftReport
+from ml_pipeline.data.settings import Settings
 from ml_pipeline.distributions import record
 
 
+@dataclass(frozen=True)
+class Reference:
+    """How the reference's columns are read, and what the report says of it."""
+
+    read: drift.Read
+    names: list[str]  # the columns that both sides have
+    rows: int
+    report: DriftReport  # without a result yet
+
+
 def compared(
-    settings: Mapping[str, Any],
+    settings: Settings,
     folder: Path,
     baseline: Path | None,
     frame: pl.LazyFrame,
-    kinds: Mapping[str, str],
-) -> dict[str, Any] | None:
+    types: Mapping[str, TableType],
+) -> DriftReport | None:
     """Compare the table's columns with the reference; None where there is none.
 
-    Of a table as reference, every column must be there and of the same kind. A record is of another
-    version of the project: columns that only one side has are listed.
+    A table as reference must have every column, with the same type. A record may be of another version of
+    the project: columns that only one side has are listed.
     """
-    unused = set(settings.get("exclude") or [])
-    names = [name for name, kind in kinds.items() if name not in unused and kind not in {"other", "empty"}]
-    rows = frame.select(pl.len()).collect().item()
-    if settings.get("reference"):
-        table, before, violations = load(settings, folder, "reference")
-        if violations:
-            raise StageFailure(f"the reference: {violations[0].message}", SET_REFERENCE)
-        held = types_of(before)
-        for name in names:
-            if name not in held:
-                raise StageFailure(f"the reference lacks column {name!r}", SET_REFERENCE)
-            if held[name] != "empty" and not compatible(held[name], kinds[name]):
-                cause = f"column {name!r} is {kinds[name]}, in the reference {held[name]}"
-                raise StageFailure(cause, SET_REFERENCE)
-        kept = names
-        reference_rows = before.select(pl.len()).collect().item()
-        origin = {"reference": settings["reference"], "sha256": table.digest}
-
-        def read(name: str) -> record.Column | None:
-            return whole(before, name, kinds[name] if held[name] == "empty" else held[name])
+    used = [name for name in types if name not in settings.exclude and types[name] not in NOT_FEATURES]
+    if settings.reference:
+        reference = _table(settings, settings.reference, folder, {name: types[name] for name in used})
     elif baseline:
-        recorded = _read(baseline)
-        reference_rows = recorded.rows
-        kept = [
-            name
-            for name in names
-            if name in recorded.columns and compatible(recorded.columns[name].type, kinds[name])
-        ]
-        origin = {
-            "reference": "the baseline's record",
-            "only_reference": sorted({*recorded.columns} - {*names}),
-        }
-
-        def read(name: str) -> record.Column | None:
-            return recorded.columns[name]
-
+        reference = _recorded(baseline, {name: types[name] for name in used})
     else:
         return None
-    found = drift.differences(
-        kept, read, lambda name: whole(frame, name, kinds[name]), max(rows, reference_rows)
+    rows = max(frame.select(pl.len()).collect().item(), reference.rows)
+    differences = drift.differences(
+        reference.names, reference.read, lambda name: whole(frame, name, types[name]), rows
     )
-    columns = drift.judge(found, settings["drift"], settings.get("columns") or {})
-    for column in columns:
-        column["target"] = column["name"] == settings["target"]
-    only = [name for name in names if name not in kept]
-    share = sum(column["drifted"] for column in columns) / len(columns) if columns else 0.0
-    return {**origin, "rows": reference_rows, "only_current": only, "share": share, "columns": columns}
+    columns = drift.judge(differences, settings)
+    report = reference.report
+    report["columns"] = columns
+    report["share"] = sum(column["drifted"] for column in columns) / len(columns) if columns else 0.0
+    report["only_current"] = [name for name in used if name not in reference.names]
+    return report
 
 
-def _read(path: Path) -> record.Record:
+def _table(settings: Settings, path: str, folder: Path, types: Mapping[str, TableType]) -> Reference:
+    table, frame, violations = load(settings, folder, "reference")
+    if violations:
+        raise StageFailure(f"the reference: {violations[0].message}", SET_REFERENCE)
+    before = types_of(frame)
+    for name, column_type in types.items():
+        if name not in before:
+            raise StageFailure(f"the reference does not have column {name!r}", SET_REFERENCE)
+        if before[name] != "empty" and not compatible(before[name], column_type):
+            cause = f"column {name!r} is {column_type}, but {before[name]} in the reference"
+            raise StageFailure(cause, SET_REFERENCE)
+    read_as = {name: types[name] if before[name] == "empty" else before[name] for name in types}
+    rows = frame.select(pl.len()).collect().item()
+    report: DriftReport = {
+        "reference": path, "sha256": table.digest, "rows": rows,
+        "only_current": [], "share": 0.0, "columns": [],
+    }  # fmt: skip
+    return Reference(lambda name: whole(frame, name, read_as[name]), list(types), rows, report)
+
+
+def _recorded(path: Path, types: Mapping[str, TableType]) -> Reference:
     try:
-        return record.read(path)
+        recorded = record.read(path)
     except record.RecordError as error:
         cause = f"the record of the data of the image in production can't be read: {error}"
-        raise StageFailure(cause, SET_REFERENCE) from None
+        hint = "set reference under [tool.ml-pipeline.data] to a table"
+        raise StageFailure(cause, hint) from None
+    before = recorded.columns
+    names = [name for name in types if name in before and compatible(before[name].type, types[name])]
+    report: DriftReport = {
+        "reference": "the baseline's record", "only_reference": sorted({*before} - {*types}),
+        "rows": recorded.rows, "only_current": [], "share": 0.0, "columns": [],
+    }  # fmt: skip
+    return Reference(before.__getitem__, names, recorded.rows, report)

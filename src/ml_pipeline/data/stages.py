@@ -22,7 +22,7 @@ VALIDATE = Stage(
 )
 SPLIT = Stage(
     "split",
-    "ml_pipeline.data.validate",
+    "ml_pipeline.data.split",
     ("data",),
     ("train.parquet", "holdout.parquet", "record.json"),
     "split",
@@ -34,8 +34,8 @@ async def validate(run: Run, record: dagger.File | None = None) -> Finished:
 
     The output folder has report.json, metrics.json and schema.toml.
     """
-    arguments = ["validate", "--config", CONFIG, "--data", DATA, "--output", OUTPUT]
-    container = await _container(run)
+    arguments = ["--config", CONFIG, "--data", DATA, "--output", OUTPUT]
+    container = await _container(run, VALIDATE)
     if record and not run.project.data.reference:
         container = container.with_file(RECORD, record)
         arguments += ["--baseline-record", RECORD]
@@ -44,14 +44,14 @@ async def validate(run: Run, record: dagger.File | None = None) -> Finished:
 
 async def split(run: Run) -> Finished:
     """Write train.parquet, holdout.parquet and record.json into the output folder."""
-    arguments = ["split", "--config", CONFIG, "--data", DATA, "--output", OUTPUT]
-    return await run.stage(SPLIT, await _container(run), arguments)
+    arguments = ["--config", CONFIG, "--data", DATA, "--output", OUTPUT]
+    return await run.stage(SPLIT, await _container(run, SPLIT), arguments)
 
 
-async def _container(run: Run) -> dagger.Container:
+async def _container(run: Run, stage: Stage) -> dagger.Container:
     container = (
         run.environments.tables()
-        .with_(with_programs(VALIDATE.program))
+        .with_(with_programs(stage.program))
         .with_new_file(CONFIG, settings.data(run.project))
         .with_directory(DATA, await sources.data(run.source, run.project.data.paths))
     )

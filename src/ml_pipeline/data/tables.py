@@ -11,7 +11,8 @@ from pathlib import Path
 
 import polars as pl
 
-from ml_pipeline.columns.kinds import kind_of
+from ml_pipeline.columns.polars_types import types_of
+from ml_pipeline.columns.types import compatible
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.data.paths import is_glob, is_table, shown
@@ -36,7 +37,7 @@ class Table:
 
 
 def reason(error: Exception) -> str:
-    """The first line of an error, to go into a one-line message."""
+    """Return the first line of an error, for a message of one line."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".:") if lines else type(error).__name__
 
@@ -47,25 +48,26 @@ def open_table(folder: Path, path: str, as_text: Iterable[str] = (), hint: str =
     Of a CSV, the columns `as_text` stay text, for the schema to parse; the others are inferred
     from every row. Raises `StageFailure` when there is nothing to read, or it can't be read.
     """
+    # A table may be larger than memory: no query takes more of it at a time than it needs.
+    pl.Config.set_engine_affinity("streaming")
     files = _locate(folder, path, hint)
-    kinds = {file: _kind(file, _shown(file, folder), hint) for file in files}
+    formats = {file: _format(file, _shown(file, folder), hint) for file in files}
     first = files[0]
-    for file, kind in kinds.items():
-        if kind != kinds[first]:
-            raise StageFailure(
-                f"{_shown(file, folder)} is {kind}, but {_shown(first, folder)} is {kinds[first]}", hint
-            )
+    for file, own in formats.items():
+        if own != formats[first]:
+            cause = f"{_shown(file, folder)} is {own}, but {_shown(first, folder)} is {formats[first]}"
+            raise StageFailure(cause, hint)
     try:
-        frame = _scan(files, kinds[first], set(as_text), folder)
+        frame = _scan(files, formats[first], set(as_text), folder)
         names = tuple(frame.collect_schema().names())
         if not frame.select(pl.len()).collect().item():
             raise StageFailure(f"{path!r} has columns but no rows", "check what writes the file")
     except (pl.exceptions.PolarsError, OSError) as error:
         raise StageFailure(
-            f"{path!r} can't be read as {kinds[first]}: {reason(error)}", "check what writes the file"
+            f"{path!r} can't be read as {formats[first]}: {reason(error)}", "check what writes the file"
         ) from error
     named = tuple(_shown(file, folder) for file in files)
-    return Table(frame, names, named, _digest(files, named), kinds[first] == "CSV")
+    return Table(frame, names, named, _digest(files, named), formats[first] == "CSV")
 
 
 def _shown(file: Path, folder: Path) -> str:
@@ -78,15 +80,15 @@ def _locate(folder: Path, path: str, hint: str) -> list[Path]:
         raise StageFailure(f"path {path!r} is outside the source", hint)
     target = root / path
     if is_glob(path) and not target.exists():
-        found = sorted(file for file in root.glob(path) if file.is_file())
-        if not found:
+        files = sorted(file for file in root.glob(path) if file.is_file())
+        if not files:
             raise StageFailure(f"no file matches {path!r}", hint)
-        return found
+        return files
     if target.is_dir():
-        found = sorted(file for file in target.rglob("*") if file.is_file() and is_table(file))
-        if not found:
+        files = sorted(file for file in target.rglob("*") if file.is_file() and is_table(file))
+        if not files:
             raise StageFailure(f"folder {path!r} has no Parquet or CSV file", hint)
-        return found
+        return files
     if not target.exists():
         siblings = sorted(_shown(file, folder) for file in target.parent.glob("*"))
         close = nearest(path, siblings) if siblings else f"nor does its folder {str(Path(path).parent)!r}"
@@ -94,8 +96,8 @@ def _locate(folder: Path, path: str, hint: str) -> list[Path]:
     return [target]
 
 
-def _kind(file: Path, shown: str, hint: str) -> str:
-    """Parquet by its magic bytes, whatever the name; CSV when it is text that looks like it."""
+def _format(file: Path, shown: str, hint: str) -> str:
+    """Return Parquet where its magic bytes say so, whatever the name, and CSV for text that looks like it."""
     size = file.stat().st_size
     if not size:
         raise StageFailure(f"{shown} is empty (0 bytes)", "check what writes the file")
@@ -121,7 +123,7 @@ def _kind(file: Path, shown: str, hint: str) -> str:
 
 
 def _decode(head: bytes, *, whole: bool) -> str | None:
-    """`head` as UTF-8 text, or None. A character cut in two at its end is no fault of the file."""
+    """Return `head` as UTF-8 text, or None. A character may be cut in two at its end."""
     for cut in range(1 if whole else 4):
         try:
             text = head[: len(head) - cut].decode("utf-8-sig")
@@ -147,27 +149,26 @@ def _check_header(text: str, shown: str) -> None:
         raise StageFailure(f"{shown} has more than one column {twice[0]!r}", "give each column its own name")
 
 
-def _scan(files: Sequence[Path], kind: str, as_text: set[str], folder: Path) -> pl.LazyFrame:
-    if kind == "Parquet":
+def _scan(files: Sequence[Path], file_format: str, as_text: set[str], folder: Path) -> pl.LazyFrame:
+    if file_format == "Parquet":
         frames = [pl.scan_parquet(file, glob=False) for file in files]
     else:
         frames = [in_parquet(_scan_csv(file, as_text)) for file in files]
     first = frames[0].collect_schema()
-    seen: dict[str, tuple[str, Path]] = {}  # of each column, its kind and where it is so
+    seen: dict[str, tuple[str, Path]] = {}  # the type of each column, and a file that has it
     for file, frame in zip(files, frames, strict=True):
-        schema = frame.collect_schema()
-        differs = set(first.names()) ^ set(schema.names())
+        types = types_of(frame)
+        differs = set(first.names()) ^ set(types)
         if differs:
             raise StageFailure(
                 f"{_shown(file, folder)} and {_shown(files[0], folder)} differ: column {min(differs)!r}",
                 _ALIKE,
             )
-        for name, dtype in schema.items() if kind == "Parquet" else ():  # a CSV's types are guesses
-            here = kind_of(dtype)
+        for name, here in types.items() if file_format == "Parquet" else ():  # a CSV's types are guesses
             if here == "empty":
                 continue
             before, where = seen.setdefault(name, (here, file))
-            if here != before and {here, before} != {"integer", "number"}:
+            if not compatible(here, before):
                 raise StageFailure(
                     f"{_shown(file, folder)} and {_shown(where, folder)} differ: "
                     f"column {name!r} is {here} and {before}",
@@ -184,7 +185,7 @@ def _scan_csv(file: Path, as_text: set[str]) -> pl.LazyFrame:
 
 
 def in_parquet(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Write what a CSV holds as a Parquet file, and read that: who asks for a column next parses no other.
+    """Write the rows of a CSV to a Parquet file and scan that, so that later queries parse no other columns.
 
     One file at a time: Polars would keep several in memory.
     """

@@ -1,68 +1,73 @@
-"""What the data stage knows of the target: its classes, and what makes it untrainable."""
+"""The target: its classes, and what makes it impossible to train on."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import polars as pl
 
-from ml_pipeline.columns.kinds import kind_of
+from ml_pipeline.columns.polars_types import types_of
+from ml_pipeline.columns.types import NUMBERS
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.data.schema import Violation, broken
+from ml_pipeline.data.settings import Settings
+from ml_pipeline.data.violations import Rule, Violation, broken
+from ml_pipeline.project.data_rules import Scalar
 
 SET_TARGET = "set target under [tool.ml-pipeline.data]"
+NOT_CLASSES = frozenset({"datetime", "other"})  # types that can't be classes
 
 
-def require_columns(settings: dict[str, Any], names: tuple[str, ...]) -> None:
-    """Fail when a column that the settings name by role is not in the data."""
-    roles = [("target", settings["target"])]
-    roles += [("time", settings["time"])] if settings.get("time") else []
-    roles += [("exclude", name) for name in settings.get("exclude") or []]
+def require_columns(settings: Settings, names: tuple[str, ...]) -> None:
+    """Raise StageFailure where a column that the settings name by role is not in the data."""
+    roles = [("target", settings.target)]
+    roles += [("time", settings.time)] if settings.time else []
+    roles += [("exclude", name) for name in settings.exclude]
     for role, name in roles:
         if name not in names:
             hint = SET_TARGET if role == "target" else f"change {role} under [tool.ml-pipeline.data]"
             raise StageFailure(f"{role} column {name!r} is not in the data ({nearest(name, names)})", hint)
-    clash = settings["target"]
-    if clash in (settings.get("exclude") or []):
-        raise StageFailure(f"column {clash!r} is the target and excluded", "take it out of exclude")
+    if settings.target in settings.exclude:
+        raise StageFailure(f"column {settings.target!r} is the target and excluded", "remove it from exclude")
 
 
-def classes(frame: pl.LazyFrame, target: str) -> dict[Any, int]:
-    """Each class and its number of rows, in the order of the classes; missing values left out."""
+def classes(frame: pl.LazyFrame, target: str) -> dict[Scalar, int]:
+    """Count the rows of each class, in the order of the classes; missing values are left out."""
     counted = frame.filter(pl.col(target).is_not_null()).group_by(target).len().sort(target).collect()
     return dict(counted.iter_rows())
 
 
-def check_target(frame: pl.LazyFrame, settings: dict[str, Any]) -> list[Violation]:
-    """What about the target forbids training on the (conformed) table."""
-    target, kind = settings["target"], kind_of(frame.collect_schema()[settings["target"]])
-    missing = {(target, "target_missing", "missing, and it is the target"): pl.col(target).is_null()}
-    found = broken(frame, missing)
-    if settings["task"] == "regression":
-        if kind not in {"integer", "number"}:
-            message = f"target {target!r} is {kind}, and regression needs a number"
-            return [Violation(target, "target_type", message), *found]
-        is_infinite = pl.col(target).cast(pl.Float64).is_infinite()
-        distinct = frame.select(pl.col(target).drop_nulls().n_unique()).collect().item()
-        constant = (
-            f"target {target!r} has {distinct or 'no'} value{'' if distinct else 's'}: nothing to learn"
-        )
-        return [
-            *([Violation(target, "target_constant", constant)] if distinct < 2 else []),
-            *found,
-            *broken(frame, {(target, "target_infinite", "that are infinite"): is_infinite}),
-        ]
-    if kind in {"datetime", "other"}:
-        message = f"target {target!r} is {kind}, which can't be a class"
-        return [Violation(target, "target_type", message), *found]
-    return _check_classes(classes(frame, target), settings) + found
+def check_target(frame: pl.LazyFrame, settings: Settings) -> list[Violation]:
+    """Return what makes it impossible to train on the (conformed) table's target."""
+    target, column_type = settings.target, types_of(frame)[settings.target]
+    missing = Rule(target, "target_missing", "missing, and it is the target")
+    violations = broken(frame, {missing: pl.col(target).is_null()})
+    if settings.task == "regression":
+        if column_type not in NUMBERS:
+            message = f"target {target!r} is {column_type}, and regression needs a number"
+            return [Violation(target, "target_type", message), *violations]
+        return _constant(frame, target) + violations + _infinite(frame, target)
+    if column_type in NOT_CLASSES:
+        message = f"target {target!r} is {column_type}, which can't be a class"
+        return [Violation(target, "target_type", message), *violations]
+    return _check_classes(classes(frame, target), settings) + violations
 
 
-def _check_classes(counts: dict[Any, int], settings: dict[str, Any]) -> list[Violation]:
-    target, positive = settings["target"], settings.get("positive")
+def _constant(frame: pl.LazyFrame, target: str) -> list[Violation]:
+    distinct = frame.select(pl.col(target).drop_nulls().n_unique()).collect().item()
+    if distinct > 1:
+        return []
+    values = "1 value" if distinct else "no values"
+    return [Violation(target, "target_constant", f"target {target!r} has {values}: nothing to learn")]
+
+
+def _infinite(frame: pl.LazyFrame, target: str) -> list[Violation]:
+    is_infinite = pl.col(target).cast(pl.Float64).is_infinite()
+    return broken(frame, {Rule(target, "target_infinite", "that are infinite"): is_infinite})
+
+
+def _check_classes(counts: Mapping[Scalar, int], settings: Settings) -> list[Violation]:
+    target, positive = settings.target, settings.positive
     if len(counts) < 2:
-        said = f"one class ({_listed(counts)})" if counts else "no values"
-        message = f"target {target!r} has {said}"
+        message = f"target {target!r} has {f'one class ({_listed(counts)})' if counts else 'no values'}"
         return [Violation(target, "target_classes", message)]
     rows = sum(counts.values())
     if len(counts) > max(20, rows // 2):
@@ -77,11 +82,11 @@ def _check_classes(counts: dict[Any, int], settings: dict[str, Any]) -> list[Vio
     return []
 
 
-def same(first: Any, second: Any) -> bool:
-    """Equal, without Python's `True == 1`."""
+def same(first: object, second: object) -> bool:
+    """Return whether two values are equal, without Python's `True == 1`."""
     return bool(first == second) and isinstance(first, bool) == isinstance(second, bool)
 
 
-def _listed(values: Iterable[Any]) -> str:
+def _listed(values: Iterable[object]) -> str:
     shown = [repr(value) for value in values]
     return ", ".join(shown[:6]) + (", …" if len(shown) > 6 else "")

@@ -1,0 +1,39 @@
+"""The arguments that `validate` and `split` share, and how they run."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from ml_pipeline.common.outcome import StageFailure, run_stage
+from ml_pipeline.common.reading import read_settings
+from ml_pipeline.data.settings import Settings
+from ml_pipeline.data.tables import reason
+from ml_pipeline.data.violations import FIX
+
+
+def parser(program: str, description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of --config, --data and --output."""
+    arguments = argparse.ArgumentParser(
+        prog=f"python -m ml_pipeline.data.{program}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    arguments.add_argument("--config", required=True, type=Path, help="settings of the data stages, JSON")
+    arguments.add_argument("--data", required=True, type=Path, help="folder that their paths are relative to")
+    arguments.add_argument("--output", required=True, type=Path, help="folder to write to")
+    return arguments
+
+
+def run(stage: str, options: argparse.Namespace, body: Callable[[Settings], dict[str, object]]) -> None:
+    """Run a stage on its settings, and end the process. Errors of Polars become the stage's failure."""
+
+    def with_settings() -> dict[str, object]:
+        settings = read_settings(Settings, options.config)
+        try:
+            return body(settings)
+        except pl.exceptions.PolarsError as error:
+            raise StageFailure(f"{settings.path!r} can't be read: {reason(error)}", FIX) from error
+
+    run_stage(stage, with_settings)
