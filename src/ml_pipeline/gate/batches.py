@@ -1,6 +1,5 @@
 """Holdout rows in the two forms that an image takes: the .npz of its batch command, and JSON instances."""
 
-import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from ml_pipeline.columns.arrays import to_array
+from ml_pipeline.columns.values import plain
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 
@@ -45,37 +46,22 @@ def features(
     return {column["name"]: _array(frame[column["name"]], column["type"], what) for column in columns}
 
 
-def _array(series: pl.Series, kind: str, what: str) -> Any:
+def _array(column: pl.Series, column_type: str, what: str) -> Any:
     try:
-        if kind == "string":
-            return np.asarray(series.cast(pl.String).fill_null("").to_list(), dtype=np.str_)
-        if kind == "datetime":
-            if series.dtype == pl.String:
-                series = series.str.to_datetime(time_unit="us")
-            microseconds = series.cast(pl.Datetime("us")).cast(pl.Int64)
-            return (microseconds.cast(pl.Float64) / 1e6).fill_null(math.nan).to_numpy()
-        if series.null_count() == 0 and kind in {"integer", "boolean"}:
-            return series.cast(pl.Int64 if kind == "integer" else pl.Boolean).to_numpy()
-        return series.cast(pl.Float64).fill_null(math.nan).to_numpy()
+        array = to_array(column, column_type, exact=True)
     except pl.exceptions.PolarsError as error:
-        cause = f"column {series.name!r} of {what} is not all {kind}: {one_line(error)}"
-        raise StageFailure(cause, "mend the data, or its entry in [tool.ml-pipeline.data.columns]") from None
+        cause = f"column {column.name!r} of {what} is not all {column_type}: {one_line(error)}"
+        raise StageFailure(cause, "fix the data, or its entry in [tool.ml-pipeline.data.columns]") from None
+    return array.astype(np.str_) if column_type == "string" else array  # an .npz of objects is not read
 
 
 def instances(
     arrays: Mapping[str, Any], columns: Sequence[Mapping[str, Any]], rows: Sequence[int]
 ) -> list[dict[str, Any]]:
     """Return `rows` of the arrays as JSON instances, null where a value is missing."""
-    kinds = {column["name"]: column["type"] for column in columns}
-    return [{name: _json(array[row].item(), kinds[name]) for name, array in arrays.items()} for row in rows]
-
-
-def _json(value: Any, kind: str) -> Any:
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    if kind in {"integer", "boolean"}:  # floats where the column has missing values
-        return int(value) if kind == "integer" else bool(value)
-    return value if value or kind != "string" else None
+    names = [column["name"] for column in columns]
+    values = [plain(arrays[column["name"]][list(rows)], column["type"]) for column in columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def sample(rows: int, size: int) -> list[int]:
