@@ -1,10 +1,11 @@
-"""ARCHITECTURE.md is true: it names every room, imports only go down, and the picture shows the imports."""
+"""ARCHITECTURE.md is true: rooms, arrows, picture and stages are those of the code."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from ml_pipeline import pipeline
 from tests.imports import MODULES, arrows, reduced, room
 
 pytestmark = pytest.mark.documents
@@ -13,13 +14,14 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 
 
-def table(heading: str) -> list[str]:
-    """Return the first column of the table under a heading."""
+def table(heading: str) -> list[list[str]]:
+    """Return the rows of the table under a heading, cell by cell."""
     _, _, section = TEXT.partition(f"## {heading}\n")
-    return re.findall(r"^\| `([\w-]+)` \|", section.partition("\n## ")[0], re.MULTILINE)
+    rows = re.findall(r"^\| (`.*) \|$", section.partition("\n## ")[0], re.MULTILINE)
+    return [[cell.strip("`") for cell in row.split(" | ")] for row in rows]
 
 
-ROOMS = table("Rooms")  # a room may import those below it
+ROOMS = [name for name, _ in table("Rooms")]  # a room may import those below it
 
 
 def upward(between: dict[tuple[str, str], list[str]]) -> list[str]:
@@ -61,6 +63,11 @@ def test_the_picture_is_the_imports() -> None:
     drawn = re.findall(r"^    \w+ --> .*$", TEXT, re.MULTILINE)
     true = picture(reduced(set(arrows())))
     assert drawn == true, "\n".join(["the picture in ARCHITECTURE.md should be:", *true])
+
+
+def test_the_stages_are_those_of_the_pipeline() -> None:
+    written = [(name, program.strip("-")) for name, program, _ in table("Stages")]
+    assert written == [(stage.name, stage.program.removeprefix("ml_pipeline.")) for stage in pipeline.STAGES]
 
 
 def test_arrows_that_a_longer_way_implies_are_left_out() -> None:

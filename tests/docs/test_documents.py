@@ -27,7 +27,7 @@ def commands(path: Path) -> list[list[str]]:
 
 def faults(words: list[str]) -> list[str]:
     """Return the words of a command that do not exist: a program, a file, an option, a target of make."""
-    program, *rest = words
+    program, *rest = [word for word in words if not re.match(r"[A-Z]+=", word)]
     if program.startswith("."):
         environment = program.partition("/")[0]
         known = environment in {".venv", ".venv-benchmarks"} and program.endswith("/bin/python")
