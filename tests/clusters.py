@@ -27,7 +27,7 @@ class Lab(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one call of the stage."""
+    """The result of one call of the stage."""
 
     code: int
     stderr: str
@@ -36,8 +36,8 @@ class Result:
     @property
     def record(self) -> dict[str, Any]:
         assert self.code == 0, self.stderr
-        found: dict[str, Any] = self.outcome["details"]
-        return found
+        details: dict[str, Any] = self.outcome["details"]
+        return details
 
     @property
     def line(self) -> str:

@@ -1,4 +1,4 @@
-"""A registry, a kubeconfig or a cluster that can't take a release: told in one line, and undone."""
+"""A registry, a kubeconfig or a cluster that can't take a release: an error of one line, and an undo."""
 
 import re
 import threading

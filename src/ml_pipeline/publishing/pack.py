@@ -9,6 +9,7 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 from ml_pipeline.common.outcome import run_stage
 from ml_pipeline.publishing.layers import pack
@@ -23,7 +24,7 @@ def packed(folder: Path, path: str, output: Path) -> dict[str, object]:
     return {"digest": layer.digest, "bytes": layer.size}
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Pack the folder that the command line names, and end the process."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.publishing.pack",

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 from urllib.parse import urlsplit
 
 from ml_pipeline.common.outcome import run_stage
@@ -59,7 +59,7 @@ def _opened(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Push the image that the command line names, and end the process."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.publishing.push",

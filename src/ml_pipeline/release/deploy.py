@@ -18,6 +18,7 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from ml_pipeline.cluster.client import Cluster
 from ml_pipeline.cluster.errors import Refused
@@ -34,7 +35,7 @@ from ml_pipeline.release.manifests import Release
 from ml_pipeline.release.rollout import Ready
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line's action, and end the process."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.release.deploy",

@@ -18,6 +18,7 @@ import signal
 import tarfile
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from ml_pipeline.cluster import objects, watching
 from ml_pipeline.cluster.client import Cluster
@@ -157,7 +158,7 @@ def _interrupt(number: int, _frame: object) -> None:
     raise StageFailure(f"interrupted by {signal.Signals(number).name}", "make the same call again")
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the Job of the command line's settings, and end the process."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.training.run_job",
