@@ -37,9 +37,9 @@ def test_lint_tests_and_data_that_fail_together_are_all_named_and_nothing_is_pub
     assert answer.code == 1
     assert answer.errors == [
         "lint: findings: 1 by ruff check; the first: tumours/lonely.py:1: F401 `os` imported but unused; "
-        "run `ruff check --fix` and `ruff format`, and mend what they leave",
+        "run `ruff check --fix` and `ruff format`, and fix what remains",
         "test: 1 of 3 tests failed: tests.test_more::test_the_impossible; "
-        "run pytest in the project and mend them",
+        "run pytest in the project and fix them",
         f"validate-data: column 'radius' has 1 value below min = 0 (row 1); {FIX_DATA}",
     ]
     assert answer.out == ""
@@ -52,19 +52,19 @@ CODE: dict[str, tuple[str, Spoil, str]] = {
         "lint",
         lambda p: p.write("tumours/lonely.py", LONELY),
         "lint: findings: 1 by ruff check; the first: tumours/lonely.py:1: F401 `os` imported but unused; "
-        "run `ruff check --fix` and `ruff format`, and mend what they leave",
+        "run `ruff check --fix` and `ruff format`, and fix what remains",
     ),
     "unformatted": (
         "lint",
         lambda p: p.write("tumours/lonely.py", UNFORMATTED),
         "lint: findings: 1 by ruff format; the first: tumours/lonely.py:1: unformatted "
-        "File would be reformatted; run `ruff check --fix` and `ruff format`, and mend what they leave",
+        "File would be reformatted; run `ruff check --fix` and `ruff format`, and fix what remains",
     ),
     "failing test": (
         "test",
         lambda p: p.write(TESTS, FAILING),
         "test: 1 of 1 tests failed: tests.test_model::test_the_impossible; "
-        "run pytest in the project and mend them",
+        "run pytest in the project and fix them",
     ),
     "no tests": (
         "test",

@@ -13,26 +13,29 @@ TEST = Stage("test", "ml_pipeline.checks.pytest_run", ("source",), ("junit.xml",
 
 
 async def lint(run: Run) -> Finished:
-    """ruff check and format, and mypy where the project configures it."""
+    """Run ruff check and format, and mypy if the project configures it."""
     container = run.environments.python().with_(with_pins("lint"))
-    if await _configures_mypy(run.source):  # types of what the code imports
-        wanted = dependencies.testing(
+    if await _configures_mypy(run.source):  # mypy reads the types of the packages that the code imports
+        requirements = dependencies.testing(
             await run.source.entries(), await sources.text(run.source, "pyproject.toml")
         )
-        container = await dependencies.install("lint", container, run.source, wanted)
+        container = await dependencies.install("lint", container, run.source, requirements)
     container = container.with_(with_programs(LINT.program))
     container = container.with_(run.environments.with_source(sources.linted(run.source), SOURCE))
     return await run.stage(LINT, container, ["--source", SOURCE])
 
 
 async def test(run: Run, python_image: str | None = None) -> Finished:
-    """The project's pytest under coverage; its output folder has junit.xml."""
-    wanted = dependencies.testing(
+    """Run the project's tests with pytest and coverage; the output folder has junit.xml.
+
+    `python_image` replaces the configured one.
+    """
+    requirements = dependencies.testing(
         await run.source.entries(), await sources.text(run.source, "pyproject.toml")
     )
-    # The module's pytest comes first: a version that the project pins takes its place.
+    # The module's pytest is installed first, so that a version that the project pins replaces it.
     container = run.environments.python(python_image).with_(with_pins("test"))
-    container = await dependencies.install("test", container, run.source, wanted)
+    container = await dependencies.install("test", container, run.source, requirements)
     container = container.with_(with_programs(TEST.program))
     container = container.with_(run.environments.with_source(sources.tested(run.source), SOURCE))
     return await run.stage(TEST, container, ["--source", SOURCE, "--output", OUTPUT])
