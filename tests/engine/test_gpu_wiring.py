@@ -34,8 +34,8 @@ def test_no_gpu_is_there_but_training_asks_for_all_of_them(
     requests.unlink(missing_ok=True)
     answer = dagger.call(tumours.path, "train", options=["--gpu=on"])
     message = (
-        "train: a GPU was asked for (--gpu=on), but the container sees no CUDA device; "
-        "run the engine with GPU support on a machine that has one, or pass --gpu=off"
+        "train: a GPU is required (--gpu=on), but the container has no CUDA device; "
+        "run the engine with GPU support on a machine that has a GPU, or pass --gpu=off"
     )
     assert (answer.code, answer.errors) == (1, [message])
     assert set(requests.read_text().splitlines()) == {"NVIDIA_VISIBLE_DEVICES=all"}

@@ -15,18 +15,18 @@ CONFIG, COMMAND = "ml-pipeline.toml", 'command = "python -m tumours.train"'
 TRAINING: dict[str, tuple[str, str]] = {
     "exits 3": (
         "echo the rows are odd >&2; exit 3",
-        "train: the training command exited with 3; it ended with: the rows are odd; "
-        "mend train.command; its output is above",
+        "train: the training command exited with 3; its last line was: the rows are odd; "
+        "correct train.command; its output is above",
     ),
     "is not there": (
         "tumours-train",
-        "train: the training command was not found (exit 127); it ended with: sh: 1: "
-        "tumours-train: not found; check train.command, and that the project's requirements install it",
+        "train: the training command was not found (exit 127); its last line was: sh: 1: "
+        "tumours-train: not found; check train.command and the project's requirements",
     ),
     "writes nothing": (
         "true",
         "train: wrote neither model.onnx, predictor.py nor metrics.json into ML_OUTPUT; "
-        "let the training write one of them into the folder that ML_OUTPUT names",
+        "change the training so that it writes one of them into the folder ML_OUTPUT",
     ),
     "writes a broken graph": (
         "echo broken > $ML_OUTPUT/model.onnx",
@@ -37,7 +37,7 @@ TRAINING: dict[str, tuple[str, str]] = {
     "is killed, as for its memory": (
         "kill -9 $$",
         "train: the training command ran out of memory or was killed (exit 137); it wrote nothing to stderr; "
-        "give the engine more memory, or train on less at once",
+        "give the engine more memory, or use smaller batches",
     ),
     "is killed with all around it": (
         "kill -9 $PPID",

@@ -24,11 +24,11 @@ def test_options_have_defaults_and_take_what_is_given() -> None:
     ("config", "cause", "hint"),
     [
         ({"epoch": 3}, "train.config has no option 'epoch'", "did you mean 'epochs' or 'depth'?"),
-        ({"epochs": 0}, "train.config.epochs is 0", "give a whole number between 1 and 10000"),
-        ({"epochs": 2.5}, "train.config.epochs is 2.5", "give a whole number between 1 and 10000"),
-        ({"dropout": "much"}, "train.config.dropout is 'much'", "give a number between 0 and 0.9"),
-        ({"class_weight": 1}, "train.config.class_weight is 1", "give one of none, balanced"),
-        ({"width": True}, "train.config.width is True", "give a whole number between 1 and 4096"),
+        ({"epochs": 0}, "train.config.epochs is 0", "use a whole number between 1 and 10000"),
+        ({"epochs": 2.5}, "train.config.epochs is 2.5", "use a whole number between 1 and 10000"),
+        ({"dropout": "much"}, "train.config.dropout is 'much'", "use a number between 0 and 0.9"),
+        ({"class_weight": 1}, "train.config.class_weight is 1", "use one of none, balanced"),
+        ({"width": True}, "train.config.width is True", "use a whole number between 1 and 4096"),
     ],
 )
 def test_options_that_are_none(config: dict[str, Any], cause: str, hint: str) -> None:
@@ -72,13 +72,13 @@ def test_classes_are_sorted_values(values: list[Any], classes: list[Any]) -> Non
 @pytest.mark.parametrize(
     ("values", "task", "cause"),
     [
-        ([1, 2], "classification", "2 training rows"),
+        ([1, 2], "classification", "there are only 2 training rows"),
         ([1, None] * 10, "classification", "the target 'y' is missing in 10 training rows"),
-        (["a"] * 20, "classification", "the target 'y' has one class only, 'a'"),
-        ([0.5, 1.0] * 10, "classification", "the target 'y' is of type number"),
+        (["a"] * 20, "classification", "the target 'y' has only one class, 'a'"),
+        ([0.5, 1.0] * 10, "classification", "the target 'y' has type number, which can't be a class"),
         ([str(row) for row in range(200)], "classification", "the target 'y' has 200 classes in 200 rows"),
-        (["a", "b"] * 10, "regression", "the target 'y' is of type string"),
-        ([2.5] * 20, "regression", "the target 'y' has one value only, 2.5"),
+        (["a", "b"] * 10, "regression", "the target 'y' has type string, which is not numeric"),
+        ([2.5] * 20, "regression", "the target 'y' has only one value, 2.5"),
         ([1.0, float("inf")] * 10, "regression", "the target 'y' is infinite or NaN in some rows"),
     ],
 )
@@ -152,9 +152,9 @@ def test_encoding_of_missing_unseen_and_infinite_values() -> None:
 def test_a_column_of_a_type_that_no_model_takes() -> None:
     with pytest.raises(StageFailure) as failed:
         columns.fit(pl.DataFrame({"list": [[1, 2]] * 10}), 8)
-    assert failed.value.cause == "column 'list' is of type List(Int64), which the trainer can't use"
+    assert failed.value.cause == "column 'list' has type List(Int64), which the trainer can't use"
 
 
 def test_columns_that_carry_nothing() -> None:
-    with pytest.raises(StageFailure, match="no column carries anything to learn from"):
+    with pytest.raises(StageFailure, match="there is nothing to learn from"):
         columns.fit(rows().select("name", "same", "empty"), 8)

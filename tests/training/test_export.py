@@ -97,5 +97,7 @@ def test_a_graph_of_strings_alone_and_of_numbers_alone() -> None:
 
 def test_a_column_named_as_an_output() -> None:
     frame = rows().select(pl.col("age").alias("prediction"))
-    with pytest.raises(StageFailure, match="a column is named 'prediction', as an output of the model"):
+    with pytest.raises(
+        StageFailure, match="the column 'prediction' has the name of one of the model's outputs"
+    ):
         export.build(columns.fit(frame, 8), {}, ["a", "b"], (0.0, 1.0))

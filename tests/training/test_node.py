@@ -158,7 +158,7 @@ def test_either_node_may_be_lost_and_training_ends_in_the_same_weights(together:
         assert node.process.wait(60) == 0
     logs = [node.log() for node in together.nodes.values()]
     assert any(
-        re.search("^going on after epoch [1-7], from the checkpoint", log, re.MULTILINE) for log in logs
+        re.search("^continuing after epoch [1-7] from the checkpoint", log, re.MULTILINE) for log in logs
     )
 
     whole = Together(together.folder / "whole")
@@ -186,7 +186,7 @@ def test_what_a_command_says_is_handed_over(together: Together) -> None:
     for index in (0, 1):
         together.start(index)
     outcome, files = together.result()
-    assert outcome["message"] == "the training command exited with 3; it ended with: the rows are odd"
+    assert outcome["message"] == "the training command exited with 3; its last line was: the rows are odd"
     assert files == {}
     assert sorted(path.name for path in project.iterdir()) == ["rows.txt"]
 

@@ -116,7 +116,7 @@ def test_two_nodes_of_which_each_is_lost_once_train_the_model_of_one(
                 lose(target, waiting.pop(said))
     assert process.returncode == 0, log
     assert waiting == {}
-    assert len(re.findall("going on after epoch", log)) >= 2
+    assert len(re.findall("continuing after epoch", log)) >= 2
     assert losses(slow.path / "together") == pytest.approx(losses(slow.path / "alone"), abs=TOLERANCE)
     assert (slow.path / "together" / "model.onnx").stat().st_size
     assert left(target) == []

@@ -50,7 +50,7 @@ def test_two_processes_take_the_steps_of_one(
     }
     epochs = re.findall(r"^epoch (\d+) of 6", printed, re.MULTILINE)
     assert epochs == [str(epoch) for epoch in range(1, 7)], "rank 0 alone speaks"
-    assert printed.count("training anew on all 300 rows") == 1
+    assert printed.count("training again on all 300 rows") == 1
     assert not together.checkpoint.exists()
 
 
@@ -70,7 +70,7 @@ def test_two_processes_that_are_killed_end_in_the_same_weights(
     assert killed.checkpoint.exists()
     assert not (killed.folder / "out" / "model.onnx").exists()
     printed, details = killed.finish()
-    assert re.search(r"^going on after epoch [123], from the checkpoint", printed, re.MULTILINE)
+    assert re.search(r"^continuing after epoch [123] from the checkpoint", printed, re.MULTILINE)
     assert details["weights"] == pair[2]["weights"]
     assert killed.history() == pair[0].history()
 
@@ -119,7 +119,7 @@ def test_a_command_is_started_by_torchrun_and_told_its_rank(tmp_path: Path) -> N
     [
         (
             "test $RANK = 0 && sleep 60; echo the rows are odd >&2; exit 3",
-            "the training command exited with 3; it ended with: the rows are odd",
+            "the training command exited with 3; its last line was: the rows are odd",
         ),
         ("kill -9 $$", "the training command ran out of memory or was killed (exit 137); it wrote nothing"),
         ("kill -9 $PPID", "a training process ran out of memory or was killed (exit 137)"),

@@ -27,7 +27,7 @@ def test_a_run_that_is_killed_three_times(whole: tuple[Training, str], tmp_path:
         assert not (killed.folder / "out" / "model.onnx").exists()
     printed, details = killed.finish()
     # The last line printed is of an epoch whose checkpoint may not have been written yet.
-    assert "going on after epoch 5" in printed or "going on after epoch 4" in printed
+    assert "continuing after epoch 5" in printed or "continuing after epoch 4" in printed
     assert details["weights"] == whole[1]
     assert killed.history() == whole[0].history()
     assert not killed.checkpoint.exists(), "a run that has ended leaves none"
@@ -49,14 +49,16 @@ def test_a_checkpoint_that_is_torn(tmp_path: Path, capsys: pytest.CaptureFixture
     changed = content[:-1] + bytes([content[-1] ^ 1])
     path.write_bytes({"torn": content[:-10], "changed": changed, "empty": b""}[spoil])
     assert checkpoints.load("this run") is None
-    assert capsys.readouterr().out == "the checkpoint is torn, so training starts anew\n"
+    assert capsys.readouterr().out == "the checkpoint is damaged: training starts from the beginning\n"
 
 
 def test_a_checkpoint_of_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save("that run", STATE)
     assert checkpoints.load("this run") is None
-    assert capsys.readouterr().out == "the checkpoint is of another run, so training starts anew\n"
+    assert (
+        capsys.readouterr().out == "the checkpoint is from another run: training starts from the beginning\n"
+    )
     checkpoints.clear()
     assert checkpoints.load("this run") is None
     assert capsys.readouterr().out == ""

@@ -77,9 +77,9 @@ def test_a_run_that_is_killed_twice_ends_in_the_same_weights(dagger: Dagger, slo
     for epoch in (3, 5):
         log = kill_after(dagger, slow, epoch)
         assert "train: ran out of memory or was killed (exit 137); give the engine more memory" in log
-    assert "going on after epoch" in log
+    assert "continuing after epoch" in log
     resumed, log = weights(dagger, slow)
-    assert "going on after epoch" in log
+    assert "continuing after epoch" in log
     assert "epoch 1 of 8" not in log
     # The default, said in so many words: the same training, and another run to the engine.
     slow.replace(CONFIG, "epochs = 8", "epochs = 8\npatience = 8")

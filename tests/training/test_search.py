@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from ml_pipeline.training.search import Search
+from ml_pipeline.training.search import combinations
+from ml_pipeline.training.settings import Search
 from tests.programs import SOURCE
 from tests.training.tabular_rows import labelled
 
@@ -96,9 +97,10 @@ def test_the_greatest_and_some_of_many(project: Project) -> None:
 
 
 def test_draws_are_seeded_and_all_different() -> None:
-    search = Search({"a": range(1000), "b": range(1000), "c": ["x", "y"]}, "loss", "min", 50)
-    drawn = search.combinations(1)
-    assert drawn == search.combinations(1) != search.combinations(2)
+    parameters = {"a": tuple(range(1000)), "b": tuple(range(1000)), "c": ("x", "y")}
+    search = Search(parameters, "loss", "min", 50)
+    drawn = combinations(search, 1)
+    assert drawn == combinations(search, 1) != combinations(search, 2)
     assert len({tuple(each.values()) for each in drawn}) == 50
     assert [list(each) for each in drawn] == [["a", "b", "c"]] * 50
 
@@ -129,15 +131,19 @@ def test_trials_that_fail_are_told_and_left_out(project: Project) -> None:
     found = outcome["details"]["search"]
     assert [trial["status"] for trial in found["trials"]].count("failed") == 2
     assert found["trials"][found["best"] - 1]["value"] == 2
-    assert "failed: the training command exited with 1; it ended with: no such rate" in outcome["printed"]
+    assert "failed: the training command exited with 1; its last line was: no such rate" in outcome["printed"]
 
 
 @pytest.mark.parametrize(
     ("command", "search", "message"),
     [
         ("exit 3", {}, "all 6 trials failed; the first: the training command exited with 3"),
-        (COMMAND, {"metric": "los"}, "train.search.metric is 'los', which training did not write into"),
-        (COMMAND.replace("abs(", "float('nan')*("), {}, "all 6 trials failed; the first: no finite metric"),
+        (COMMAND, {"metric": "los"}, "train.search.metric is 'los', which is not in the training's"),
+        (
+            COMMAND.replace("abs(", "float('nan')*("),
+            {},
+            "all 6 trials failed; the first: its metric was not finite",
+        ),
     ],
 )
 def test_searches_that_find_nothing(

@@ -109,10 +109,10 @@ def test_relative_paths_are_the_callers_not_the_projects(
 # Command → what the one line says.
 BAD: dict[str, str] = {
     "echo first >&2; echo the rows are odd >&2; echo >&2; exit 3": (
-        "the training command exited with 3; it ended with: the rows are odd"
+        "the training command exited with 3; its last line was: the rows are odd"
     ),
     "exit 1": "the training command exited with 1; it wrote nothing to stderr",
-    "no-such-program --epochs=3": "the training command was not found (exit 127); it ended with: sh: ",
+    "no-such-program --epochs=3": "the training command was not found (exit 127); its last line was: sh: ",
     "kill -9 $$": "the training command ran out of memory or was killed (exit 137); it wrote nothing",
     "sh -c 'kill -9 $$'; exit $?": "the training command ran out of memory or was killed (exit 137)",
     "kill -15 $$": "the training command exited with 143; it wrote nothing to stderr",
@@ -122,7 +122,9 @@ BAD: dict[str, str] = {
     ),
     "echo nothing > $ML_OUTPUT/metrics.json": "metrics.json is not JSON: Expecting value: ",
     "echo [] > $ML_OUTPUT/metrics.json": "metrics.json is not an object",
-    'echo \'{"loss": "low"}\' > $ML_OUTPUT/metrics.json': "metrics.json has 'loss' = \"low\"",
+    'echo \'{"loss": "low"}\' > $ML_OUTPUT/metrics.json': (
+        "metrics.json has 'loss' = \"low\", which is not a number"
+    ),
 }
 
 
@@ -150,8 +152,8 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
     with pytest.raises(StageFailure) as failed:
         command.run_command(hangs, tmp_path, {}, 1)
     said = "stopping" if listens else "waiting"
-    assert failed.value.cause == f"the training command was ended after 1 s; it ended with: {said}"
-    assert failed.value.hint == "raise train.timeout, or find what it waits for"
+    assert failed.value.cause == f"the training command was stopped after 1 s; its last line was: {said}"
+    assert failed.value.hint == "raise train.timeout, or find out what the command waits for"
     lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not [line for line in lines if b"432" in line and b"sleep" in line]
 
@@ -159,7 +161,7 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
 def test_a_timeout_from_the_settings(train: Train) -> None:
     ended = train("--command", "sleep 4323", settings={"timeout": 1})
     assert ended.code == 1
-    assert ended.outcome["message"].startswith("the training command was ended after 1 s; it wrote nothing")
+    assert ended.outcome["message"].startswith("the training command was stopped after 1 s; it wrote nothing")
 
 
 @pytest.mark.parametrize("name", ["ML_DATA", "ML_OUTPUT"])
@@ -169,9 +171,9 @@ def test_a_variable_that_is_not_set(train: Train, name: str) -> None:
 
 def test_paths_that_are_not_there(train: Train, tmp_path: Path) -> None:
     missing = str(tmp_path / "nowhere")
-    assert train(ML_DATA=missing).outcome["message"] == f"{missing} is not there"
+    assert train(ML_DATA=missing).outcome["message"] == f"ML_DATA is {missing}, which is not a file"
     ended = train("--command", "true", "--workdir", missing)
-    assert ended.outcome["message"] == f"the project's folder {missing} is not there"
+    assert ended.outcome["message"] == f"the project's folder {missing} does not exist"
 
 
 def test_a_device_that_is_none(train: Train) -> None:

@@ -64,9 +64,9 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
 def test_few_rows_are_trained_on_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = train(tmp_path, labelled())
     best = whole["metrics"]["best_epoch"]
-    assert f"training anew on all 300 rows, for {best} epochs\n" in capsys.readouterr().out
+    assert f"training again on all 300 rows, for {best} epochs\n" in capsys.readouterr().out
     parted = train(tmp_path, labelled(), refit_rows=299)
-    assert "training anew" not in capsys.readouterr().out
+    assert "training again" not in capsys.readouterr().out
     assert parted["weights"] != whole["weights"]
     assert parted["metrics"]["validation_loss"] == whole["metrics"]["validation_loss"]
 
@@ -97,7 +97,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(
     assert failed.value.hint == "lower train.config.learning_rate, or check the data"
     assert not (tmp_path / "model.onnx").exists()
     train(tmp_path, labelled(), epochs=6)
-    assert "going on after epoch 2, from the checkpoint" in capsys.readouterr().out
+    assert "continuing after epoch 2 from the checkpoint" in capsys.readouterr().out
 
 
 def test_an_epoch_goes_over_all_rows_in_equal_batches() -> None:
@@ -144,11 +144,11 @@ def test_a_batch_that_is_too_large_for_the_device(
 ) -> None:
     Small(monkeypatch, 64)
     train(tmp_path, labelled(), batch_size=128)
-    assert "out of memory on cpu: training anew, 32 rows at a time\n" in capsys.readouterr().out
+    assert "out of memory on cpu: training again with batches of 32 rows\n" in capsys.readouterr().out
     Small(monkeypatch, 16)
     with pytest.raises(torch.OutOfMemoryError):  # which the stage turns into its line
         train(tmp_path, labelled(), batch_size=100_000)
-    assert "out of memory on cpu: training anew, 63 rows at a time\n" in capsys.readouterr().out
+    assert "out of memory on cpu: training again with batches of 63 rows\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

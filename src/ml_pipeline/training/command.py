@@ -1,4 +1,4 @@
-"""A project's own training command: run, watched, and told apart by how it ended."""
+"""Runs a project's own training command, with a time limit, and reports how it failed."""
 
 import contextlib
 import os
@@ -11,21 +11,21 @@ from pathlib import Path
 
 from ml_pipeline.common.outcome import OUTCOME_VARIABLE, StageFailure
 
-NOT_FOUND, KILLED = 127, 128 + signal.SIGKILL  # as a shell tells them
-LINE = 300  # characters of a command's last line that a message shows
-GRACE = 10.0  # seconds between SIGTERM and SIGKILL for a command that takes too long
+NOT_FOUND, KILLED = 127, 128 + signal.SIGKILL  # exit codes of a shell
+LINE = 300  # so many characters of a command's last line are shown
+GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 
 
 def run_command(command: str, workdir: Path, variables: dict[str, str], timeout: float | None) -> None:
-    """Run a shell command in `workdir`, its output passed on as it comes. Raises `StageFailure`.
+    """Run a shell command in `workdir` and pass its output on. Raises StageFailure.
 
-    After `timeout` seconds it and all that it started are ended.
+    After `timeout` seconds, the command and all processes that it started are ended.
     """
     if not workdir.is_dir():
-        raise StageFailure(f"the project's folder {workdir} is not there", "name it by --workdir")
+        raise StageFailure(f"the project's folder {workdir} does not exist", "check --workdir")
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", **variables}
-    environment.pop(OUTCOME_VARIABLE, None)  # that document is this stage's own
-    # The project's packages, installed or not, are importable as they are on its author's machine.
+    environment.pop(OUTCOME_VARIABLE, None)  # only this program writes the outcome
+    # The project's packages can be imported whether or not they are installed, as on a developer's machine.
     environment["PYTHONPATH"] = f"{workdir / 'src'}:{workdir}"
     last: deque[str] = deque(maxlen=1)
     with subprocess.Popen(
@@ -35,7 +35,7 @@ def run_command(command: str, workdir: Path, variables: dict[str, str], timeout:
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        start_new_session=True,  # so that all of it can be ended at once
+        start_new_session=True,  # so that all its processes can be ended at once
     ) as process:
         assert process.stderr is not None  # noqa: S101
         watch = _Watch(process.pid, timeout)
@@ -45,38 +45,38 @@ def run_command(command: str, workdir: Path, variables: dict[str, str], timeout:
                 if line.strip():
                     last.append(line.strip()[:LINE])
             process.wait()
-        except BaseException:  # this process is told to end
+        except BaseException:  # this process is being ended
             watch.end()
             raise
         watch.cancel()
     code = process.returncode if process.returncode >= 0 else 128 - process.returncode
-    said = f"it ended with: {last[0]}" if last else "it wrote nothing to stderr"
-    if watch.rang:
+    output = f"its last line was: {last[0]}" if last else "it wrote nothing to stderr"
+    if watch.fired:
         raise StageFailure(
-            f"the training command was ended after {timeout:g} s; {said}",
-            "raise train.timeout, or find what it waits for",
+            f"the training command was stopped after {timeout:g} s; {output}",
+            "raise train.timeout, or find out what the command waits for",
         )
     if code == KILLED:
         raise StageFailure(
-            f"the training command ran out of memory or was killed (exit {KILLED}); {said}",
-            "give the engine more memory, or train on less at once",
+            f"the training command ran out of memory or was killed (exit {KILLED}); {output}",
+            "give the engine more memory, or use smaller batches",
         )
     if code == NOT_FOUND:
         raise StageFailure(
-            f"the training command was not found (exit {NOT_FOUND}); {said}",
-            "check train.command, and that the project's requirements install it",
+            f"the training command was not found (exit {NOT_FOUND}); {output}",
+            "check train.command and the project's requirements",
         )
     if code:
         raise StageFailure(
-            f"the training command exited with {code}; {said}", "mend train.command; its output is above"
+            f"the training command exited with {code}; {output}", "correct train.command; its output is above"
         )
 
 
 class _Watch:
-    """Ends a process group: asked when `timeout` seconds are over, made to when it does not listen."""
+    """Ends a process group after `timeout` seconds: with SIGTERM, and GRACE seconds later with SIGKILL."""
 
     def __init__(self, group: int, timeout: float | None) -> None:
-        self.rang = False
+        self.fired = False
         self._group = group
         self._clocks: list[threading.Timer] = []
         if timeout:
@@ -90,13 +90,13 @@ class _Watch:
             clock.cancel()
 
     def _end_after(self, seconds: float) -> None:
-        for how, after in ((signal.SIGTERM, seconds), (signal.SIGKILL, seconds + GRACE)):
-            clock = threading.Timer(after, self._end, (how,))
+        for number, after in ((signal.SIGTERM, seconds), (signal.SIGKILL, seconds + GRACE)):
+            clock = threading.Timer(after, self._end, (number,))
             clock.daemon = True
             clock.start()
             self._clocks.append(clock)
 
-    def _end(self, how: signal.Signals) -> None:
-        self.rang = True
+    def _end(self, number: signal.Signals) -> None:
+        self.fired = True
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._group, how)
+            os.killpg(self._group, number)

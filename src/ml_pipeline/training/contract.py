@@ -1,4 +1,4 @@
-"""What training is given and what it must leave: the contract with a project's command."""
+"""The contract with a training command: its variables, and the files that it must write."""
 
 import importlib
 import json
@@ -6,61 +6,63 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.training.settings import Settings
 
-WANTED = ("model.onnx", "predictor.py", "metrics.json")
+# Training must write one of these.
+RESULTS = ("model.onnx", "predictor.py", "metrics.json")
 
 
-def variables(settings: dict[str, Any], scratch: Path) -> dict[str, str]:
-    """Return the six, from the environment or from the settings; paths absolute, as a command runs elsewhere.
+def variables(settings: Settings, scratch: Path) -> dict[str, str]:
+    """Return the six variables, from the environment or else from the settings.
 
-    Raises `StageFailure`.
+    Paths are absolute, because a command runs in another folder. Raises StageFailure.
     """
-    given = {name: os.environ.get(name, "") for name in ("ML_DATA", "ML_OUTPUT")}
-    for name, value in given.items():
+    required = {name: os.environ.get(name, "") for name in ("ML_DATA", "ML_OUTPUT")}
+    for name, value in required.items():
         if not value:
             raise StageFailure(f"{name} is not set", "see python -m ml_pipeline.training.train --help")
-    if not Path(given["ML_DATA"]).is_file():
-        raise StageFailure(f"{given['ML_DATA']} is not there", "name the training rows by ML_DATA")
-    Path(given["ML_OUTPUT"]).mkdir(parents=True, exist_ok=True)
+    if not Path(required["ML_DATA"]).is_file():
+        cause = f"ML_DATA is {required['ML_DATA']}, which is not a file"
+        raise StageFailure(cause, "set ML_DATA to the Parquet file of the training rows")
+    Path(required["ML_OUTPUT"]).mkdir(parents=True, exist_ok=True)
     config, checkpoints = scratch / "config.json", scratch / "checkpoints"
-    config.write_text(json.dumps(settings.get("config") or {}))
+    config.write_text(json.dumps(settings.config))
     checkpoints.mkdir()
     defaults = {
         "ML_CONFIG": str(config),
-        "ML_SEED": str(settings.get("seed", 0)),
-        "ML_DEVICE": str(settings.get("device", "cpu")),
+        "ML_SEED": str(settings.seed),
+        "ML_DEVICE": settings.device,
         "ML_CHECKPOINTS": str(checkpoints),
     }
-    found = given | {name: os.environ.get(name) or value for name, value in defaults.items()}
+    every = required | {name: os.environ.get(name) or value for name, value in defaults.items()}
     paths = ("ML_DATA", "ML_OUTPUT", "ML_CONFIG", "ML_CHECKPOINTS")
-    return found | {name: str(Path(found[name]).absolute()) for name in paths}
+    return every | {name: str(Path(every[name]).absolute()) for name in paths}
 
 
-def choose_device(wanted: str, required: bool) -> str:
-    """Return "cpu" or "cuda"; a GPU that is not there is a failure only where it is required."""
-    if wanted not in {"cpu", "cuda"}:
-        raise StageFailure(f"ML_DEVICE is {wanted!r}", "set it to cpu or cuda")
-    if wanted == "cpu" and not required:
+def choose_device(device: str, required: bool) -> str:
+    """Return "cpu" or "cuda". Raises StageFailure if a GPU is required and there is none."""
+    if device not in {"cpu", "cuda"}:
+        raise StageFailure(f"ML_DEVICE is {device!r}", "set it to cpu or cuda")
+    if device == "cpu" and not required:
         return "cpu"
     if gpus():
         return "cuda"
     if required:
         raise StageFailure(
-            "a GPU was asked for (--gpu=on), but the container sees no CUDA device",
-            "run the engine with GPU support on a machine that has one, or pass --gpu=off",
+            "a GPU is required (--gpu=on), but the container has no CUDA device",
+            "run the engine with GPU support on a machine that has a GPU, or pass --gpu=off",
         )
-    print("the container sees no CUDA device: training on the CPU", flush=True)
+    print("the container has no CUDA device: training on the CPU", flush=True)
     return "cpu"
 
 
 def gpus() -> list[str]:
     """Return the names of the CUDA devices that this process may use."""
     try:
-        torch: Any = importlib.import_module("torch")
-    except (ImportError, OSError):  # OSError: a library of its own that can't be loaded
+        torch = importlib.import_module("torch")
+    except (ImportError, OSError):  # OSError: one of torch's libraries can't be loaded
         listing = shutil.which("nvidia-smi")
         if listing:
             listed = subprocess.run([listing, "--list-gpus"], check=False, capture_output=True, text=True)
@@ -74,21 +76,21 @@ def gpus() -> list[str]:
 
 
 def check_output(output: Path) -> list[str]:
-    """Return the names of what was written; StageFailure where it can be neither served nor gated."""
-    wrote = sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file())
-    if not set(WANTED) & set(wrote):
-        others = f" (only {', '.join(wrote[:5])})" if wrote else ""
+    """Return the names of the files that training wrote. Raises StageFailure if none of them is a result."""
+    names = sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file())
+    if not set(RESULTS) & set(names):
+        others = f" (only {', '.join(names[:5])})" if names else ""
         raise StageFailure(
             f"wrote neither model.onnx, predictor.py nor metrics.json into ML_OUTPUT{others}",
-            "let the training write one of them into the folder that ML_OUTPUT names",
+            "change the training so that it writes one of them into the folder ML_OUTPUT",
         )
-    if "metrics.json" in wrote:
+    if "metrics.json" in names:
         read_metrics(output)
-    return wrote
+    return names
 
 
 def read_metrics(output: Path) -> dict[str, float]:
-    """Return metrics.json, which must be numbers by name. Raises `StageFailure`."""
+    """Return metrics.json, an object of numbers. Raises StageFailure."""
     hint = 'write an object of numbers, such as {"accuracy": 0.9}'
     try:
         metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
@@ -98,5 +100,6 @@ def read_metrics(output: Path) -> dict[str, float]:
         raise StageFailure("metrics.json is not an object", hint)
     for name, value in metrics.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise StageFailure(f"metrics.json has {name!r} = {json.dumps(value)[:60]}", hint)
+            cause = f"metrics.json has {name!r} = {json.dumps(value)[:60]}, which is not a number"
+            raise StageFailure(cause, hint)
     return metrics

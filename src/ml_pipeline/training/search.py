@@ -1,7 +1,7 @@
-"""A search over hyper-parameters: each trial is the training stage itself, with other settings.
+"""A search over hyperparameters: each trial is the training stage itself, with other settings.
 
-Trials run side by side, one for each GPU, or as many as there are processors; a trial that has
-ended is kept among the checkpoints, so an interrupted search goes on with those that have not.
+Trials run in parallel, as many as there are GPUs, or else processors. Finished trials are kept in the
+folder of checkpoints, so an interrupted search continues with the trials that are left.
 """
 
 import csv
@@ -15,104 +15,124 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import OUTCOME_VARIABLE, StageFailure
 from ml_pipeline.training import contract
+from ml_pipeline.training.details import Details, SearchDetails, TrialDetails
+from ml_pipeline.training.settings import Search, Settings
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One combination, and what came of it."""
+    """One combination of parameters, and its result."""
 
     number: int  # from 1
-    parameters: dict[str, Any]
+    parameters: Mapping[str, object]
     status: str  # passed or failed
-    value: float | None  # of the metric; None where the trial failed
+    value: float | None  # of the metric; None if the trial failed
     seconds: float
     message: str
 
+    def details(self) -> TrialDetails:
+        """Return the entry in the stage's details."""
+        return {
+            "number": self.number,
+            "parameters": self.parameters,
+            "status": self.status,
+            "value": self.value,
+            "seconds": self.seconds,
+            "message": self.message,
+        }
 
-@dataclass(frozen=True)
-class Search:
-    """What is tried, and by what it is judged."""
 
-    parameters: Mapping[str, Sequence[Any]]
-    metric: str
-    mode: str  # min or max
-    trials: int | None
+class Outcome(TypedDict):
+    """The keys of a trial's outcome that the search reads; a trial that crashed has only a status."""
 
-    def combinations(self, seed: int) -> list[dict[str, Any]]:
-        """Return the whole grid, or `trials` of it, drawn without replacement."""
-        total = math.prod(len(values) for values in self.parameters.values())
-        places: Sequence[int] = range(total)
-        if self.trials is not None and self.trials < total:
-            places = random.Random(seed).sample(places, self.trials)  # noqa: S311 - no secret
-        return [self._at(place) for place in places]
+    status: str
+    seconds: float
+    message: str
+    details: Details
 
-    def best(self, trials: Sequence[Trial]) -> Trial:
-        """Return the first of the best; StageFailure where every trial failed."""
-        sign = 1 if self.mode == "min" else -1
-        finite = [
-            (sign * t.value, t.number, t) for t in trials if t.value is not None and math.isfinite(t.value)
-        ]
-        if not finite:
-            cause = f"all {len(trials)} trials failed; the first: {trials[0].message or 'no finite metric'}"
-            raise StageFailure(cause, "mend train.search; the trials' output is above")
-        return min(finite)[2]
 
-    def _at(self, place: int) -> dict[str, Any]:
-        chosen = {}
-        for name, values in reversed(list(self.parameters.items())):
-            place, index = divmod(place, len(values))
-            chosen[name] = values[index]
-        return {name: chosen[name] for name in self.parameters}
+def combinations(search: Search, seed: int) -> list[dict[str, object]]:
+    """Return all combinations, or `search.trials` of them, drawn without replacement."""
+    total = math.prod(len(values) for values in search.parameters.values())
+    places: Sequence[int] = range(total)
+    if search.trials is not None and search.trials < total:
+        places = random.Random(seed).sample(places, search.trials)  # noqa: S311 - no secret
+    return [_combination(search.parameters, place) for place in places]
+
+
+def best_of(trials: Sequence[Trial], mode: str) -> Trial:
+    """Return the best trial, the first of several such. Raises StageFailure if every trial failed."""
+    sign = 1 if mode == "min" else -1
+    finite = [(sign * t.value, t.number, t) for t in trials if t.value is not None and math.isfinite(t.value)]
+    if not finite:
+        reason = trials[0].message or "its metric was not finite"
+        cause = f"all {len(trials)} trials failed; the first: {reason}"
+        raise StageFailure(cause, "correct train.search; the trials' output is above")
+    return min(finite)[2]
 
 
 def run(
-    search: Search, settings: Mapping[str, Any], arguments: Sequence[str], given: Mapping[str, str]
-) -> dict[str, Any]:
-    """Run all trials, copy the best one's files to ML_OUTPUT, and return the search and that trial's details.
+    search: Search, settings: Settings, arguments: Sequence[str], variables: Mapping[str, str]
+) -> Details:
+    """Run all trials, copy the best one's files to ML_OUTPUT, and return its details with the search's.
 
-    `arguments` are the stage's own, `given` the contract's variables. Writes trials.csv beside the
-    model. Raises `StageFailure` where no trial passed, or one has no such metric.
+    `arguments` are further arguments of the stage, `variables` the contract's. Writes trials.csv beside the
+    model. Raises StageFailure if no trial passed, or if one did not write the metric.
     """
-    base = json.loads(Path(given["ML_CONFIG"]).read_text(encoding="utf-8"))
-    combinations = search.combinations(int(given["ML_SEED"]))
-    folder = Path(given["ML_CHECKPOINTS"]) / "trials"
-    places = _places(given["ML_DEVICE"], len(combinations))
-    print(f"{len(combinations)} trials, {places.qsize()} at a time", flush=True)
+    base = json.loads(Path(variables["ML_CONFIG"]).read_text(encoding="utf-8"))
+    drawn = combinations(search, int(variables["ML_SEED"]))
+    folder = Path(variables["ML_CHECKPOINTS"]) / "trials"
+    places = _places(variables["ML_DEVICE"], len(drawn))
+    print(f"{len(drawn)} trials, {places.qsize()} at a time", flush=True)
 
-    def trial(number: int) -> Trial:
-        parameters, own = combinations[number - 1], folder / str(number)
-        if not _kept(own, base | parameters):
+    def run_trial(number: int) -> Trial:
+        parameters, own = drawn[number - 1], folder / str(number)
+        config = base | parameters
+        if not _finished(own, config):
             place = places.get()
             try:
-                _start(number, own, settings, base | parameters, arguments, {**given, **place})
+                _start(number, own, settings, config, arguments, {**variables, **place})
             finally:
                 places.put(place)
-        found = _result(number, own, parameters, search.metric)
-        print(f"trial {number}: {_told(found, search.metric)}", flush=True)
-        return found
+        trial = _result(number, own, parameters, search.metric)
+        print(f"trial {number}: {_line(trial, search.metric)}", flush=True)
+        return trial
 
     with ThreadPoolExecutor(places.qsize()) as pool:
-        trials = list(pool.map(trial, range(1, len(combinations) + 1)))
-    best = search.best(trials)
-    own, output = folder / str(best.number), Path(given["ML_OUTPUT"])
+        trials = list(pool.map(run_trial, range(1, len(drawn) + 1)))
+    best = best_of(trials, search.mode)
+    own, output = folder / str(best.number), Path(variables["ML_OUTPUT"])
     shutil.copytree(own / "output", output, dirs_exist_ok=True)
-    details = json.loads((own / "outcome.json").read_text())["details"]
+    details = _outcome(own)["details"]
     _write(trials, output / "trials.csv", search.metric)
     shutil.rmtree(folder)  # the search has ended
-    table = [asdict(each) for each in trials]
-    chosen = {"metric": search.metric, "mode": search.mode, "best": best.number, "trials": table}
-    return {**details, "search": chosen}
+    table: SearchDetails = {
+        "metric": search.metric,
+        "mode": search.mode,
+        "best": best.number,
+        "trials": [trial.details() for trial in trials],
+    }
+    return {**details, "search": table}
+
+
+def _combination(parameters: Mapping[str, Sequence[object]], place: int) -> dict[str, object]:
+    """Return the combination at a place in the grid, where the last parameter changes first."""
+    values = {}
+    for name, choices in reversed(list(parameters.items())):
+        place, index = divmod(place, len(choices))
+        values[name] = choices[index]
+    return {name: values[name] for name in parameters}
 
 
 def _places(device: str, trials: int) -> "queue.SimpleQueue[dict[str, str]]":
-    """Variables of each place where a trial can run: a GPU of its own, or a share of the processors."""
+    """Return the variables of each place for a trial: a GPU of its own, or a share of the processors."""
     processors = len(os.sched_getaffinity(0))
     places: list[dict[str, str]] = []
     if device == "cuda":
@@ -128,11 +148,16 @@ def _places(device: str, trials: int) -> "queue.SimpleQueue[dict[str, str]]":
     return free
 
 
-def _kept(own: Path, config: dict[str, Any]) -> bool:
-    """Whether the trial ran to its end, before the search was interrupted."""
+def _outcome(own: Path) -> Outcome:
+    outcome: Outcome = json.loads((own / "outcome.json").read_text())
+    return outcome
+
+
+def _finished(own: Path, config: Mapping[str, object]) -> bool:
+    """Return whether the trial passed before the search was interrupted."""
     try:
         same = json.loads((own / "config.json").read_text()) == config
-        return bool(same and json.loads((own / "outcome.json").read_text())["status"] == "passed")
+        return bool(same and _outcome(own)["status"] == "passed")
     except (OSError, ValueError):
         return False
 
@@ -140,16 +165,16 @@ def _kept(own: Path, config: dict[str, Any]) -> bool:
 def _start(
     number: int,
     own: Path,
-    settings: Mapping[str, Any],
-    config: dict[str, Any],
+    settings: Settings,
+    config: Mapping[str, object],
     arguments: Sequence[str],
     variables: Mapping[str, str],
 ) -> None:
-    """Run the training stage in a process of its own; what it prints is passed on, line by line."""
+    """Run the training stage in a process of its own, and pass its output on line by line."""
     own.mkdir(parents=True, exist_ok=True)
     (own / "outcome.json").unlink(missing_ok=True)
     (own / "config.json").write_text(json.dumps(config))
-    (own / "settings.json").write_text(json.dumps({**settings, "search": None}))
+    (own / "settings.json").write_text(json.dumps(asdict(replace(settings, search=None))))
     paths = {
         "ML_CONFIG": own / "config.json",
         "ML_OUTPUT": own / "output",
@@ -169,27 +194,27 @@ def _start(
             print(f"trial {number}: {line}", end="", flush=True)
 
 
-def _result(number: int, own: Path, parameters: dict[str, Any], metric: str) -> Trial:
-    """Read what a trial left. Raises `StageFailure` where it passed without the metric."""
-    outcome = json.loads((own / "outcome.json").read_text())
+def _result(number: int, own: Path, parameters: Mapping[str, object], metric: str) -> Trial:
+    """Return a trial's result. Raises StageFailure if it passed without writing the metric."""
+    outcome = _outcome(own)
     if outcome["status"] == "unfinished":
-        message = "it was killed, or crashed; its output is above"
+        message = "it crashed or was killed; its output is above"
         return Trial(number, parameters, "failed", None, 0.0, message)
     if outcome["status"] != "passed":
         return Trial(number, parameters, "failed", None, outcome["seconds"], outcome["message"])
     metrics = contract.read_metrics(own / "output") if (own / "output" / "metrics.json").exists() else {}
     if metric not in metrics:
         raise StageFailure(
-            f"train.search.metric is {metric!r}, which training did not write into metrics.json",
+            f"train.search.metric is {metric!r}, which is not in the training's metrics.json",
             nearest(metric, metrics),
         )
     return Trial(number, parameters, "passed", metrics[metric], outcome["seconds"], "")
 
 
-def _told(trial: Trial, metric: str) -> str:
-    settings = ", ".join(f"{name} = {value}" for name, value in trial.parameters.items())
-    found = f"{metric} {trial.value:.6g}" if trial.value is not None else f"failed: {trial.message}"
-    return f"{settings}: {found}"
+def _line(trial: Trial, metric: str) -> str:
+    parameters = ", ".join(f"{name} = {value}" for name, value in trial.parameters.items())
+    result = f"{metric} {trial.value:.6g}" if trial.value is not None else f"failed: {trial.message}"
+    return f"{parameters}: {result}"
 
 
 def _write(trials: list[Trial], path: Path, metric: str) -> None:

@@ -1,7 +1,6 @@
-"""Training: the project's own command or the built-in trainer, in the CUDA PyTorch container."""
+"""The stage that trains: with the project's command or the built-in trainer, in the CUDA PyTorch image."""
 
 import hashlib
-import json
 
 import dagger
 from dagger import dag
@@ -9,7 +8,7 @@ from dagger import dag
 from ml_pipeline.common import wording
 from ml_pipeline.common.document import Training, part
 from ml_pipeline.data import stages as data
-from ml_pipeline.engine import dependencies, programs, sources
+from ml_pipeline.engine import dependencies, sources
 from ml_pipeline.engine.device import choose_device
 from ml_pipeline.engine.environments import with_pins, with_programs, with_torch
 from ml_pipeline.engine.paths import CONFIG, OUTPUT, ROWS, SOURCE
@@ -19,10 +18,10 @@ from ml_pipeline.errors import ConfigError
 from ml_pipeline.model.stages import Trained, inspect
 from ml_pipeline.project import settings
 from ml_pipeline.training import nodes as training_cluster
+from ml_pipeline.training import weights_code
 from ml_pipeline.training.nodes import Nodes
 
 CHECKPOINTS = "/checkpoints"
-TRAINER = "ml_pipeline.training.tabular.fit"
 TRAIN = Stage(
     "train",
     "ml_pipeline.training.train",
@@ -33,12 +32,12 @@ TRAIN = Stage(
 
 
 async def train(run: Run, nodes: Nodes | None = None) -> Trained:
-    """Split, train, and describe what came out; raise StageError where nothing usable did.
+    """Split the data, train, and describe the model. Raises StageError if there is no usable model.
 
     Without `nodes`, training runs in the engine.
     """
     if nodes and run.project.train.search:
-        raise ConfigError("train.search tries settings on one machine", "remove it, or train without --nodes")
+        raise ConfigError("train.search can't be used with --nodes", "remove train.search, or --nodes")
     rows = (await data.split(run)).output
     device = _device_of_nodes(run) if nodes else await choose_device(run)
     run.gpu = device
@@ -52,21 +51,22 @@ async def train(run: Run, nodes: Nodes | None = None) -> Trained:
     if nodes:
         if run.project.train.command:
             arguments += ["--source", SOURCE]
-            container = container.with_exec(["chmod", "--recursive", "a+rX", SOURCE])  # for a user of its own
+            # The pods run as a user of their own, who must be able to read it.
+            container = container.with_exec(["chmod", "--recursive", "a+rX", SOURCE])
         trained = await training_cluster.train(run, nodes, container, key, arguments)
     else:
         if run.project.train.command:
             arguments += ["--workdir", SOURCE]
         if device == "cuda":
             container = container.experimental_with_all_gp_us()
-        kept = dag.cache_volume(f"ml-pipeline-checkpoints-{key}")
-        trained = await run.stage(TRAIN, container.with_mounted_cache(CHECKPOINTS, kept), arguments)
+        checkpoints = dag.cache_volume(f"ml-pipeline-checkpoints-{key}")
+        trained = await run.stage(TRAIN, container.with_mounted_cache(CHECKPOINTS, checkpoints), arguments)
     run.gpu = wording.device(device, part(Training, trained.details, "training").gpus)
     return await inspect(run, trained.output, rows)
 
 
 async def _container(run: Run, rows: dagger.Directory, device: str) -> dagger.Container:
-    """Return all that training needs, rows and settings included."""
+    """Return the container with everything that training needs, rows and settings included."""
     container = await _environment(run)
     return (
         container.with_(with_programs(TRAIN.program))
@@ -81,7 +81,7 @@ async def _container(run: Run, rows: dagger.Directory, device: str) -> dagger.Co
 
 
 def _device_of_nodes(run: Run) -> str:
-    """Return "cuda" only where it was asked for: a cluster is not asked whether it has GPUs."""
+    """Return "cuda" if --gpu=on: whether a cluster's nodes have GPUs is not known here."""
     return "cuda" if run.environments.gpu == "on" else "cpu"
 
 
@@ -90,19 +90,19 @@ async def _environment(run: Run) -> dagger.Container:
     if not run.project.train.command:
         return container.with_(with_torch).with_(with_pins("model", "data", "training"))
     pyproject = await sources.text(run.source, "pyproject.toml")
-    wanted = dependencies.runtime(await run.source.entries(), pyproject, run.project.train.extras)
-    container = await dependencies.install("train", container, run.source, wanted)
+    requirements = dependencies.runtime(await run.source.entries(), pyproject, run.project.train.extras)
+    container = await dependencies.install("train", container, run.source, requirements)
     view = sources.trained(run.source, run.project)
     return container.with_(run.environments.with_source(view, SOURCE))
 
 
 async def _key(run: Run, rows: dagger.Directory, device: str) -> str:
-    """Name what can be resumed: other rows, code or settings are another run."""
+    """Return the run's key, which names its folder of checkpoints: the rows, the code and the settings."""
     key = hashlib.sha256(settings.train(run.project, device).encode())
     key.update((await rows.file("train.parquet").digest()).encode())
     if run.project.train.command:
         key.update(run.project.train.command.encode())
         key.update((await sources.trained(run.source, run.project).digest()).encode())
     else:
-        key.update(json.dumps(programs.files(TRAINER)).encode())
+        key.update(weights_code.digest().encode())
     return key.hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""One of several processes that train together, started by torchrun with a job's file; see launch.py."""
+"""One of several processes that train together. torchrun starts it with a job's file; see launch.py."""
 
 import contextlib
 import importlib
@@ -9,48 +9,48 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.common.reading import read
 from ml_pipeline.training import built_in
 from ml_pipeline.training.command import run_command
+from ml_pipeline.training.details import BuiltInDetails
+from ml_pipeline.training.launch import Job, WorkerReport
 from ml_pipeline.training.torchrun import end_with_parent
 
 
 def main() -> None:
+    """Do the job whose file is the only argument, and write this process's report beside it."""
     end_with_parent()
     path = Path(sys.argv[1])
-    job = json.loads(path.read_text())
+    job = read(Job, json.loads(path.read_text()))
     rank, local_rank, size = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
-    said = path.with_name(f"worker-{local_rank}.json")
-    if not job["command"] and said.exists() and json.loads(said.read_text())["status"] == "failed":
-        sys.exit(1)  # restarted after it said what it can't do: it would say the same
-    outcome: dict[str, Any] = {"rank": rank, "status": "unfinished"}
-    _write(said, outcome)
+    file = path.with_name(f"worker-{local_rank}.json")
+    if not job.command and file.exists() and json.loads(file.read_text())["status"] == "failed":
+        sys.exit(1)  # torchrun has restarted this process, which would fail again for the same reason
+    _write(file, {"rank": rank, "status": "unfinished"})
+    details: BuiltInDetails = {}
     try:
-        if job["command"]:
-            # torchrun ends its workers by this, and a command must not outlive its worker.
+        if job.command:
+            # torchrun ends its workers with SIGTERM, and the command must end with its worker.
             signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-            run_command(
-                job["command"], Path(job["workdir"]), job["variables"], job["settings"].get("timeout")
-            )
-            details: dict[str, Any] = {}
+            run_command(job.command, Path(job.workdir), dict(job.variables), job.settings.timeout)
         else:
             details = _built_in(job, rank, local_rank, size)
     except StageFailure as failure:
-        told = {"message": failure.cause, "hint": failure.hint, "at": time.time()}
-        _write(said, outcome | told | {"status": "failed"})
+        reason: WorkerReport = {"message": failure.cause, "hint": failure.hint, "at": time.time()}
+        _write(file, {"rank": rank, "status": "failed", **reason})
         sys.exit(1)
-    _write(said, outcome | {"status": "passed", "details": details})
+    _write(file, {"rank": rank, "status": "passed", "details": details})
 
 
-def _built_in(job: dict[str, Any], rank: int, local_rank: int, size: int) -> dict[str, Any]:
+def _built_in(job: Job, rank: int, local_rank: int, size: int) -> BuiltInDetails:
     world = importlib.import_module("ml_pipeline.training.tabular.world")
-    unheard = contextlib.nullcontext() if rank == 0 else contextlib.redirect_stdout(io.StringIO())
+    quiet = contextlib.nullcontext() if rank == 0 else contextlib.redirect_stdout(io.StringIO())
     try:
-        with world.joined(rank, local_rank, size, job["variables"]["ML_DEVICE"]) as joined, unheard:
-            return built_in.train(job["settings"], job["variables"], joined)
+        with world.joined(rank, local_rank, size, job.variables["ML_DEVICE"]) as joined, quiet:
+            return built_in.train(job.settings, job.variables, joined)
     except RuntimeError as error:
         if not world.lost(error):
             raise
@@ -58,10 +58,10 @@ def _built_in(job: dict[str, Any], rank: int, local_rank: int, size: int) -> dic
         sys.exit(1)
 
 
-def _write(path: Path, document: dict[str, Any]) -> None:
+def _write(path: Path, report: WorkerReport) -> None:
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(document))
-    part.replace(path)  # whole or not at all: a worker may be killed at any time
+    part.write_text(json.dumps(report))
+    part.replace(path)  # completely or not at all: a worker may be killed at any time
 
 
 if __name__ == "__main__":

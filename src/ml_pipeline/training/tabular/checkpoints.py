@@ -1,16 +1,17 @@
-"""A run's state between two epochs, on disk: written whole or not at all, and no pickle.
+"""A run's state between two epochs, on disk: written completely or not at all, and without pickle.
 
-A file is the SHA-256 of what follows, then safetensors: the tensors under their names, and
-the rest as JSON in its metadata. It takes its place by a rename, after it was synced.
+A file is a SHA-256 digest and the safetensors document that it is of: tensors by name, and everything
+else as JSON in the metadata. The file is written beside its place, synced and then renamed.
 """
 
 import hashlib
 import json
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import safetensors.torch
 from torch import Tensor
@@ -22,17 +23,25 @@ DIGEST = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
+class Facts(TypedDict):
+    """What a state has besides tensors."""
+
+    history: Sequence[Mapping[str, Any]]  # the fields of `loop.Epoch`, of which one is an integer
+    best: int  # the place in it of the best epoch
+
+
+@dataclass(frozen=True)
 class State:
     """What the next epoch starts from."""
 
     tensors: dict[str, Tensor]
-    facts: dict[str, Any]  # of JSON's types
+    facts: Facts
 
 
 class Checkpoints:
-    """The one checkpoint in a folder; the run that `key` names alone can go on from it.
+    """The one checkpoint in a folder. Only the run with the same key can continue from it.
 
-    Machines that train together have a folder each, and go on from the newest that any of them has.
+    Machines that train together have a folder each, and continue from the newest checkpoint of all.
     """
 
     def __init__(self, folder: Path, world: World = ALONE) -> None:
@@ -41,7 +50,7 @@ class Checkpoints:
         self._saved = float("-inf")
 
     def save(self, key: str, state: State) -> None:
-        """Keep the state, unless the last one was kept a moment ago."""
+        """Write the state, unless one was written less than INTERVAL seconds ago."""
         if not self._world.keeper or time.monotonic() - self._saved < INTERVAL:
             return
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}
@@ -62,42 +71,42 @@ class Checkpoints:
         self._saved = time.monotonic()
 
     def load(self, key: str) -> State | None:
-        """Return the kept state, on the CPU; None, and a line that says why, where it is of no use.
+        """Return the saved state, on the CPU, or None. If there is one that can't be used, print why.
 
-        Its fact `history` has one entry for each epoch, by which machines find the newest.
+        The newest state of several machines is the one with the longest history.
         """
         own = self._read(key)
         packed = self._world.newest(own, len(_facts(own)["history"]) if own else 0)
         return State(safetensors.torch.load(packed), _facts(packed)) if packed else None
 
     def clear(self) -> None:
-        """Remove it: the run has ended, and the next one starts from nothing."""
+        """Remove the checkpoint, after the end of its run."""
         if self._world.keeper:
             self._path.unlink(missing_ok=True)
 
     def _read(self, key: str) -> bytes:
-        """Return this machine's own, packed; nothing where it is of no use."""
+        """Return this machine's own checkpoint, packed; b"" if there is none that can be used."""
         try:
             content = self._path.read_bytes()
         except FileNotFoundError:
             return b""
         digest, packed = content[:DIGEST], content[DIGEST:]
         if hashlib.sha256(packed).digest() != digest:
-            print("the checkpoint is torn, so training starts anew", flush=True)
+            print("the checkpoint is damaged: training starts from the beginning", flush=True)
             return b""
         if _metadata(packed)["key"] != key:
-            print("the checkpoint is of another run, so training starts anew", flush=True)
+            print("the checkpoint is from another run: training starts from the beginning", flush=True)
             return b""
         return packed
 
 
 def _metadata(packed: bytes) -> dict[str, str]:
-    # The format: eight bytes that give the header's length, and the header, JSON.
+    # The format: the header's length in eight bytes, and the header as JSON.
     header = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])
-    kept: dict[str, str] = header["__metadata__"]
-    return kept
+    metadata: dict[str, str] = header["__metadata__"]
+    return metadata
 
 
-def _facts(packed: bytes) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(_metadata(packed)["facts"])
+def _facts(packed: bytes) -> Facts:
+    facts: Facts = json.loads(_metadata(packed)["facts"])
     return facts

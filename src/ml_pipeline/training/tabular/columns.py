@@ -1,40 +1,48 @@
 """Columns fitted to training rows: how raw values become a network's numbers.
 
-Numeric values are centred and scaled in double precision, then become float32; the
-network embeds them piecewise linearly between `edges`. Strings become indices into
-one table. The same few operations are written into the ONNX graph by `export`.
+Numeric values are centred and scaled in double precision and then become float32. The
+network embeds them piecewise linearly between `edges`. Strings become indices into one
+table. `export` writes the same few operations into the ONNX graph.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from ml_pipeline.columns.kinds import UNTAKEN, kind_of
+from ml_pipeline.columns.arrays import to_array
+from ml_pipeline.columns.polars_types import type_of
+from ml_pipeline.columns.types import NOT_FEATURES
 from ml_pipeline.common.outcome import StageFailure
 
 DAY = 86_400.0
-# A moment is embedded as itself and by its place in the day, the week and the year (seconds).
+# A datetime is embedded as itself and by its place in the day, the week and the year (seconds).
 PERIODS = (0.0, DAY, 7 * DAY, 365.2425 * DAY)
-RAW_LIMIT, SCALED_LIMIT = 1e300, 1e30  # beyond them values are clipped, so infinities stay harmless
-MIN_COUNT = 3  # a string value that is rarer than this is treated as an unseen one
+RAW_LIMIT, SCALED_LIMIT = (
+    1e300,
+    1e30,
+)  # values beyond these limits are clipped, so that infinities are harmless
+MIN_COUNT = 3  # a string value in fewer rows is treated as an unseen value
 MAX_VALUES = 5_000  # the most frequent values of a string column that get their own embedding
-Array = Any  # numpy is untyped here
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Feature:
     """One numeric feature: `(value - center) * scale`, embedded between `edges`.
 
-    `period` > 0 takes the value's remainder first: the place in a day, a week, a year.
+    With `period` > 0, `value` is the remainder: the place in a day, a week or a year.
     """
 
     column: str
     period: float
     center: float
     scale: float
-    edges: Array  # float32 [B + 1], ascending, scaled
+    edges: Float32  # [B + 1], ascending, scaled
 
 
 @dataclass(frozen=True)
@@ -48,39 +56,39 @@ class Category:
 
 @dataclass(frozen=True)
 class Encoded:
-    """N rows as the network takes them, in the order of `Columns`."""
+    """N rows as the network's inputs, in the order of `Columns`."""
 
-    numeric: Array  # float32 [N, F]; a missing value is 0, the median
-    missing: Array  # float32 [N, M]; 1 where the value is missing
-    codes: Array  # int64 [N, K], indices into one table
+    numeric: Float32  # [N, F]; a missing value is 0, the median
+    missing: Float32  # [N, M]; 1 where the value is missing
+    codes: Int64  # [N, K], indices into one table
 
 
 @dataclass(frozen=True)
 class Affine:
     """The features' arithmetic as vectors over [N, F], shared by `encode` and the graph."""
 
-    source: Array  # int64 [F], the place of each feature's column in `Columns.numbers`
-    period: Array  # float64 [F], 0 for none
-    frequency: Array  # float64 [F], 1 / period, 0 for none
-    center: Array  # float64 [F]
-    scale: Array  # float64 [F]
+    source: Int64  # [F], the place of each feature's column in `Columns.numbers`
+    period: Float64  # [F], 0 for none
+    frequency: Float64  # [F], 1 / period, 0 for none
+    center: Float64  # [F]
+    scale: Float64  # [F]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What the network is given, fitted to training rows."""
+    """The network's inputs, fitted to training rows."""
 
-    # Every column: integer, number, boolean, datetime or string. Those that carry nothing stay inputs
-    # of the model, so that retraining does not change what requests may hold.
+    # Every column: integer, number, boolean, datetime or string. Unused columns stay inputs of the
+    # model, so that retraining does not change which columns a request may have.
     types: dict[str, str]
     features: tuple[Feature, ...]
     flagged: tuple[str, ...]  # columns with a missing-value indicator
     categories: tuple[Category, ...]
-    unused: tuple[str, ...]  # columns that carry nothing: one value only, or all rare
+    unused: tuple[str, ...]  # columns with one value only, or with rare values only
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        return tuple(name for name, kind in self.types.items() if kind != "string")
+        return tuple(name for name, of in self.types.items() if of != "string")
 
     @property
     def table_size(self) -> int:
@@ -97,44 +105,42 @@ class Columns:
         )
 
 
-def column_type(name: str, dtype: Any) -> str:
-    """The schema's name for a Parquet column's type; StageFailure for one that has none."""
-    kind = kind_of(dtype)
-    if kind not in UNTAKEN:
-        return kind
-    raise StageFailure(
-        f"column {name!r} is of type {dtype}, which the trainer can't use",
-        "convert it to a number, string, boolean or datetime, or name it in data.exclude",
-    )
+def column_type(name: str, dtype: pl.DataType) -> str:
+    """Return the type of a column that a model can take. Raises StageFailure for other types."""
+    of = type_of(dtype)
+    if of in NOT_FEATURES:
+        raise StageFailure(
+            f"column {name!r} has type {dtype}, which the trainer can't use",
+            "convert it to a number, string, boolean or datetime, or add it to data.exclude",
+        )
+    return of
 
 
-def raw(series: Any) -> Array:
-    """A column [N] as the model's input takes it: float64 with NaN, or objects with ""."""
-    kind = column_type(series.name, series.dtype)
-    if kind == "string":
-        return series.cast(pl.String).fill_null("").to_numpy().astype(object)
-    if kind == "datetime":
-        series = series.cast(pl.Datetime("us")).dt.timestamp("us").cast(pl.Float64) / 1e6
-    return series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+def raw(series: pl.Series) -> npt.NDArray[np.generic]:
+    """Return a column [N] as the model's input: float64 with NaN, or objects with ""."""
+    return to_array(series, column_type(series.name, series.dtype))
 
 
-def fit(frame: Any, bins: int) -> Columns:
-    """Fit to all columns of `frame`, which has no target; at most `bins` per numeric feature."""
+def fit(frame: pl.DataFrame, bins: int) -> Columns:
+    """Fit to all columns of `frame`, which has no target, with at most `bins` per numeric feature.
+
+    Raises StageFailure.
+    """
     rows = frame.select(name for name, dtype in frame.schema.items() if dtype != pl.Null)
     types = {series.name: column_type(series.name, series.dtype) for series in rows}
     features: list[Feature] = []
     flagged: list[str] = []
     categories: list[Category] = []
     for series in rows:
-        name, kind = series.name, types[series.name]
-        if kind == "string":
+        name, of = series.name, types[series.name]
+        if of == "string":
             values = _vocabulary(series)
             offset = sum(len(category.values) + 1 for category in categories)
             if len(values) > 1 or 0 < sum(values.values()) < rows.height:
                 categories.append(Category(name, offset, tuple(sorted(values))))
             continue
-        column = raw(series)
-        periods = PERIODS if kind == "datetime" else PERIODS[:1]
+        column = raw(series).astype(np.float64, copy=False)
+        periods = PERIODS if of == "datetime" else PERIODS[:1]
         fitted = [_feature(name, column, period, bins) for period in periods]
         features += [feature for feature in fitted if feature]
         if 0 < np.isnan(column).sum() < column.size:
@@ -143,14 +149,14 @@ def fit(frame: Any, bins: int) -> Columns:
     unused = tuple(name for name in frame.columns if name not in used)
     if not used:
         raise StageFailure(
-            "no column carries anything to learn from: each has one value only, or no value often enough",
+            "there is nothing to learn from: every column has one value only, or rare values only",
             "check data.path, data.target and data.exclude",
         )
     return Columns(types, tuple(features), tuple(flagged), tuple(categories), unused)
 
 
-def encode(columns: Columns, frame: Any) -> Encoded:
-    """Rows of the fitted columns as arrays; `frame` may have other columns too."""
+def encode(columns: Columns, frame: pl.DataFrame) -> Encoded:
+    """Return rows of the fitted columns as arrays; `frame` may have other columns too."""
     values = np.empty((frame.height, len(columns.numbers)))
     for index, name in enumerate(columns.numbers):
         values[:, index] = raw(frame[name])
@@ -178,13 +184,13 @@ def encode(columns: Columns, frame: Any) -> Encoded:
     return Encoded(scaled.astype(np.float32), missing.astype(np.float32), codes)
 
 
-def _vocabulary(series: Any) -> dict[str, int]:
+def _vocabulary(series: pl.Series) -> dict[str, int]:
     counts = series.cast(pl.String).fill_null("").value_counts(name="rows")
     kept = counts.filter(pl.col("rows") >= MIN_COUNT).sort(["rows", series.name], descending=[True, False])
     return dict(kept.head(MAX_VALUES).iter_rows())
 
 
-def _feature(name: str, column: Array, period: float, bins: int) -> Feature | None:
+def _feature(name: str, column: Float64, period: float, bins: int) -> Feature | None:
     values = np.clip(column[np.isfinite(column)], -RAW_LIMIT, RAW_LIMIT)
     if period:
         values = values - np.floor(values * (1.0 / period)) * period
@@ -198,11 +204,11 @@ def _feature(name: str, column: Array, period: float, bins: int) -> Feature | No
     return Feature(name, period, center, scale, edges) if edges.size > 1 else None
 
 
-def _edges(values: Array, bins: int) -> Array:
-    """At most `bins` + 1 of the values, evenly by rank, so that bins hold about as many rows.
+def _edges(values: Float32, bins: int) -> Float32:
+    """Return at most `bins` + 1 of the values, evenly by rank, so that each bin has about as many rows.
 
-    A value counts for at most one bin's rows: where most rows share one value (no
-    capital gain, say), the others still get bins.
+    One value counts as at most one bin's rows. So if most rows share one value (no capital gain,
+    for example), the other values still get bins.
     """
     distinct, counts = np.unique(values, return_counts=True)
     if distinct.size <= bins + 1:

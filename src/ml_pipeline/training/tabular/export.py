@@ -1,39 +1,41 @@
 """One ONNX graph from raw columns to predictions, built node by node.
 
-The same operations in the same order and precision as `columns.encode` and
-`network.Network.forward`; `fit` checks that the two agree after every training.
+It has the same operations in the same order and precision as `columns.encode` and
+`network.Network.forward`. `results` compares the two after every training.
 """
 
 import json
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.training.tabular.columns import RAW_LIMIT, SCALED_LIMIT, Columns
+from ml_pipeline.training.tabular.target import Class
 
 OPSET, ML_OPSET, IR_VERSION = 18, 2, 10
 OUTPUTS = ("prediction", "probabilities")
-Array = Any
+Weights = Mapping[str, npt.NDArray[np.float32]]  # the network's state, by name
 
 
 def build(
-    columns: Columns, weights: dict[str, Array], classes: list[Any] | None, moments: tuple[float, float]
-) -> Any:
-    """The model as an ONNX `ModelProto`; `weights` is the network's state as arrays.
+    columns: Columns, weights: Weights, classes: Sequence[Class] | None, moments: tuple[float, float]
+) -> ModelProto:
+    """Return the model as an ONNX graph; `moments` are the target's mean and standard deviation.
 
-    Inputs: each used column under its own name, [N]: string, or float64 for
-    numbers, booleans (0 or 1) and datetimes (epoch seconds). Missing: "" and NaN.
-    Outputs: `prediction` [N], of the classes' own type (string, int64 or bool), or
-    float64 `output * deviation + mean` where `classes` is None; and, for classes,
-    `probabilities`, float32 [N, C] in their order, which the metadata gives as JSON.
+    Inputs: each column under its own name, [N]: string, or float64 for numbers, booleans (0 or 1) and
+    datetimes (seconds since 1970). A missing value is "" or NaN.
+    Outputs: `prediction` [N] has the classes' own type (string, int64 or bool), or is float64
+    `output * deviation + mean` if `classes` is None. With classes there is also `probabilities`,
+    float32 [N, C], in the order of the metadata `classes` (JSON). Raises StageFailure.
     """
-    if taken := [name for name in columns.types if name in OUTPUTS]:
+    if same_name := [name for name in columns.types if name in OUTPUTS]:
         raise StageFailure(
-            f"a column is named {taken[0]!r}, as an output of the model",
-            "rename it, or name it in data.exclude",
+            f"the column {same_name[0]!r} has the name of one of the model's outputs",
+            "rename the column, or add it to data.exclude",
         )
     graph = _Graph()
     state = _members(graph, columns, weights)  # [members, N, outputs]
@@ -49,9 +51,9 @@ def build(
         best = graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
         labels = np.array(classes, object) if isinstance(classes[0], str) else np.array(classes)
         graph.add("Gather", graph.constant(labels), best, name="prediction")
-        kind = helper.np_dtype_to_tensor_dtype(labels.dtype)
+        label_type = helper.np_dtype_to_tensor_dtype(labels.dtype)
         outputs = [
-            helper.make_tensor_value_info("prediction", kind, ["N"]),
+            helper.make_tensor_value_info("prediction", label_type, ["N"]),
             helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(classes)]),
         ]
     inputs = [
@@ -73,28 +75,29 @@ def build(
 
 
 class _Graph:
-    """Nodes and constants as they are added; their names start with a mark no column's does."""
+    """The nodes and constants of a graph. Their names start with a control character, unlike columns'."""
 
     def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
+        self.nodes: list[NodeProto] = []
+        self.constants: list[TensorProto] = []
 
-    def constant(self, value: Array) -> str:
+    def constant(self, value: npt.ArrayLike) -> str:
+        """Add a constant; return its name."""
         name = f"\x1fconstant/{len(self.constants)}"
-        value = np.asarray(value)
-        if value.dtype == object:
-            strings = [text.encode() for text in value]
+        array = np.asarray(value)
+        if array.dtype == object:
+            strings = [text.encode() for text in array]
             self.constants.append(helper.make_tensor(name, TensorProto.STRING, [len(strings)], strings))
         else:
             self.constants.append(
-                numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
+                numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
             )
         return name
 
     def ints(self, *values: int) -> str:
         return self.constant(np.array(values, np.int64))
 
-    def add(self, operator: str, *inputs: str, name: str = "", domain: str = "", **attributes: Any) -> str:
+    def add(self, operator: str, *inputs: str, name: str = "", domain: str = "", **attributes: object) -> str:
         """Add a node; return its output's name."""
         name = name or f"\x1f{operator}/{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name, domain=domain, **attributes))
@@ -104,12 +107,12 @@ class _Graph:
         return self.add("Clip", value, self.constant(np.array(-limit)), self.constant(np.array(limit)))
 
     def stack(self, names: list[str]) -> str:
-        """[N] each → [N, count]."""
+        """Turn `count` values [N] into one of [N, count]; return its name."""
         return self.add("Concat", *[self.add("Unsqueeze", name, self.ints(1)) for name in names], axis=1)
 
 
-def _members(graph: _Graph, columns: Columns, weights: dict[str, Array]) -> str:
-    """Raw columns → [members, N, outputs]."""
+def _members(graph: _Graph, columns: Columns, weights: Weights) -> str:
+    """Add all from the raw columns to the members' outputs [members, N, outputs]."""
     parts = _numeric(graph, columns, weights) + _categorical(graph, columns, weights)
     state = graph.add("Concat", *parts, axis=1)
     state = graph.add("Mul", state, graph.constant(weights["scaling"]))
@@ -120,8 +123,8 @@ def _members(graph: _Graph, columns: Columns, weights: dict[str, Array]) -> str:
     return graph.add("Add", state, graph.constant(weights["head_bias"]))
 
 
-def _numeric(graph: _Graph, columns: Columns, weights: dict[str, Array]) -> list[str]:
-    """Embedded numeric features [N, F * E] and missing indicators [N, M], where there are any."""
+def _numeric(graph: _Graph, columns: Columns, weights: Weights) -> list[str]:
+    """Add embedded numeric features [N, F * E] and indicators of missing values [N, M], if there are any."""
     if not columns.numbers:
         return []
     parts = []
@@ -157,8 +160,8 @@ def _numeric(graph: _Graph, columns: Columns, weights: dict[str, Array]) -> list
     return parts
 
 
-def _categorical(graph: _Graph, columns: Columns, weights: dict[str, Array]) -> list[str]:
-    """Embedded string columns, [N, K * E], where there are any."""
+def _categorical(graph: _Graph, columns: Columns, weights: Weights) -> list[str]:
+    """Add embedded string columns, [N, K * E], if there are any."""
     if not columns.categories:
         return []
     codes = [

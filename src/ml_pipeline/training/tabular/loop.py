@@ -1,9 +1,9 @@
-"""The training loop: all rows on the device, one index permutation per epoch, no loader."""
+"""The training loop: all rows are on the device, and an epoch is one permutation of their indices."""
 
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -26,7 +26,7 @@ class Epoch:
     """One epoch's figures; losses are log loss or mean squared error of the scaled target."""
 
     epoch: int
-    train_loss: float  # of single members, while they change and under dropout
+    train_loss: float  # mean over the epoch of the members' own losses, with dropout
     validation_loss: float  # of the ensemble
     validation_score: float  # accuracy, or R² against the training rows' variance
     learning_rate: float
@@ -34,7 +34,7 @@ class Epoch:
 
 
 class Loop:
-    """One run over the epochs: what it holds between two of them is what a checkpoint keeps."""
+    """One run over the epochs. Its state between two epochs is what a checkpoint has."""
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class Loop:
         weights: Tensor | None = None,
         world: World = ALONE,
     ) -> None:
-        """`weights`, float32 [C], is each class's part in the loss; None for the same.
+        """Create a run. `weights`, float32 [C], are the classes' parts in the loss; None: all the same.
 
-        All processes of `world` do the same at once: the same rows, the same network.
+        All processes of `world` must create the same run: the same rows, the same network.
         """
         self.network = network
         self.history: list[Epoch] = []
@@ -66,8 +66,10 @@ class Loop:
         rows, device = training.target.shape[0], training.target.device
         most, self.epochs = sizes(rows, options)
         self.steps = math.ceil(rows / most)  # of an epoch
-        self.batch = math.ceil(rows / self.steps)  # equal batches, for which an epoch sees a few rows twice
-        # What a step reads and writes stays where it is, so that a GPU can replay it.
+        self.batch = math.ceil(
+            rows / self.steps
+        )  # batches have the same size, so an epoch has a few rows twice
+        # The tensors that a step reads and writes stay the same, so that a GPU can replay it.
         self._order = torch.zeros(self.steps, self.batch, dtype=torch.int64, device=device)
         self._rates = torch.zeros(self.steps, device=device)
         self._place = torch.zeros(1, dtype=torch.int64, device=device)
@@ -77,15 +79,15 @@ class Loop:
     def run(
         self, validation: Rows, checkpoints: Checkpoints, key: str, progress: Callable[[Epoch, float], None]
     ) -> list[Epoch]:
-        """Train in place; end with the weights of the best validation loss.
+        """Train in place; finish with the weights of the best validation loss. Return all epochs.
 
-        Goes on from the checkpoint if there is one of the run that `key` names. `progress` is told each
-        epoch, and the seconds that the rest will take at most. Raises StageFailure when a loss stops being
-        finite; the checkpoint is then of the last good epoch.
+        If there is a checkpoint with the same `key`, continue from it. `progress` is called after each
+        epoch, with an upper bound of the remaining seconds. Raises StageFailure when a loss is not finite;
+        the checkpoint is then from the last good epoch.
         """
         if saved := checkpoints.load(key):
             self._resume(saved)
-            print(f"going on after epoch {len(self.history)}, from the checkpoint", flush=True)
+            print(f"continuing after epoch {len(self.history)} from the checkpoint", flush=True)
         while len(self.history) < self.epochs and len(self.history) - 1 - self._best < self._options.patience:
             clock = time.monotonic()
             self._epoch(validation)
@@ -101,7 +103,7 @@ class Loop:
         return self.history
 
     def run_without_validation(self) -> None:
-        """Train in place for all epochs, with no rows to validate on."""
+        """Train in place for all epochs, without validation rows. Raises StageFailure."""
         for epoch in range(1, self.epochs + 1):
             loss, speed = self.train_epoch()
             if not math.isfinite(loss):
@@ -109,7 +111,7 @@ class Loop:
             self.history.append(Epoch(epoch, loss, math.nan, math.nan, self._rate(self.steps - 1), speed))
 
     def train_epoch(self) -> tuple[float, float]:
-        """Go over the training rows once, in a new order; return the mean loss and rows a second."""
+        """Go over the training rows once, in a new order; return the mean loss and the rows per second."""
         clock = time.monotonic()
         rows, device = self._training.target.shape[0], self._training.target.device
         self.network.train()
@@ -124,11 +126,11 @@ class Loop:
                 self._replay.do(self._step_at_place)
             else:
                 self._step_at_place()
-        mean = self._total.item() / self.steps  # waits for the device, so the clock below is right
+        mean = self._total.item() / self.steps  # waits for the device, so that the time below is right
         return mean, self._order.numel() / (time.monotonic() - clock)
 
     def step(self, batch: Rows, rate: Tensor) -> Tensor:
-        """Take one optimizer's step at a learning rate, float32 []; return the loss, on the device."""
+        """Take one step of the optimizer with a learning rate, float32 []; return the loss, on the device."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         loss = self._loss(batch) if self._world.size == 1 else self._loss_of_share(batch)
@@ -140,7 +142,7 @@ class Loop:
         return loss
 
     def _step_at_place(self) -> None:
-        """Take the epoch's next step; nothing in it waits for the device."""
+        """Take the epoch's next step, without waiting for the device."""
         chosen = self._order.index_select(0, self._place).squeeze(0)
         rate = self._rates.index_select(0, self._place).squeeze(0)
         self._total += self.step(self._training.at(chosen), rate)
@@ -155,7 +157,7 @@ class Loop:
         return _loss(self._outputs(batch.inputs), batch.target, self._class_weights)
 
     def _loss_of_share(self, batch: Rows) -> Tensor:
-        """This process's summand of the batch's mean loss; a share may be empty."""
+        """Return this process's part of the batch's mean loss, a summand; a share may be empty."""
         share = self._world.share(batch.target.shape[0])
         outputs = self._outputs(tuple(part[share.mine] for part in batch.inputs), share)
         target, weights = batch.target[share.mine], self._class_weights
@@ -171,8 +173,8 @@ class Loop:
 
     def _epoch(self, validation: Rows) -> None:
         train_loss, speed = self.train_epoch()
-        found = score(self.network, validation, self._class_weights, self._world)
-        figures = self._world.agreed(train_loss, *found, self._rate(self.steps - 1), speed)
+        loss_and_score = score(self.network, validation, self._class_weights, self._world)
+        figures = self._world.agreed(train_loss, *loss_and_score, self._rate(self.steps - 1), speed)
         self.history.append(Epoch(len(self.history) + 1, *figures))
 
     def _state(self) -> State:
@@ -207,9 +209,15 @@ class Loop:
             torch.cuda.set_rng_state(saved.tensors["random.cuda"])
 
 
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """One cycle: by cosines from a 25th of the peak to it in a tenth of the steps, then to almost nothing.
+def best_epoch(history: Sequence[Epoch]) -> Epoch:
+    """Return the epoch with the smallest validation loss, the first of several such."""
+    return min(history, key=lambda epoch: epoch.validation_loss)
 
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """Return the rate at a step of one cycle.
+
+    It rises along a cosine from 1/25 of the peak to the peak in a tenth of the steps, and falls to 1/250,000.
     Smith, Topin, "Super-Convergence" (arXiv:1708.07120).
     """
     rise = 0.1 * steps - 1
@@ -221,7 +229,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 
 def _loss(outputs: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
-    """The mean of the members' own losses: each must be right by itself."""
+    """Return the mean of the members' own losses: each must predict well by itself."""
     members = outputs.shape[0]
     if target.dtype == torch.int64:
         return torch.nn.functional.cross_entropy(outputs.flatten(0, 1), target.repeat(members), weights)

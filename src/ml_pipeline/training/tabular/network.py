@@ -9,23 +9,31 @@ the last layer.
 """
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ml_pipeline.training.tabular.columns import Columns
+from ml_pipeline.training.tabular.columns import Columns, Float32
 from ml_pipeline.training.tabular.options import Options
 from ml_pipeline.training.tabular.world import Share
 
-UNSEEN_RATE = 0.01  # of the codes in a training batch become "unseen", so that it is learned too
+UNSEEN_RATE = 0.01  # this share of a training batch's codes becomes "unseen", to train its embedding too
+
+
+class ParameterGroup(TypedDict):
+    """Parameters of an optimizer that have the same weight decay."""
+
+    params: Sequence[nn.Parameter]
+    weight_decay: float
 
 
 class Network(nn.Module):  # type: ignore[misc]
-    """Encoded rows → [members, N, outputs]: logits, or one scaled value for a regression.
+    """Turns encoded rows into [members, N, outputs]: logits, or one scaled value for a regression.
 
-    Weights are kept in the shapes in which the exported graph multiplies them.
+    Weights have the shapes in which the exported graph multiplies them.
     """
 
     def __init__(self, columns: Columns, outputs: int, options: Options) -> None:
@@ -51,9 +59,9 @@ class Network(nn.Module):  # type: ignore[misc]
         self.dropout = options.dropout
 
     def forward(self, numeric: Tensor, missing: Tensor, codes: Tensor, share: Share | None = None) -> Tensor:
-        """numeric float32 [N, F], missing float32 [N, M], codes int64 [N, K].
+        """Return the members' outputs for numeric float32 [N, F], missing float32 [N, M], codes int64 [N, K].
 
-        `share` says of which batch the N rows are a part: its random numbers are then drawn for all of it.
+        If the N rows are a `share` of a batch, random numbers are drawn for the whole batch.
         """
         parts = []
         if numeric.shape[1]:
@@ -63,21 +71,21 @@ class Network(nn.Module):  # type: ignore[misc]
         parts.append(missing)
         if codes.shape[1]:
             if self.training:
-                drawn = codes.shape if share is None else (share.rows, codes.shape[1])
-                hidden = torch.rand(drawn, device=codes.device) < UNSEEN_RATE
+                shape = codes.shape if share is None else (share.rows, codes.shape[1])
+                hidden = torch.rand(shape, device=codes.device) < UNSEEN_RATE
                 if share is not None:
                     hidden = hidden[share.mine]
                 codes = torch.where(hidden, self.unseen, codes)
             parts.append(nn.functional.embedding(codes, self.table).flatten(1))
         state = torch.cat(parts, 1) * self.scaling  # [members, N, width]
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            # addmm: one pass over the largest tensor of a step instead of two.
+            # addmm passes over the largest tensor of a step once instead of twice.
             hidden = torch.addmm(bias, state.flatten(0, 1), weight).unflatten(0, state.shape[:2])
             state = self._drop(torch.relu(hidden), share)
         return torch.baddbmm(self.head_bias, state, self.head_weight)
 
     def _drop(self, state: Tensor, share: Share | None) -> Tensor:
-        """Dropout, its rate in steps of 1/256: a byte a value takes an eighth of the random numbers."""
+        """Apply dropout. Its rate is a multiple of 1/256, so that eight values need one random int64."""
         dropped = round(self.dropout * 256)
         if not self.training or not dropped:
             return state
@@ -86,11 +94,11 @@ class Network(nn.Module):  # type: ignore[misc]
         drawn = words.random_(-(2**63), None).view(torch.uint8)[: math.prod(shape)].view(shape)
         if share is not None:
             drawn = drawn[:, share.mine]
-        # Compared as numbers of the state's own type: by way of truth values takes several times as long.
+        # A comparison of numbers of the state's own type is several times as fast as one that makes booleans.
         return state * drawn.to(state.dtype).ge_(dropped).mul_(256 / (256 - dropped))
 
-    def parameter_groups(self, weight_decay: float) -> list[dict[str, Any]]:
-        """Parameters for an optimizer; biases and the members' scaling do not decay."""
+    def parameter_groups(self, weight_decay: float) -> list[ParameterGroup]:
+        """Return the parameters for an optimizer; biases and the members' scaling do not decay."""
         named = list(self.named_parameters())
         free = [name for name, _ in named if "bias" in name or name == "scaling"]
         return [
@@ -99,8 +107,8 @@ class Network(nn.Module):  # type: ignore[misc]
         ]
 
 
-def _bins(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """Low edge and 1 / width of each bin, float32 [F, 1, B]; padding is 0, so it stays 0."""
+def _bins(columns: Columns) -> tuple[Float32, Float32]:
+    """Return the low edge and 1 / width of each bin, [F, 1, B]. Zeros are padding, whose output is 0."""
     count = max((feature.edges.size - 1 for feature in columns.features), default=1)
     low = np.zeros((len(columns.features), 1, count), np.float32)
     inverse = np.zeros_like(low)

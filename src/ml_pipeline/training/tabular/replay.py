@@ -1,18 +1,18 @@
-"""The same work on a GPU again and again, launched as one.
+"""Repeats the same work on a GPU with a single launch.
 
-A step of a small network is a hundred operations of microseconds, each of which takes the processor longer
-to launch than the GPU to do. Recorded as a CUDA graph they are launched at once.
+A step of a small network is about a hundred operations of a few microseconds each. The CPU needs longer to
+launch one than the GPU to run it. A CUDA graph records them and launches them all at once.
 """
 
 from collections.abc import Callable
 
 import torch
 
-WARM_UP = 3  # times as it is: libraries set themselves up, and choose how they compute
+WARM_UP = 3  # runs before the recording: libraries initialise themselves and choose their algorithms
 
 
 class Replay:
-    """Work that waits for nothing, and reads and writes the same tensors each time."""
+    """Work that never waits for the GPU, and reads and writes the same tensors each time."""
 
     def __init__(self) -> None:
         self._done = 0
@@ -20,7 +20,7 @@ class Replay:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def do(self, work: Callable[[], object]) -> None:
-        """Do the work once, the same in each call; random numbers go on as if nothing had been recorded."""
+        """Do the work once. Each call must pass the same work. Random numbers are as without recording."""
         if self._done < WARM_UP:
             self._done += 1
             self._stream.wait_stream(torch.cuda.current_stream())
@@ -30,8 +30,8 @@ class Replay:
             return
         if self._graph is None:
             graph = torch.cuda.CUDAGraph()
-            # Of this thread alone: NCCL's watchdog may look after its own events meanwhile.
+            # Records this thread only: NCCL's watchdog thread may query its events meanwhile.
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                work()  # is recorded, and not done
+                work()  # recorded, not executed
             self._graph = graph
         self._graph.replay()

@@ -1,4 +1,4 @@
-"""What the trained ensemble answers, and how good that is."""
+"""The trained ensemble's predictions, and their loss and score."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,11 @@ from ml_pipeline.training.tabular.network import Network
 from ml_pipeline.training.tabular.prepare import Rows
 from ml_pipeline.training.tabular.world import ALONE, World
 
-EVALUATION_ROWS = 16_384  # at once, which bounds memory
+EVALUATION_ROWS = 16_384  # so many rows at once, to bound memory
 
 
 def predict(network: Network, inputs: tuple[Tensor, Tensor, Tensor], world: World = ALONE) -> Tensor:
-    """The ensemble's mean: probabilities [N, C], or scaled values [N, 1]."""
+    """Return the ensemble's mean: probabilities [N, C], or scaled values [N, 1]."""
     if world.size > 1:
         share = world.share(inputs[0].shape[0])
         own = predict(network, tuple(part[share.mine] for part in inputs))
@@ -29,7 +29,7 @@ def predict(network: Network, inputs: tuple[Tensor, Tensor, Tensor], world: Worl
 
 
 def score(network: Network, rows: Rows, weights: Tensor | None, world: World = ALONE) -> tuple[float, float]:
-    """Log loss and accuracy, both by the classes' weights, or mean squared error and R² (scaled target)."""
+    """Return log loss and accuracy, both weighted by class, or mean squared error and R² (scaled target)."""
     answers = predict(network, rows.inputs, world)
     if rows.target.dtype == torch.int64:
         chances = answers.gather(1, rows.target.unsqueeze(1)).clamp_min(1e-12)

@@ -1,8 +1,8 @@
 """The processes that train one network together, each on its share of every batch.
 
-Every process has all rows and draws the same random numbers, so a run of any size takes the same
-steps: of each batch a process computes its share, and the shares' gradients are added up. Rank 0's
-figures decide, so that all go on, or stop, together. Nothing that is sent is a pickle.
+Every process has all rows and draws the same random numbers, so a run takes the same steps with any
+number of processes: each process computes its share of a batch, and the shares' gradients are summed.
+Rank 0's figures decide, so that all processes continue or stop together. Messages are tensors, not pickles.
 """
 
 import contextlib
@@ -13,12 +13,12 @@ from datetime import timedelta
 import torch
 from torch import Tensor, distributed
 
-LOST = timedelta(minutes=5)  # without a sign of life, another process counts as lost
+LOST = timedelta(minutes=5)  # a process that sends nothing for so long counts as lost
 
 
 @dataclass(frozen=True)
 class Share:
-    """The rows of a batch that are one process's to compute."""
+    """The rows of a batch that one process computes."""
 
     mine: slice
     rows: int  # of the whole batch
@@ -26,18 +26,18 @@ class Share:
 
 @dataclass(frozen=True)
 class World:
-    """This process among all; alone, each method does nothing and costs nothing."""
+    """This process and how many there are. With one process, each method does nothing and costs nothing."""
 
     rank: int = 0
     size: int = 1
-    keeper: bool = True  # keeps checkpoints: one process of each machine does
+    keeper: bool = True  # whether it writes checkpoints: one process of each machine does
 
     def share(self, rows: int) -> Share:
-        """Return this process's part of so many rows; parts differ by one row at most."""
+        """Return this process's part of a batch of `rows`; the parts' sizes differ by at most one row."""
         return Share(slice(rows * self.rank // self.size, rows * (self.rank + 1) // self.size), rows)
 
     def add(self, tensors: Sequence[Tensor]) -> None:
-        """Let each tensor be its sum over all processes, in place and in one message; to the same bits."""
+        """Replace each tensor by its sum over all processes, in one message. All get the same bits."""
         if self.size == 1:
             return
         whole = torch.cat([tensor.reshape(-1) for tensor in tensors])
@@ -46,28 +46,28 @@ class World:
             tensor.copy_(part.view_as(tensor))
 
     def agreed(self, *figures: float) -> tuple[float, ...]:
-        """Return rank 0's figures: processors of two kinds may differ in the last bit."""
+        """Return rank 0's figures; on another kind of processor the last bit may differ."""
         if self.size == 1:
             return figures
-        told = torch.tensor(figures, dtype=torch.float64)
-        distributed.broadcast(told, 0)
-        return tuple(told.tolist())
+        shared = torch.tensor(figures, dtype=torch.float64)
+        distributed.broadcast(shared, 0)
+        return tuple(shared.tolist())
 
     def same_order(self, order: Tensor) -> Tensor:
-        """Return rank 0's order: GPUs of two kinds draw different numbers."""
+        """Return rank 0's order; another kind of GPU draws different random numbers."""
         if self.size > 1:
             distributed.broadcast(order, 0)
         return order
 
     def newest(self, content: bytes, age: int) -> bytes:
-        """Return the content whose `age` is the greatest that any process has; of equals, the first's."""
+        """Return the content with the greatest `age` of all processes, or the first of several such."""
         if self.size == 1:
             return content
-        told = torch.zeros(self.size, 2, dtype=torch.int64)
-        told[self.rank] = torch.tensor([age, len(content)])
-        distributed.all_reduce(told)
-        owner = int(told[:, 0].argmax())
-        sent = torch.empty(int(told[owner, 1]), dtype=torch.uint8)
+        sizes = torch.zeros(self.size, 2, dtype=torch.int64)  # age and length, by rank
+        sizes[self.rank] = torch.tensor([age, len(content)])
+        distributed.all_reduce(sizes)
+        owner = int(sizes[:, 0].argmax())
+        sent = torch.empty(int(sizes[owner, 1]), dtype=torch.uint8)
         if owner == self.rank and content:
             sent = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         if sent.numel():
@@ -75,7 +75,7 @@ class World:
         return bytes(sent.numpy())
 
     def wait(self) -> None:
-        """Return when all processes have come here."""
+        """Return when all processes have called this."""
         self.add([torch.zeros(1)])
 
 
@@ -83,16 +83,16 @@ ALONE = World()
 
 
 def lost(error: RuntimeError) -> bool:
-    """Whether another process is gone; gloo has no class of its own for it."""
+    """Return whether the error means that another process is lost. (gloo has no exception class for it.)"""
     return isinstance(error, distributed.DistError) or "gloo" in str(error)
 
 
 @contextlib.contextmanager
 def joined(rank: int, local_rank: int, size: int, device: str) -> Iterator[World]:
-    """Join the processes that torchrun's MASTER_ADDR and MASTER_PORT bring together."""
+    """Join the process group at torchrun's MASTER_ADDR and MASTER_PORT."""
     if device == "cuda":
         torch.cuda.set_device(local_rank)
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     distributed.init_process_group(backend, rank=rank, world_size=size, timeout=LOST)
     yield World(rank, size, keeper=local_rank == 0)
-    distributed.destroy_process_group()  # after a failure the process ends, which nobody waits for
+    distributed.destroy_process_group()  # not after a failure: then the process just ends
