@@ -1,4 +1,4 @@
-"""How fast the training loop goes, beside the same arithmetic alone and beside a DataLoader."""
+"""The speed of the training loop, compared with the arithmetic alone and with a DataLoader."""
 
 import numpy as np
 import polars as pl
@@ -19,14 +19,14 @@ NETWORKS = {"": options.Options(), "_light": options.Options(width=64, members=1
 
 
 def halves(seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """UCI Adult: the rows to train on, and a fifth that is kept back."""
+    """Return the training rows of UCI Adult, and a fifth of the rows for testing."""
     rows = table("adult").rows
-    kept, held = train_test_split(np.arange(rows.height), test_size=0.2, random_state=seed)
-    return rows[kept], rows[held]
+    train, test = train_test_split(np.arange(rows.height), test_size=0.2, random_state=seed)
+    return rows[train], rows[test]
 
 
 class Sides:
-    """Epochs of the same network over the same rows, made in three ways."""
+    """Epochs of the same network over the same rows, run in three ways."""
 
     def __init__(self, prepared: Prepared, chosen: options.Options) -> None:
         self._prepared = prepared
@@ -47,10 +47,11 @@ class Sides:
         return loop.Loop(network.train(), self._prepared.training, self._chosen)
 
     def ours(self) -> None:
+        """The trainer's own epoch."""
         self._loop.train_epoch()
 
     def pure(self) -> None:
-        """As many steps on one batch that is there already; on a GPU, recorded and replayed as ours are."""
+        """The same number of steps on one prepared batch; on a GPU, recorded and replayed like ours."""
         for _ in range(self.steps):
             if self._replay:
                 self._replay.do(self._step_alone)
@@ -59,7 +60,7 @@ class Sides:
         _wait()
 
     def loader(self) -> None:
-        """The batches from a shuffled TensorDataset, a step launched as usual."""
+        """The batches from a shuffled TensorDataset, without a recorded step."""
         rows = DataLoader(self._on_host, batch_size=self._loop.batch, shuffle=True)
         for *inputs, target in rows:
             batch = Rows(tuple(part.to(DEVICE) for part in inputs), target.to(DEVICE))
@@ -75,20 +76,20 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def rates(kept: pl.DataFrame, rounds: int) -> dict[str, float]:
-    """Print and return them, for the default network and for one whose arithmetic hides less."""
-    prepared = prepare(kept, "target", "classification", options.Options(), 0, DEVICE)
-    found = {}
+def rates(rows: pl.DataFrame, rounds: int) -> dict[str, float]:
+    """Print and return the rates of the default network and of a light one."""
+    prepared = prepare(rows, "target", "classification", options.Options(), 0, DEVICE)
+    figures = {}
     for name, chosen in NETWORKS.items():
         sides = Sides(prepared, chosen)
         print(f"an epoch of {sides.steps} steps of the {name[1:] or 'default'} network, on {DEVICE}")
         for side in (sides.ours, sides.pure, sides.loader):
-            side()  # what is built at first use is no round's
+            side()  # the first epoch also builds things, so it does not count
         seconds = alternate(rounds, ours=sides.ours, pure=sides.pure, loader=sides.loader)
         loader, pure = (ratio(seconds[side], seconds["ours"]) for side in ("loader", "pure"))
-        found[f"vs_dataloader{name}"] = say("times as fast as a DataLoader", loader)
-        found[f"of_pure_compute{name}"] = say("of the rate of pure compute", pure)
-        found[f"samples_per_second{name}"] = round(
+        figures[f"vs_dataloader{name}"] = say("times as fast as a DataLoader", loader)
+        figures[f"of_pure_compute{name}"] = say("of the rate of pure compute", pure)
+        figures[f"samples_per_second{name}"] = round(
             len(prepared.training.target) / sorted(seconds["ours"])[rounds // 2]
         )
-    return found
+    return figures
