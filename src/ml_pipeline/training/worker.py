@@ -1,5 +1,6 @@
 """One of several processes that train together. torchrun starts it with a job's file; see launch.py."""
 
+import argparse
 import contextlib
 import importlib
 import io
@@ -21,9 +22,11 @@ from ml_pipeline.training.torchrun import end_with_parent
 
 
 def main() -> None:
-    """Do the job whose file is the only argument, and write this process's report beside it."""
+    """Do the job, and write this process's report beside the job's file."""
     end_with_parent()
-    path = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(prog="python -m ml_pipeline.training.worker", description=__doc__)
+    parser.add_argument("job", type=Path, help="JSON file with a job, see launch.py")
+    path = parser.parse_args().job
     job = read(Job, json.loads(path.read_text()))
     rank, local_rank, size = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
     file = path.with_name(f"worker-{local_rank}.json")
