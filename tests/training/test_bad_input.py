@@ -1,4 +1,4 @@
-"""Training that fails, a model that is none, a gate that is not passed: each told in one line."""
+"""Training that fails, a model that can't be used, a gate that fails: each error is one line."""
 
 import re
 

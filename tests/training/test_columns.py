@@ -15,7 +15,7 @@ pytestmark = pytest.mark.program
 # Options
 
 
-def test_options_have_defaults_and_take_what_is_given() -> None:
+def test_options_have_defaults_and_read_config() -> None:
     assert options.read({}) == options.Options()
     assert options.read({"epochs": 3.0, "dropout": 0}).epochs == 3
 
@@ -44,9 +44,9 @@ def test_sizes_follow_the_rows(count: int, batch: int, epochs: int) -> None:
     assert options.sizes(count, options.Options()) == (batch, epochs)
 
 
-@pytest.mark.parametrize(("count", "wanted"), [(10, 2), (1_280, 20), (40_000, 48)])
-def test_bins_follow_the_rows(count: int, wanted: int) -> None:
-    assert options.bins(count, options.Options()) == wanted
+@pytest.mark.parametrize(("count", "expected"), [(10, 2), (1_280, 20), (40_000, 48)])
+def test_bins_follow_the_rows(count: int, expected: int) -> None:
+    assert options.bins(count, options.Options()) == expected
     assert options.bins(count, options.Options(bins=7)) == 7
 
 
@@ -63,10 +63,10 @@ def test_bins_follow_the_rows(count: int, wanted: int) -> None:
     ],
 )
 def test_classes_are_sorted_values(values: list[Any], classes: list[Any]) -> None:
-    found = target.read(pl.Series("y", values), "classification")
-    assert found.classes == classes
-    assert [classes[index] for index in found.values] == values
-    assert [type(value) for value in found.classes or []] == [type(value) for value in classes]
+    learned = target.read(pl.Series("y", values), "classification")
+    assert learned.classes == classes
+    assert [classes[index] for index in learned.values] == values
+    assert [type(value) for value in learned.classes or []] == [type(value) for value in classes]
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_targets_that_can_not_be_learned(values: list[Any], task: str, cause: st
 
 
 def test_a_regression_is_scaled() -> None:
-    found = target.read(pl.Series("y", [1.0, 3.0] * 10), "regression")
-    assert (found.classes, found.mean, found.deviation) == (None, 2.0, 1.0)
-    assert found.values.tolist() == [-1.0, 1.0] * 10
+    learned = target.read(pl.Series("y", [1.0, 3.0] * 10), "regression")
+    assert (learned.classes, learned.mean, learned.deviation) == (None, 2.0, 1.0)
+    assert learned.values.tolist() == [-1.0, 1.0] * 10
 
 
 def test_validation_rows_are_stratified_and_seeded() -> None:

@@ -67,9 +67,9 @@ def test_the_graph_answers_as_the_arithmetic_does(classes: list[Any]) -> None:
     fresh = rows(1)  # other missing values, and names that are unseen
     logits = members(fitted, weights, fresh)
     chances = np.exp(logits - logits.max(2, keepdims=True))
-    wanted = (chances / chances.sum(2, keepdims=True)).mean(0)
+    expected = (chances / chances.sum(2, keepdims=True)).mean(0)
     prediction, probabilities = ask(model, fitted, fresh)
-    assert np.abs(probabilities - wanted).max() < 1e-5
+    assert np.abs(probabilities - expected).max() < 1e-5
     assert prediction.tolist() == [classes[index] for index in probabilities.argmax(1)]
     assert ask(model, fitted, fresh.head(0))[1].shape == (0, len(classes))
     assert [node.name for node in model.graph.input] == fresh.columns
@@ -81,9 +81,9 @@ def test_a_graph_of_a_regression_keeps_large_numbers() -> None:
     weights = weights_of(fitted, 1)
     model = export.build(fitted, weights, None, (1.7e9, 1000.0))
     (prediction,) = ask(model, fitted, rows(1))
-    wanted = members(fitted, weights, rows(1)).mean(0)[:, 0].astype(float) * 1000.0 + 1.7e9
+    expected = members(fitted, weights, rows(1)).mean(0)[:, 0].astype(float) * 1000.0 + 1.7e9
     assert prediction.dtype == np.float64
-    assert np.abs(prediction - wanted).max() < 0.01
+    assert np.abs(prediction - expected).max() < 0.01
 
 
 def test_a_graph_of_strings_alone_and_of_numbers_alone() -> None:

@@ -37,11 +37,11 @@ def test_two_processes_take_the_steps_of_one(
 ) -> None:
     together, printed, details = pair
     alone = Training(tmp_path / "alone")
-    _, wanted = alone.finish()
+    _, single = alone.finish()
     assert details["processes"] == 2
     assert losses(together) == pytest.approx(losses(alone), rel=TOLERANCE)
-    assert details["metrics"]["train_loss"] == pytest.approx(wanted["metrics"]["train_loss"], rel=TOLERANCE)
-    assert details["metrics"]["best_epoch"] == wanted["metrics"]["best_epoch"]
+    assert details["metrics"]["train_loss"] == pytest.approx(single["metrics"]["train_loss"], rel=TOLERANCE)
+    assert details["metrics"]["best_epoch"] == single["metrics"]["best_epoch"]
     assert {path.name for path in (together.folder / "out").iterdir()} == {
         "model.onnx",
         "weights.safetensors",
@@ -98,20 +98,20 @@ def test_what_the_trainer_refuses_is_said_as_by_one_process(tmp_path: Path) -> N
 def test_a_command_is_started_by_torchrun_and_told_its_rank(tmp_path: Path) -> None:
     script = (
         "import json, os, pathlib\n"
-        "given = {name: value for name, value in os.environ.items() if name.isupper()}\n"
-        "output = pathlib.Path(given['ML_OUTPUT'])\n"
-        "(output / f\"rank-{given['RANK']}.json\").write_text(json.dumps(given))\n"
-        "if given['RANK'] == '0':\n"
+        "variables = {name: value for name, value in os.environ.items() if name.isupper()}\n"
+        "output = pathlib.Path(variables['ML_OUTPUT'])\n"
+        "(output / f\"rank-{variables['RANK']}.json\").write_text(json.dumps(variables))\n"
+        "if variables['RANK'] == '0':\n"
         "    (output / 'metrics.json').write_text('{\"loss\": 1}')\n"
     )
     (tmp_path / "mine.py").write_text(script)
     _, outcome = stage(tmp_path, "--command", "python -W ignore mine.py")
     assert outcome["status"] == "passed", outcome
     assert outcome["details"]["wrote"] == ["metrics.json", "rank-0.json", "rank-1.json"]
-    given = [json.loads((tmp_path / "out" / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
-    assert [(each["RANK"], each["WORLD_SIZE"]) for each in given] == [("0", "2"), ("1", "2")]
-    assert given[0]["MASTER_PORT"] == given[1]["MASTER_PORT"]
-    assert given[0]["OMP_NUM_THREADS"] == str(max(1, len(os.sched_getaffinity(0)) // 2))
+    variables = [json.loads((tmp_path / "out" / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+    assert [(each["RANK"], each["WORLD_SIZE"]) for each in variables] == [("0", "2"), ("1", "2")]
+    assert variables[0]["MASTER_PORT"] == variables[1]["MASTER_PORT"]
+    assert variables[0]["OMP_NUM_THREADS"] == str(max(1, len(os.sched_getaffinity(0)) // 2))
 
 
 @pytest.mark.parametrize(

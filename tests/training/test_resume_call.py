@@ -50,15 +50,15 @@ def kill_after(dagger: Dagger, project: Project, epoch: int) -> str:
 
 def trainers() -> list[int]:
     """Processes of the training stage; the lab's containers are on this machine."""
-    found = []
+    processes = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:  # it has ended
             continue
         if TRAINER in words:
-            found.append(int(folder.name))
-    return found
+            processes.append(int(folder.name))
+    return processes
 
 
 def weights(dagger: Dagger, project: Project) -> tuple[str, str]:

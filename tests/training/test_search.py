@@ -77,10 +77,10 @@ def project(tmp_path: Path) -> Project:
 def test_the_whole_grid(project: Project) -> None:
     outcome = project.search("--command", COMMAND)
     assert outcome["code"] == 0, outcome["message"]
-    found = outcome["details"]["search"]
-    best = found["trials"][found["best"] - 1]
+    search = outcome["details"]["search"]
+    best = search["trials"][search["best"] - 1]
     assert (best["parameters"], best["value"]) == ({"rate": 2, "depth": 1}, 1)
-    assert [trial["value"] for trial in found["trials"]] == [2, 3, 1, 2, 2, 3]
+    assert [trial["value"] for trial in search["trials"]] == [2, 3, 1, 2, 2, 3]
     assert outcome["details"]["wrote"] == ["metrics.json", "trials.csv"]
     assert json.loads((project.output / "metrics.json").read_text()) == {"loss": 1}
     rows = list(csv.DictReader((project.output / "trials.csv").read_text().splitlines()))
@@ -91,9 +91,9 @@ def test_the_whole_grid(project: Project) -> None:
 
 def test_the_greatest_and_some_of_many(project: Project) -> None:
     outcome = project.search("--command", COMMAND, mode="max", trials=4)
-    found = outcome["details"]["search"]
-    values = [trial["value"] for trial in found["trials"]]
-    assert (len(values), values[found["best"] - 1]) == (4, max(values))
+    search = outcome["details"]["search"]
+    values = [trial["value"] for trial in search["trials"]]
+    assert (len(values), values[search["best"] - 1]) == (4, max(values))
 
 
 def test_draws_are_seeded_and_all_different() -> None:
@@ -128,9 +128,9 @@ def test_trials_that_fail_are_told_and_left_out(project: Project) -> None:
     command = COMMAND.replace("json.dump(", "c['rate'] == 2 and exit('no such rate'); json.dump(")
     outcome = project.search("--command", command)
     assert outcome["code"] == 0
-    found = outcome["details"]["search"]
-    assert [trial["status"] for trial in found["trials"]].count("failed") == 2
-    assert found["trials"][found["best"] - 1]["value"] == 2
+    search = outcome["details"]["search"]
+    assert [trial["status"] for trial in search["trials"]].count("failed") == 2
+    assert search["trials"][search["best"] - 1]["value"] == 2
     assert "failed: the training command exited with 1; its last line was: no such rate" in outcome["printed"]
 
 

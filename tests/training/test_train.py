@@ -39,16 +39,18 @@ def train(tmp_path: Path) -> Train:
         (tmp_path / "train.parquet").touch()
         (tmp_path / "project").mkdir(exist_ok=True)
         paths = {"ML_DATA": tmp_path / "train.parquet", "ML_OUTPUT": tmp_path / "out"}
-        given = {name: str(path) for name, path in paths.items()}
-        outcome = tmp_path / "outcome.json"
+        defaults = {name: str(path) for name, path in paths.items()}
+        defaults |= {"ML_OUTCOME": str(tmp_path / "outcome.json"), "PYTHONWARNINGS": "error"}
         ran = run(
             "training.train",
             *("--config", tmp_path / "settings.json", "--workdir", tmp_path / "project"),
             *arguments,
-            **(given | {"ML_OUTCOME": str(outcome), "PYTHONWARNINGS": "error"} | variables),
+            **(defaults | variables),
         )
         assert "Traceback" not in ran.stderr
-        return Ended(ran.returncode, ran.stdout, ran.stderr, json.loads(outcome.read_text()))
+        return Ended(
+            ran.returncode, ran.stdout, ran.stderr, json.loads((tmp_path / "outcome.json").read_text())
+        )
 
     return once
 
@@ -57,11 +59,11 @@ def test_a_command_is_given_the_contract(train: Train, tmp_path: Path) -> None:
     (tmp_path / "project" / "mine").mkdir(parents=True)
     (tmp_path / "project" / "mine" / "train.py").write_text(
         "import json, os, pathlib\n"
-        "given = {k: v for k, v in os.environ.items() if k.startswith('ML_')}\n"
-        "given['config'] = json.loads(pathlib.Path(given['ML_CONFIG']).read_text())\n"
-        "given['resumes'] = pathlib.Path(given['ML_CHECKPOINTS']).is_dir()\n"
-        "output = pathlib.Path(given['ML_OUTPUT'])\n"
-        "(output / 'given.json').write_text(json.dumps(given))\n"
+        "variables = {k: v for k, v in os.environ.items() if k.startswith('ML_')}\n"
+        "variables['config'] = json.loads(pathlib.Path(variables['ML_CONFIG']).read_text())\n"
+        "variables['resumes'] = pathlib.Path(variables['ML_CHECKPOINTS']).is_dir()\n"
+        "output = pathlib.Path(variables['ML_OUTPUT'])\n"
+        "(output / 'variables.json').write_text(json.dumps(variables))\n"
         "(output / 'metrics.json').write_text('{\"loss\": 0.25}')\n"
         "print('one epoch')\n"
     )
@@ -69,15 +71,15 @@ def test_a_command_is_given_the_contract(train: Train, tmp_path: Path) -> None:
     assert (ended.code, ended.stdout) == (0, "one epoch\n")
     assert ended.outcome["details"] == {
         "device": "cpu",
-        "wrote": ["given.json", "metrics.json"],
+        "wrote": ["metrics.json", "variables.json"],
         "trainer": "command",
     }
-    given = json.loads((tmp_path / "out" / "given.json").read_text())
-    assert given["config"] == {"epochs": 3}
-    assert given["resumes"]
-    assert (given["ML_SEED"], given["ML_DEVICE"]) == ("7", "cpu")
-    assert given["ML_DATA"] == str(tmp_path / "train.parquet")
-    assert "ML_OUTCOME" not in given
+    variables = json.loads((tmp_path / "out" / "variables.json").read_text())
+    assert variables["config"] == {"epochs": 3}
+    assert variables["resumes"]
+    assert (variables["ML_SEED"], variables["ML_DEVICE"]) == ("7", "cpu")
+    assert variables["ML_DATA"] == str(tmp_path / "train.parquet")
+    assert "ML_OUTCOME" not in variables
 
 
 def test_variables_win_over_the_settings(train: Train, tmp_path: Path) -> None:
@@ -96,13 +98,13 @@ def test_relative_paths_are_the_callers_not_the_projects(
     (tmp_path / "mine.json").write_text('{"loss": 1}')
     command = "test -f $ML_DATA && test -d $ML_CHECKPOINTS && cp $ML_CONFIG $ML_OUTPUT/metrics.json"
     (tmp_path / "kept").mkdir()
-    given = {
+    variables = {
         "ML_DATA": "train.parquet",
         "ML_OUTPUT": "out",
         "ML_CONFIG": "mine.json",
         "ML_CHECKPOINTS": "kept",
     }
-    ended = train("--command", command, **given)
+    ended = train("--command", command, **variables)
     assert (ended.code, ended.outcome["details"]["wrote"]) == (0, ["metrics.json"])
 
 

@@ -56,8 +56,8 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     for name in ("one", "two", "seed"):
         (tmp_path / name).mkdir()
         place = fit.Place(int(name == "seed"), "cpu", tmp_path)
-        found = fit.fit(labelled(), "y", "classification", {"epochs": 2}, tmp_path / name, place)
-        digests.append(found["weights"])
+        details = fit.fit(labelled(), "y", "classification", {"epochs": 2}, tmp_path / name, place)
+        digests.append(details["weights"])
     assert digests[0] == digests[1] != digests[2]
 
 
@@ -76,13 +76,13 @@ def test_balanced_classes_find_more_of_a_rare_one(tmp_path: Path) -> None:
     signal = generator.normal(size=4000)
     rare = signal + generator.normal(size=4000) > 2.5
     frame = pl.DataFrame({"x": signal, "y": rare})
-    found = {}
+    recall = {}
     for kind in ("none", "balanced"):
         train(tmp_path, frame, class_weight=kind, epochs=6)
         (answer, _) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(None, {"x": signal})
-        found[kind] = answer[rare].mean()
-    assert found["none"] < 0.3
-    assert found["balanced"] > 0.7
+        recall[kind] = answer[rare].mean()
+    assert recall["none"] < 0.3
+    assert recall["balanced"] > 0.7
 
 
 def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(
@@ -91,7 +91,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(
     monkeypatch.setattr(checkpoints, "INTERVAL", 0)
     usual = loop.learning_rate
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "learning_rate", lambda *given: 1e38 if given[0] > 20 else usual(*given))
+        patched.setattr(loop, "learning_rate", lambda *at: 1e38 if at[0] > 20 else usual(*at))
         with pytest.raises(StageFailure, match="the loss is not finite in epoch 3") as failed:
             train(tmp_path, labelled(), epochs=6)
     assert failed.value.hint == "lower train.config.learning_rate, or check the data"
@@ -113,8 +113,8 @@ def test_an_epoch_goes_over_all_rows_in_equal_batches() -> None:
     run.step = step
     mean, _ = run.train_epoch()
     assert [len(batch) for batch in batches] == [17] * 6, "102 rows train"
-    seen, wanted = torch.cat(batches), prepared.training.target
-    assert torch.equal(seen.sort().values, wanted.sort().values)
+    seen, expected = torch.cat(batches), prepared.training.target
+    assert torch.equal(seen.sort().values, expected.sort().values)
     assert mean == 3.5
     batches.clear()
     run.train_epoch()
@@ -133,10 +133,10 @@ class Small:
         self._rows, self._loss = rows, loop._loss
         monkeypatch.setattr(loop, "_loss", self)
 
-    def __call__(self, outputs: Any, *given: Any) -> Any:
+    def __call__(self, outputs: torch.Tensor, *others: Any) -> Any:
         if outputs.shape[1] > self._rows:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return self._loss(outputs, *given)
+        return self._loss(outputs, *others)
 
 
 def test_a_batch_that_is_too_large_for_the_device(
@@ -152,7 +152,7 @@ def test_a_batch_that_is_too_large_for_the_device(
 
 
 @pytest.mark.parametrize(
-    ("error", "wanted"),
+    ("error", "expected"),
     [
         (MemoryError(), True),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
@@ -161,8 +161,8 @@ def test_a_batch_that_is_too_large_for_the_device(
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
     ],
 )
-def test_what_is_said_of_too_little_memory(error: Exception, wanted: bool) -> None:
-    assert fit.out_of_memory(error) is wanted
+def test_errors_that_mean_too_little_memory(error: Exception, expected: bool) -> None:
+    assert fit.out_of_memory(error) is expected
 
 
 def test_the_rate_is_one_cycle() -> None:
