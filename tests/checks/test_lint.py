@@ -78,7 +78,7 @@ def test_a_project_without_python_files(lint: Start) -> None:
             {"ruff check": 0, "ruff format": 1},
         ),
         (
-            {"module.py": UNUSED, "mine/other.py": UNUSED + UNFORMATTED},
+            {"module.py": UNUSED, "mine/other.py": UNUSED + "\n" + UNFORMATTED},
             "findings: 2 by ruff check, 1 by ruff format; the first: mine/other.py:1: F401 `os` imported but"
             " unused",
             {"ruff check": 2, "ruff format": 1},
