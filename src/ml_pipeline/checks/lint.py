@@ -7,12 +7,13 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from ml_pipeline.common.lines import last_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the lint stage on the command line's arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.checks.lint",

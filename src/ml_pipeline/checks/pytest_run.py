@@ -8,6 +8,7 @@ import sys
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from ml_pipeline.common.outcome import OUTCOME_VARIABLE, STAGE_VARIABLE, StageFailure, run_stage
 
@@ -38,7 +39,7 @@ class Results:
         }
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the test stage on the command line's arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.checks.pytest_run",

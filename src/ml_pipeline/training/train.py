@@ -25,6 +25,7 @@ import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from ml_pipeline.common.outcome import run_stage
 from ml_pipeline.common.reading import read_settings
@@ -71,7 +72,7 @@ def train(
     return {**details, "wrote": contract.check_output(output)}
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the training stage on the command line's arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.training.train",
@@ -101,10 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.nodes is not None:
         nodes = launch.Nodes(options.nodes, options.rendezvous, options.run, options.address)
 
-    def body() -> dict[str, object]:
+    def body() -> Details:
         settings = read_settings(Settings, options.config)
         with tempfile.TemporaryDirectory() as scratch:
-            details = train(
+            return train(
                 settings,
                 options.command,
                 options.workdir,
@@ -113,7 +114,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 nodes,
                 Path(scratch),
             )
-        return dict(details)
 
     run_stage("train", body)
 
