@@ -67,7 +67,8 @@ def test_the_picture_is_the_imports() -> None:
 
 def test_the_stages_are_those_of_the_pipeline() -> None:
     written = [(name, program.strip("-")) for name, program, _ in table("Stages")]
-    assert written == [(stage.name, stage.program.removeprefix("ml_pipeline.")) for stage in pipeline.STAGES]
+    stages = [(stage.name, stage.program.removeprefix("ml_pipeline.")) for stage in pipeline.STAGES]
+    assert written == stages
 
 
 def test_arrows_that_a_longer_way_implies_are_left_out() -> None:
