@@ -71,7 +71,7 @@ def test_the_programs_are_those_that_the_documents_speak_of() -> None:
 
 def test_no_program_reaches_the_engines_library() -> None:
     engine_side = {program: roots(programs.closure(program)) & ENGINE_SIDE for program in PROGRAMS}
-    assert engine_side == dict.fromkeys(PROGRAMS, set())
+    assert {program: names for program, names in engine_side.items() if names} == {}
 
 
 def test_the_module_itself_needs_dagger_anyio_and_the_standard_library_only() -> None:
