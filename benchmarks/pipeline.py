@@ -1,19 +1,19 @@
-"""What a call of `full-pipeline` costs, and what runs again after which edit.
+"""How long a call of `full-pipeline` takes, and which stages run again after an edit.
 
     python3 benchmarks/pipeline.py           5 rounds
     python3 benchmarks/pipeline.py --quick   1 round, in two to three minutes
-    python3 benchmarks/pipeline.py --against=COMMIT   warm calls of this module and of an older one by turns
+    python3 benchmarks/pipeline.py --against=COMMIT   warm calls of this module and of an older one, in turns
 
-The project is tests/projects/tumours, through the real command line on a real engine (the lab, which
-is started if it is not up). A round has one call of each kind:
+It calls the pipeline on tests/projects/tumours, by the real command line on a real engine (the lab, which it
+starts if it is not up). A round has one call of each kind:
 
-- cold: a seed that was never there and a comment in a test, so that each stage's inputs are new to the
-  engine; the base images, the installed packages and the module are in its cache
-- warm: nothing changed since the call before; beside it, a module with one function that does nothing
-- readme, test, config: a line of the README, a comment in a test, a number of `train.config`
+- cold: a new seed and a new comment in a test, so that the inputs of each stage are new to the engine. The
+  base images, the installed packages and the module are in its cache.
+- warm: nothing changed since the previous call. A module whose only function does nothing is called too.
+- readme, test, config: after an edit of the README, of a test's comment, of a number in `train.config`
 
-Seconds are the whole command's, from start to exit. The last line is one JSON object: medians, and
-`…_range` with the least and the greatest; `…_reran` has the stages that were not answered from the cache.
+Seconds are those of the whole command. The last line is one JSON object: medians, `…_range` with the least
+and the greatest value, and `…_reran` with the stages that were not answered from the cache.
 """
 
 import argparse
@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 from lab import lifecycle, paths, processes
 from tests import calls, module_versions
 
-UNTOLD = {"build-image", "publish"}  # the engine's own work: it does not say whether it had it already
+UNTOLD = {"build-image", "publish"}  # the engine does these, and does not say whether they were cached
 SERVICES = {"registry", "engine"}
 TRIVIAL = ROOT / "benchmarks" / "trivial"
 
@@ -51,7 +51,7 @@ class Benchmark:
     reran: dict[str, set[str]] = field(default_factory=dict)
 
     def pipeline(self, kind: str, edit: Callable[[], None] | None = None) -> None:
-        """Edit, call the pipeline, and note how long it took and what ran."""
+        """Make an edit, call the pipeline, and record how long it took and which stages ran."""
         if edit:
             edit()
         clock = time.monotonic()
@@ -106,7 +106,7 @@ class Benchmark:
         print(f"{kind:8} {seconds:6.2f} s", flush=True)
 
     def new_inputs(self) -> None:
-        """Give every stage something that the engine has not seen."""
+        """Give every stage inputs that are new to the engine."""
         name = "ml-pipeline.toml"
         head, _, tail = (self.project.path / name).read_text().partition("[train]\n")
         tail = tail[tail.index("command") :]
@@ -127,7 +127,7 @@ class Benchmark:
         self.project.write(name, f"{head}learning_rate = 0.4{_new()}{tail[tail.index('}') :]}")
 
     def round(self, pairs: int) -> None:
-        """Measure each kind once, warm calls and trivial ones by turns."""
+        """Measure each kind once, warm calls and trivial ones in turns."""
         self.pipeline("cold", self.new_inputs)
         for pair in range(pairs):
             turns: list[Callable[[], None]] = [lambda: self.pipeline("warm"), self.trivial]
@@ -152,7 +152,7 @@ class Benchmark:
 
 
 def _new() -> int:
-    """Return a number that no call had. The clock would change a learning rate too little for the model."""
+    """Return a new number. (The clock would change a learning rate too little for the model.)"""
     return secrets.randbelow(10**9)
 
 
