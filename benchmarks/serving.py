@@ -1,15 +1,15 @@
-"""What serving costs: the server of the image beside what it would be done with otherwise.
+"""How fast the image's server is, beside the servers that one would use otherwise.
 
     apt-get install wrk nghttp2-client
     make .venv-benchmarks && .venv-benchmarks/bin/python benchmarks/serving.py           about 4 minutes
     make .venv-benchmarks && .venv-benchmarks/bin/python benchmarks/serving.py --quick   under 50 s
 
-All serve the same small model (`rivals/model.py`: 14 raw columns, 8 of them strings), one process each (and
-what LitServe and BentoML start beside it), to clients on the same machine over loopback:
+All serve the same small model (`rivals/model.py`: 14 raw columns, 8 of them strings) with one process each
+(and those that LitServe and BentoML start beside it), to clients on the same machine over loopback:
 
 - throughput: wrk, 16 connections, one row a request. All servers are up; they are asked in turn, and the
   figures are medians of the rounds' own ratios, with the least and the greatest. Ours validates every value,
-  counts, and measures drift; the bare FastAPI handler does nothing of it
+  counts, and measures drift; the bare FastAPI handler does none of that
 - overhead: one connection; the median time of a request, less that of a bare call of ONNX Runtime
 - overload: h2load with three times the connections, each asking again as soon as it is answered, after a
   second in which the queue is still a burst. The p99 of those let in beside that of the 16 connections,
@@ -168,11 +168,11 @@ def throughput(bench: Bench, rounds: int, seconds: int) -> dict[str, float]:
     for name in SERVERS:
         middle = statistics.median(rates[name]), statistics.median(tails[name])
         print(f"  {name:20} {middle[0]:8.0f} requests/s   p99 {middle[1]:8.2f} ms")
-    found = {}
+    ratios = {}
     for name in list(SERVERS)[1:]:
-        found[f"vs_{name}"] = say(f"times the requests of {name}", ratio(rates[OURS], rates[name]))
-    found[f"p99_vs_{BARE}"] = say(f"times the p99 of {BARE}", ratio(tails[OURS], tails[BARE]))
-    return found
+        ratios[f"vs_{name}"] = say(f"times the requests of {name}", ratio(rates[OURS], rates[name]))
+    ratios[f"p99_vs_{BARE}"] = say(f"times the p99 of {BARE}", ratio(tails[OURS], tails[BARE]))
+    return ratios
 
 
 def overhead(bench: Bench, port: int, requests: int) -> float:
@@ -211,16 +211,16 @@ def overload(bench: Bench, port: int, rounds: int, seconds: int) -> dict[str, An
     bench.h2load(port, OVERLOAD * CONNECTIONS, 0)
     before = memory(port)
     for _ in range(rounds):
-        for connections, found in tails.items():
+        for connections, times_p99 in tails.items():
             times, late, gone = bench.h2load(port, connections, seconds)
-            found.append(float(np.percentile(times, 99)))
+            times_p99.append(float(np.percentile(times, 99)))
             lost += gone
             if connections > CONNECTIONS:
                 answered, refused = answered + len(times), refused + len(late)
     after = memory(port)
     idle, alone, many = tails.values()
-    for connections, found in tails.items():
-        print(f"  p99 at {connections:2} connections {statistics.median(found):6.2f} ms")
+    for connections, times_p99 in tails.items():
+        print(f"  p99 at {connections:2} connections {statistics.median(times_p99):6.2f} ms")
     print(f"  of threefold load: {answered} answered, {refused} refused by 503; lost in all: {lost}")
     print(f"  memory {before:.1f} MB before, {after:.1f} MB after")
     return {
@@ -248,18 +248,18 @@ def main() -> None:
     quick = parser.parse_args().quick
     for tool, package in (("wrk", "wrk"), ("h2load", "nghttp2-client")):
         if not shutil.which(tool):
-            sys.exit(f"{tool} is not there; apt-get install {package}")
+            sys.exit(f"{tool} is not installed; run apt-get install {package}")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
         model.write(bench.folder)
-        found: dict[str, Any] = throughput(bench, 3 if quick else 5, 1 if quick else 5)
+        figures: dict[str, Any] = throughput(bench, 3 if quick else 5, 1 if quick else 5)
         with bench.server(OURS) as port:
             bench.wait(port)
-            found["overhead_ms"] = overhead(bench, port, 1000 if quick else 5000)
-            found |= overload(bench, port, 1 if quick else 5, 2 if quick else 8)
-        found["first_prediction_s"] = first_prediction(bench, 3 if quick else 7)
-    found["image_mb"] = round(sizes.ours(), 1)
-    print(json.dumps(found))
+            figures["overhead_ms"] = overhead(bench, port, 1000 if quick else 5000)
+            figures |= overload(bench, port, 1 if quick else 5, 2 if quick else 8)
+        figures["first_prediction_s"] = first_prediction(bench, 3 if quick else 7)
+    figures["image_mb"] = round(sizes.ours(), 1)
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

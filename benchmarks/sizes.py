@@ -1,4 +1,4 @@
-"""What a serving image holds above its base, in MB unpacked: ours beside what others would install.
+"""The size that a serving image adds to its base, in MB unpacked: ours, and what others would install.
 
     make .venv-benchmarks && .venv-benchmarks/bin/python benchmarks/sizes.py
 
@@ -40,18 +40,18 @@ def pinned(file: Path) -> list[str]:
 
 def closure(names: list[str]) -> set[str]:
     """Return the normalised names of packages and of all that they need here."""
-    found: set[str] = set()
+    packages: set[str] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop().lower().replace("_", "-")
-        if name in found:
+        if name in packages:
             continue
-        found.add(name)
+        packages.add(name)
         for text in metadata.requires(name) or []:
             needed = Requirement(text)
             if needed.marker is None or needed.marker.evaluate({"extra": ""}):
                 waiting.append(needed.name)
-    return found
+    return packages
 
 
 def megabytes(name: str) -> float:

@@ -30,7 +30,7 @@ class Watch(Callback):
     def __init__(self, model: TabularModel, held: pd.DataFrame) -> None:
         self._model, self._held = model, held
         self._truth = held["target"].to_numpy()
-        self.scoring, self.found = 0.0, 0.0
+        self.scoring, self.score = 0.0, 0.0
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         clock = time.perf_counter()
@@ -39,8 +39,8 @@ class Watch(Callback):
         with torch.no_grad():
             indices = torch.cat([pl_module(batch)["logits"].argmax(1) for batch in batches])
         answers = self._model.datamodule.label_encoder[0].inverse_transform(indices.numpy())
-        self.found = score(answers, self._truth, "classification")
-        trainer.should_stop = self.found >= TARGET
+        self.score = score(answers, self._truth, "classification")
+        trainer.should_stop = self.score >= TARGET
         pl_module.train()
         self.scoring += time.perf_counter() - clock
 
@@ -64,8 +64,8 @@ def reach_pytorch_tabular(kept: pl.DataFrame, held: pl.DataFrame) -> Reach:
         watch = Watch(model, held.to_pandas())
         model.fit(train=kept.to_pandas(), callbacks=[watch])
     seconds = time.perf_counter() - clock - watch.scoring
-    if watch.found < TARGET:
+    if watch.score < TARGET:
         print(
-            f"  PyTorch Tabular stands at {watch.found:.2f} % after {EPOCHS} epochs: its ratio is a least one"
+            f"  PyTorch Tabular stands at {watch.score:.2f} % after {EPOCHS} epochs: its ratio is a least one"
         )
-    return seconds, watch.found
+    return seconds, watch.score

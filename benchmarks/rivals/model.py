@@ -21,16 +21,16 @@ ROW: dict[str, Any] = dict.fromkeys(NUMBERS, 40.5) | dict.fromkeys(TEXTS, "word3
 
 def weights() -> dict[str, Any]:
     random = np.random.default_rng(0)
-    found = {f"table {name}": random.normal(size=(len(WORDS) + 1, 4)) for name in TEXTS}
+    arrays = {f"table {name}": random.normal(size=(len(WORDS) + 1, 4)) for name in TEXTS}
     size = len(NUMBERS) + 4 * len(TEXTS)
     for layer in range(LAYERS + 1):
         wide = WIDTH if layer < LAYERS else len(CLASSES)
-        found |= {
+        arrays |= {
             f"matrix {layer}": random.normal(size=(size, wide)) / size**0.5,
             f"bias {layer}": np.zeros(wide),
         }
         size = wide
-    return {name: array.astype(np.float32) for name, array in found.items()}
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
 def graph() -> ModelProto:
@@ -47,8 +47,8 @@ def graph() -> ModelProto:
         codes = {"keys_strings": WORDS, "values_int64s": range(1, len(WORDS) + 1), "default_int64": 0}
         nodes += [
             made("LabelEncoder", [name], [f"{name} code"], domain="ai.onnx.ml", **codes),
-            made("Gather", [f"table {name}", f"{name} code"], [f"{name} found"]),
-            made("Flatten", [f"{name} found"], [f"{name} flat"]),
+            made("Gather", [f"table {name}", f"{name} code"], [f"{name} row"]),
+            made("Flatten", [f"{name} row"], [f"{name} flat"]),
         ]
         parts.append(f"{name} flat")
     nodes.append(made("Concat", parts, ["layer 0"], axis=1))

@@ -9,6 +9,7 @@ start, so this needs NumPy alone.)
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from ml_pipeline.distributions.effects import Integers, Numeric
 
 FORMAT = 1
 POINTS, CATEGORIES, SHARED_BY = 1_000, 1_000, 5
-LARGEST = float(np.finfo(np.float64).max)  # stands for infinity, which JSON has not
+LARGEST = sys.float_info.max  # stands for infinity, which JSON has not
 
 
 class RecordError(ValueError):

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import NoReturn, NotRequired, TypedDict
 
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.distributions.record import Record, RecordError, read, write
@@ -115,7 +115,7 @@ def _runtime(folder: Path) -> str | None:
     raise StageFailure(cause, "let the training write one of them")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the inspection with the command line's arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.model.inspect_model",

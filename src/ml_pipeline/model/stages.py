@@ -1,4 +1,4 @@
-"""A trained model: what is known of it, and what of its folder is served."""
+"""A trained model: its signature, and the files of its folder that are served."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class Trained:
 
 
 async def inspect(run: Run, folder: dagger.Directory, rows: dagger.Directory) -> Trained:
-    """Describe what training wrote into `folder`. Raises StageError where it is nothing usable."""
+    """Describe the model that training wrote into `folder`. Raises StageError where it can't be used."""
     container = (
         run.environments.tables()
         .with_(with_programs(INSPECT.program))

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import NoReturn, TypedDict
 
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.model.files import SUFFIXES, placed, read, sink
@@ -59,7 +59,7 @@ def predict(model_folder: Path, source: Path, target: Path) -> Details:
     return Details(rows=rows, seconds=seconds, version=model.signature.version)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the batch command with the command line's arguments, and end the process."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.serving.predict",

@@ -23,7 +23,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TypedDict
+from typing import NoReturn, TypedDict
 
 import uvicorn
 
@@ -145,7 +145,7 @@ def _setting(name: str, default: float, least: float) -> float:
     return value
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Serve, and end the process."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.serving.serve",

@@ -1,6 +1,6 @@
-"""The serving image: a slim Python, the serving pins, the model; no torch, no compiler, no installer.
+"""The serving image: a slim Python, the serving pins and the model, without torch, compiler and installer.
 
-On serve.device = "cuda" it stands on the training image instead, which has torch.
+With serve.device = "cuda" it is built on the training image instead, which has torch.
 """
 
 import dagger
@@ -20,7 +20,7 @@ BUILD = Stage("build-image", reads=("what is served of the model",))
 
 
 async def check_gpu(run: Run, stage: str) -> None:
-    """Raise StageError where the image wants a GPU to run on and the engine gives none."""
+    """Raise StageError if the image needs a GPU to run on and the engine has none."""
     if run.project.serve.device == "cuda" and await choose_device(run) == "cpu":
         why = "--gpu=off gives it none" if run.environments.gpu == "off" else "the engine has no GPU"
         hint = 'use an engine that has one (see docs/training.md#gpu), or set serve.device = "cpu"'
@@ -28,7 +28,7 @@ async def check_gpu(run: Run, stage: str) -> None:
 
 
 def with_gpus(run: Run) -> Step:
-    """Give an image that wants them the engine's GPUs; see check_gpu."""
+    """Return a step that gives an image with serve.device = "cuda" the engine's GPUs; see check_gpu."""
 
     def step(container: dagger.Container) -> dagger.Container:
         return container.experimental_with_all_gp_us() if run.project.serve.device == "cuda" else container
@@ -37,17 +37,17 @@ def with_gpus(run: Run) -> Step:
 
 
 async def build(run: Run, trained: Trained) -> dagger.Container:
-    """Return the image, built; raise StageError where the model can't be served as configured."""
-    wanted = run.project.serve.runtime
-    if trained.runtime != wanted:
+    """Build the image. Raises StageError where the model can't be served as configured."""
+    runtime = run.project.serve.runtime
+    if trained.runtime != runtime:
         wrote = {"onnx": "model.onnx", "python": "predictor.py", None: "no model"}[trained.runtime]
         fitting = "false" if trained.runtime is None else f'"{trained.runtime}"'
         hint = f"set serve.runtime = {fitting}, or train what it names"
-        raise StageError(BUILD.name, f"serve.runtime is {wanted!r}, but training wrote {wrote}", hint)
+        raise StageError(BUILD.name, f"serve.runtime is {runtime!r}, but training wrote {wrote}", hint)
     on_cuda = run.project.serve.device == "cuda"
     installed = run.environments.training() if on_cuda else run.environments.python()
     installed = installed.with_(with_pins("model", "serving"))
-    if wanted == "python":
+    if runtime == "python":
         pyproject = await sources.text(run.source, "pyproject.toml")
         needs = dependencies.runtime(await run.source.entries(), pyproject)
         installed = await dependencies.install(BUILD.name, installed, run.source, needs)
