@@ -1,8 +1,9 @@
 """The arguments that `validate` and `split` share, and how they run."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import polars as pl
 
@@ -26,10 +27,12 @@ def parser(program: str, description: str | None) -> argparse.ArgumentParser:
     return arguments
 
 
-def run(stage: str, options: argparse.Namespace, body: Callable[[Settings], dict[str, object]]) -> None:
+def run(
+    stage: str, options: argparse.Namespace, body: Callable[[Settings], Mapping[str, object]]
+) -> NoReturn:
     """Run a stage on its settings, and end the process. Errors of Polars become the stage's failure."""
 
-    def with_settings() -> dict[str, object]:
+    def with_settings() -> Mapping[str, object]:
         settings = read_settings(Settings, options.config)
         try:
             return body(settings)

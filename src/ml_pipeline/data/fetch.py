@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
-from typing import TypedDict
+from typing import NoReturn, TypedDict
 
 import s3fs
 from aiobotocore.session import AioSession
@@ -226,7 +226,7 @@ def _reason(code: str, error: Exception) -> str:
     return f"{one_line(error)} ({code})" if code else one_line(error)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program on the command line's arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.data.fetch",

@@ -8,7 +8,7 @@ which the next run and the server compare their rows.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import NoReturn, TypedDict
 
 import polars as pl
 
@@ -62,10 +62,10 @@ def split(settings: Settings, folder: Path, output: Path) -> Split:
     return {"train_rows": recorded.rows, "holdout_rows": holdout_count, "sha256": digests}
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program on the command line's arguments."""
     options = command_line.parser("split", __doc__).parse_args(arguments)
-    command_line.run("split", options, lambda settings: {**split(settings, options.data, options.output)})
+    command_line.run("split", options, lambda settings: split(settings, options.data, options.output))
 
 
 if __name__ == "__main__":

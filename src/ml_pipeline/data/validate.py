@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import polars as pl
 
@@ -132,7 +133,7 @@ def _json(document: Mapping[str, object]) -> str:
     return json.dumps(document, indent=1, default=str, ensure_ascii=False) + "\n"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program on the command line's arguments."""
     parser = command_line.parser("validate", __doc__)
     parser.add_argument("--baseline-record", type=Path, help="the record.json of the image in production")
