@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from ml_pipeline.common.document import from_json
+from ml_pipeline.common.verdict import Gate
 from ml_pipeline.common.wording import device
 from ml_pipeline.report import summary
-from ml_pipeline.report.documents import Gate
 from ml_pipeline.report.summary import Headline, duration, measure, threshold
 
 GATE: dict[str, Any] = {

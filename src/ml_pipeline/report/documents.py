@@ -1,4 +1,4 @@
-"""The documents of other rooms, as the report reads them: verdict.json, the data's report.json, model.json.
+"""The documents of other rooms, as the report reads them: the data's report.json, model.json, verdict.json.
 
 Any key may be missing, since an older version may have written the document. Standard library only.
 """
@@ -7,74 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict, cast
 
 from ml_pipeline.common.document import RunDocument
-
-Interval = tuple[float | None, float | None]
-
-
-class Difference(TypedDict, total=False):
-    """A metric's difference to the baseline; `where` names the slice that it is about."""
-
-    value: float | None
-    interval: Interval | None
-    where: str
-
-
-class Gate(TypedDict, total=False):
-    """A gate's decision. `blocks`: it stops the release."""
-
-    metric: str
-    value: float | None
-    interval: Interval | None
-    baseline: float | None
-    difference: Difference | None
-    min: float | None
-    max: float | None
-    max_regression: float | None
-    required: bool
-    status: str
-    reason: str
-    blocks: bool
-
-
-class Skew(TypedDict):
-    """How many rows the batch command and /predict answer differently."""
-
-    rows: int
-    differing: int
-
-
-class Point(TypedDict):
-    """A bin of the calibration curve."""
-
-    predicted: float
-    observed: float
-
-
-class Method(TypedDict):
-    """How the intervals were made."""
-
-    confidence: float
-
-
-class Verdict(TypedDict, total=False):
-    """verdict.json; see gate/verdict.schema.json."""
-
-    passed: bool
-    rows: int
-    metrics: Mapping[str, float | None]
-    baseline: Mapping[str, float | None] | None
-    intervals: Mapping[str, Interval]
-    differences: Mapping[str, Difference]
-    not_measured: Mapping[str, str]
-    reported: Mapping[str, float | None]
-    method: Method
-    gates: Sequence[Gate]
-    groups: Sequence[Mapping[str, object]]
-    skew: Skew | None
-    digests: Mapping[str, str | None]
-    roc: Sequence[tuple[float, float]] | None
-    precision_recall: Sequence[tuple[float, float]] | None
-    calibration: Sequence[Point] | None
+from ml_pipeline.common.verdict import Verdict
 
 
 class Finding(TypedDict):

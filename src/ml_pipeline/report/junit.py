@@ -4,8 +4,8 @@ import re
 import xml.etree.ElementTree as ET
 
 from ml_pipeline.common.document import RunDocument, StageRecord
+from ml_pipeline.common.verdict import Gate
 from ml_pipeline.report import documents, summary
-from ml_pipeline.report.documents import Gate
 
 # What XML 1.0 can't hold, such as the escape sequences of a coloured terminal.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

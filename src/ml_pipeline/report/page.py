@@ -8,9 +8,9 @@ from markupsafe import Markup
 
 from ml_pipeline.common import wording
 from ml_pipeline.common.document import RunDocument
+from ml_pipeline.common.verdict import Verdict
 from ml_pipeline.report import charts, documents, histograms, summary, tables
 from ml_pipeline.report.curves import Panel
-from ml_pipeline.report.documents import Verdict
 
 TEMPLATE = "report.html"
 DOTS = 30  # points of a curve up to which each has a dot

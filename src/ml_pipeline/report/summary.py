@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from ml_pipeline.common.document import Image, ProjectTests, ReleaseRecord, RunDocument, StageRecord, Tracking
 from ml_pipeline.common.metrics import table
+from ml_pipeline.common.verdict import Gate, Skew, Verdict
 from ml_pipeline.common.wording import difference, number, shown
 from ml_pipeline.report import documents
-from ml_pipeline.report.documents import DataReport, Finding, Gate, Skew, Verdict
+from ml_pipeline.report.documents import DataReport, Finding
 
 NONE = "-"
 SHOWN_FINDINGS = 10

@@ -5,8 +5,8 @@ from typing import TypedDict
 
 from ml_pipeline.common.metrics.metric import Family
 from ml_pipeline.common.metrics.table import MAIN, METRICS
+from ml_pipeline.common.verdict import Verdict
 from ml_pipeline.common.wording import number, shown
-from ml_pipeline.report.documents import Verdict
 from ml_pipeline.report.summary import measure
 
 QUALITY, FAIR, BEHAVIOUR, SPEED = "Quality", "Fairness and slices", "Behaviour", "Speed and size"
@@ -80,16 +80,16 @@ def _title(name: str) -> str:
 
 def _row(verdict: Verdict, name: str) -> Row:
     baseline = (verdict.get("baseline") or {}).get(name)
-    difference = (verdict.get("differences") or {}).get(name) or {}
-    change = difference.get("value")
+    difference = (verdict.get("differences") or {}).get(name)
+    change = difference["value"] if difference else None
     return {
         "name": name,
         "value": measure(name, verdict["metrics"][name]),
         "interval": shown((verdict.get("intervals") or {}).get(name)).strip(),
         "before": measure(name, baseline) if baseline is not None else "",
         "difference": "" if change is None else f"{'+' if change > 0 else ''}{number(change)}",
-        "where": difference.get("where") or "",
-        "apart": shown(difference.get("interval")).strip(),
+        "where": difference["where"] if difference else "",
+        "apart": shown(difference["interval"] if difference else None).strip(),
     }
 
 

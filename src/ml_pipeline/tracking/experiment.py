@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 
 from ml_pipeline.common.document import Details, RunDocument, Split, Training
 from ml_pipeline.common.metrics.table import METRICS
+from ml_pipeline.common.verdict import Gate, Verdict
 from ml_pipeline.report import documents, summary
-from ml_pipeline.report.documents import Gate, Verdict
 
 OURS = "ml-pipeline."  # what tags of our own start with
 KEY, LOGGED, VERSION, VERDICT, IMAGE = (
