@@ -4,12 +4,12 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
+from ml_pipeline.common import verdict
 from ml_pipeline.common.metrics.table import METRICS
+from ml_pipeline.common.verdict import Status
 from ml_pipeline.common.wording import apart, number, shown
-
-Status = Literal["passed", "failed", "not-enough-evidence", "not-measured"]
 
 CONFIDENCE = 0.95  # of the intervals that are shown, and of what a search over slices claims
 # Reasons that a metric has no value for which its gate passes: a first release has nothing to compare with.
@@ -44,7 +44,7 @@ class Gate:
 
     @property
     def blocks_undecided(self) -> bool:
-        """Whether missing evidence blocks: what was asked to be shown must be shown.
+        """Whether missing evidence blocks: a gate with a `confidence` asks for it.
 
         Of slices only if asked for: some slice is always too small to show anything.
         """
@@ -85,7 +85,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Decision:
-    """What became of one gate. `blocks`: the candidate must not ship because of it."""
+    """The decision of one gate. `blocks`: the candidate must not ship because of it."""
 
     gate: Gate
     measured: Measured | None
@@ -93,16 +93,16 @@ class Decision:
     reason: str
     blocks: bool
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> verdict.Gate:
         """Return the entry of `gates` in verdict.json."""
-        found, level = self.measured, self.gate.decided_at or CONFIDENCE
-        difference = found.against_baseline() if found else None
+        measured, level = self.measured, self.gate.decided_at or CONFIDENCE
+        difference = measured.against_baseline() if measured else None
         return {
             "metric": self.gate.metric,
-            "value": found.value if found else None,
-            "interval": _ends(found.interval, level) if found else None,
-            "where": found.where if found else "",
-            "baseline": found.baseline if found else None,
+            "value": measured.value if measured else None,
+            "interval": _ends(measured.interval, level) if measured else None,
+            "where": measured.where if measured else "",
+            "baseline": measured.baseline if measured else None,
             "difference": {
                 "value": difference.value,
                 "interval": _ends(difference.interval, level),
@@ -122,15 +122,26 @@ class Decision:
         }
 
 
-def gates_from(settings: Mapping[str, Mapping[str, Any]]) -> tuple[Gate, ...]:
+class Bounds(TypedDict, total=False):
+    """A gate's keys in the configuration."""
+
+    min: float
+    max: float
+    max_regression: float
+    required: bool
+    confidence: float
+    insufficient: Literal["block", "allow"]
+
+
+def gates_from(settings: Mapping[str, Bounds]) -> tuple[Gate, ...]:
     """Return the gates of the settings' table, metric → bounds, in its order."""
     return tuple(Gate(metric, **bounds) for metric, bounds in settings.items())
 
 
 def higher_is_better(gate: Gate) -> bool:
     """Say which way is worse; of a user's own metric less is better when its gate has only a max."""
-    known = METRICS.get(gate.metric)
-    return known.higher_is_better if known else gate.max is None or gate.min is not None
+    metric = METRICS.get(gate.metric)
+    return metric.higher_is_better if metric else gate.max is None or gate.min is not None
 
 
 def decide(
@@ -147,56 +158,60 @@ def decide(
     return tuple(_decide(gate, measured, reasons) for gate in gates)
 
 
-def _decide(gate: Gate, measured: Mapping[str, Measured], reasons: Mapping[str, str]) -> Decision:
-    found = measured.get(gate.metric)
-    if found is None and gate.metric not in METRICS and gate.metric not in reasons:
-        known = sorted({*measured, *METRICS})
-        nearest = ", ".join(difflib.get_close_matches(gate.metric, known, n=3, cutoff=0.0))
-        return Decision(gate, None, "failed", f"no such metric; the nearest are {nearest}", blocks=True)
-    if found is None:
-        why = reasons.get(gate.metric, "nothing in this run measures it")
-        if why in {NO_REFERENCE, NO_BASELINE}:
-            return Decision(gate, None, "passed", why, blocks=False)
-        reason = f"not measured: {why}"
-        status: Status = "failed" if gate.required else "not-measured"
-        return Decision(gate, None, status, reason, blocks=gate.required)
-    told = list(_checks(gate, found))
+def _decide(gate: Gate, values: Mapping[str, Measured], reasons: Mapping[str, str]) -> Decision:
+    measured = values.get(gate.metric)
+    if measured is None:
+        return _not_measured(gate, values, reasons)
+    checks = list(_checks(gate, measured))
     outcomes: dict[Status, bool] = {"failed": gate.required, "not-enough-evidence": gate.blocks_undecided}
     for worst, blocks in outcomes.items():
-        reasons_of = [reason for status, reason in told if status == worst]
-        if reasons_of:
-            return Decision(gate, found, worst, " and ".join(reasons_of), blocks)
-    return Decision(gate, found, "passed", next((reason for _, reason in told if reason), ""), blocks=False)
+        causes = [reason for status, reason in checks if status == worst]
+        if causes:
+            return Decision(gate, measured, worst, " and ".join(causes), blocks)
+    reason = next((reason for _, reason in checks if reason), "")
+    return Decision(gate, measured, "passed", reason, blocks=False)
 
 
-def _checks(gate: Gate, found: Measured) -> Iterator[tuple[Status, str]]:
+def _not_measured(gate: Gate, values: Mapping[str, Measured], reasons: Mapping[str, str]) -> Decision:
+    if gate.metric not in METRICS and gate.metric not in reasons:
+        names = sorted({*values, *METRICS})
+        nearest = ", ".join(difflib.get_close_matches(gate.metric, names, n=3, cutoff=0.0))
+        return Decision(gate, None, "failed", f"no such metric; the nearest are {nearest}", blocks=True)
+    reason = reasons.get(gate.metric, "nothing in this run measures it")
+    if reason in {NO_REFERENCE, NO_BASELINE}:
+        return Decision(gate, None, "passed", reason, blocks=False)
+    status: Status = "failed" if gate.required else "not-measured"
+    return Decision(gate, None, status, f"not measured: {reason}", blocks=gate.required)
+
+
+def _checks(gate: Gate, measured: Measured) -> Iterator[tuple[Status, str]]:
     """Yield each bound's outcome and, where there is something to say, the reason."""
-    if not math.isfinite(found.value):
-        yield "failed", f"{number(found.value)} is no finite number"
+    if not math.isfinite(measured.value):
+        yield "failed", f"{number(measured.value)} is not a finite number"
         return
-    ends = interval_of(found.interval, found.value, gate.decided_at)
-    place = f" on {found.where}" if found.where else ""
+    ends = interval_of(measured.interval, measured.value, gate.decided_at)
+    place = f" on {measured.where}" if measured.where else ""
     for bound, sign, words in ((gate.min, 1, "is below min"), (gate.max, -1, "is above max")):
         if bound is None:
             continue
         if ends is None:
-            yield "not-enough-evidence", f"{number(found.value)}{place} has no interval"
+            yield "not-enough-evidence", f"{number(measured.value)}{place} has no interval"
             continue
         worst, best = (ends[0], ends[1]) if sign > 0 else (ends[1], ends[0])
-        value, limit = apart(found.value, bound)
-        said = f"{value}{shown(ends)}{place}"
+        value, limit = apart(measured.value, bound)
+        text = f"{value}{shown(ends)}{place}"
         if sign * best < sign * bound:
-            yield "failed", f"{said} {words} {limit}"
+            yield "failed", f"{text} {words} {limit}"
         elif sign * worst < sign * bound:
-            yield "not-enough-evidence", f"{said} is on both sides of {words.split()[-1]} {limit}"
+            yield "not-enough-evidence", f"{text} is on both sides of {words.split()[-1]} {limit}"
         else:
             yield "passed", ""
     if gate.max_regression is not None:
-        yield _compare(gate, found, gate.max_regression)
+        yield _compare(gate, measured, gate.max_regression)
 
 
-def _compare(gate: Gate, found: Measured, allowed: float) -> tuple[Status, str]:
-    difference = found.against_baseline()
+def _compare(gate: Gate, measured: Measured, allowed: float) -> tuple[Status, str]:
+    difference = measured.against_baseline()
     if difference is None:
         return "passed", NO_BASELINE
     level = gate.decided_at
@@ -210,12 +225,12 @@ def _compare(gate: Gate, found: Measured, allowed: float) -> tuple[Status, str]:
     worse_by = -difference.value if higher else difference.value
     worse, limit = apart(worse_by, allowed)
     place = f" on {difference.where}" if difference.where else ""
-    if difference.where or found.baseline is None:
-        said = f"{worse} worse than the baseline"
+    if difference.where or measured.baseline is None:
+        text = f"{worse} worse than the baseline"
     else:
-        said = f"{number(found.value)} is {worse} worse than the baseline's {number(found.baseline)}"
+        text = f"{number(measured.value)} is {worse} worse than the baseline's {number(measured.baseline)}"
     if not at_least <= allowed:
-        return "failed", f"{said}{place}, max_regression is {limit}"
+        return "failed", f"{text}{place}, max_regression is {limit}"
     if not at_most <= allowed:
         if gate.searches:
             likeliest = f"the likeliest is {worse} worse{place}"
@@ -253,8 +268,8 @@ def failure(decisions: Sequence[Decision], rows: int) -> tuple[str, str]:
     first = blocking[0]
     key = f"[tool.ml-pipeline.gates] {first.gate.metric}"
     if first.measured is None:
-        spelled = first.gate.metric in METRICS
-        return cause, f"set {key}.required = false" if spelled else f"correct the name in {key}"
+        is_metric = first.gate.metric in METRICS
+        return cause, f"set {key}.required = false" if is_metric else f"correct the name in {key}"
     cause = f"{cause} ({rows:,} holdout rows)"
     if first.status == "not-enough-evidence":
         return cause, f'judge it on more holdout rows, or set {key}.insufficient = "allow"'
@@ -275,6 +290,5 @@ def _way_out(decision: Decision, key: str) -> str:
     return f"raise {key}.max_regression" if math.isfinite(value) else f"change {key}"
 
 
-def _ends(interval: Interval | None, level: float) -> list[float] | None:
-    ends = interval(level) if interval else None
-    return list(ends) if ends else None
+def _ends(interval: Interval | None, level: float) -> tuple[float, float] | None:
+    return interval(level) if interval else None

@@ -7,7 +7,7 @@ keywords of the schema.
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-SCHEMA_VERSION = 1  # a change that a reader would notice raises it
+SCHEMA_VERSION: Literal[1] = 1  # a change that a reader would notice raises it
 
 Status = Literal["passed", "failed", "not-enough-evidence", "not-measured"]
 Number = float | None  # null: it is not finite, which JSON can't say

@@ -2,8 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from ml_pipeline.common.verdict import Difference
 
 
 def shown(ends: Sequence[float | None] | None) -> str:
@@ -14,12 +15,12 @@ def shown(ends: Sequence[float | None] | None) -> str:
     return f" [{number(low)}, {number(high)}]"
 
 
-def difference(found: Mapping[str, Any] | None) -> str:
+def difference(change: Difference | None) -> str:
     """Return a verdict's difference to the baseline: "+0.0012 [-0.002, 0.0044]", or nothing."""
-    if not found or found["value"] is None:
+    if not change or change["value"] is None:
         return ""
-    sign = "+" if found["value"] > 0 else ""
-    return f"{sign}{number(found['value'])}{shown(found['interval'])}"
+    sign = "+" if change["value"] > 0 else ""
+    return f"{sign}{number(change['value'])}{shown(change['interval'])}"
 
 
 def apart(value: float, bound: float) -> tuple[str, str]:

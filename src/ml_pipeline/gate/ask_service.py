@@ -1,4 +1,4 @@
-"""Let a running service of another maker answer the holdout, over the Open Inference Protocol v2.
+"""Ask a running service of another maker for its answers, over the Open Inference Protocol v2.
 
     python -m ml_pipeline.gate.ask_service --url http://HOST:PORT --name NAME \
         --input holdout.npz --model-json model.json --output predictions.npz
@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypedDict
 
 import numpy as np
 
@@ -25,17 +25,39 @@ from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.gate import batches
+from ml_pipeline.gate.arrays import Array
+from ml_pipeline.gate.documents import Value
 from ml_pipeline.gate.probe import Service
-from ml_pipeline.model.signature import read_signature
+from ml_pipeline.model.signature import Label, read_signature
 
 ROWS = 1000  # in one request
-HINT = "give a baseline that reads the data's columns and keeps to the protocol"
+Scalar = str | int | float | bool
 
 
-def answer(url: str, name: str, rows: Path, model_json: Path, output: Path) -> dict[str, Any]:
-    """Write `predictions` [N] and, where the service tells them, `probabilities` [N, classes]."""
-    arrays, signature = batches.read_npz(rows), read_signature(model_json)
-    kinds = {column.name: column.type for column in signature.columns}
+class Tensor(TypedDict, total=False):
+    """A tensor of the protocol, or its description in a model's metadata, which has no data."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[Value]
+
+
+class Metadata(TypedDict, total=False):
+    """What the service says of a model."""
+
+    name: str
+    inputs: list[Tensor]
+
+
+HINT = "use a baseline that reads the data's columns and follows the Open Inference Protocol v2"
+
+
+def answer(url: str, name: str, rows: Path, model_json: Path, output: Path) -> dict[str, object]:
+    """Write `predictions` [N] and, if the service returns them, `probabilities` [N, classes]."""
+    arrays = batches.read_npz(rows)
+    signature = read_signature(model_json)
+    types = {column.name: column.type for column in signature.columns}
     service = Service(url)
     with contextlib.closing(service.connection):
         service.wait("/v2/health/ready")
@@ -43,52 +65,55 @@ def answer(url: str, name: str, rows: Path, model_json: Path, output: Path) -> d
         path = f"/v2/models/{model.get('name', name)}/infer"
         inputs = [_checked(tensor, arrays) for tensor in model.get("inputs") or []]
         count = len(next(iter(arrays.values())))
-        labels: list[Any] = []
-        shares: list[Any] = []
+        labels: list[Label] = []
+        shares: list[list[float]] = []
         for first in range(0, count, ROWS):
             piece = {key: array[first : first + ROWS] for key, array in arrays.items()}
             size = min(ROWS, count - first)
-            asked = [_tensor(tensor, piece[tensor["name"]], kinds[tensor["name"]]) for tensor in inputs]
+            asked = [_tensor(tensor, piece[tensor["name"]], types[tensor["name"]]) for tensor in inputs]
             document = _json(service, "POST", path, {"inputs": asked})
-            told, probable = _understood(document.get("outputs") or [], size, signature.classes or None)
-            labels += told
-            shares += probable or []
-    found = {"predictions": np.asarray(labels)}
+            outputs: list[Tensor] = document.get("outputs") or []
+            predictions, probabilities = _predictions(outputs, size, signature.classes or None)
+            labels += predictions
+            shares += probabilities or []
+    answers: dict[str, Array] = {"predictions": np.asarray(labels)}
     if shares:
-        found["probabilities"] = np.asarray(shares, dtype=np.float64)
+        answers["probabilities"] = np.asarray(shares, dtype=np.float64)
     output.parent.mkdir(parents=True, exist_ok=True)
-    batches.write_npz(output, found)
+    batches.write_npz(output, answers)
     print(f"{count} rows, at {path}")
     return {"rows": count, "path": path}
 
 
-def _metadata(service: Service, name: str) -> dict[str, Any]:
+def _metadata(service: Service, name: str) -> Metadata:
     """Return the metadata of the model of that name, or of the only one that the service has."""
     status, text = _asked(service, "GET", f"/v2/models/{name}")
     if status == 200:
-        return _document(text)
+        metadata: Metadata = _document(text)
+        return metadata
     # An extension that Triton and MLServer have.
-    found, listed = _asked(service, "POST", "/v2/repository/index", {})
-    names = _names(listed) if found == 200 else []
+    status, index = _asked(service, "POST", "/v2/repository/index", {})
+    names = _names(index) if status == 200 else []
     if len(names) == 1:
-        return _json(service, "GET", f"/v2/models/{names[0]}")
-    there = f"; {nearest(name, names)}" if names else ""
-    cause = f"the baseline speaks neither our protocol nor, of a model {name!r}, the Open Inference one"
-    raise StageFailure(f"{cause} (status {status}){there}", HINT)
+        only: Metadata = _json(service, "GET", f"/v2/models/{names[0]}")
+        return only
+    others = f"; {nearest(name, names)}" if names else ""
+    cause = f"the baseline was not built by ml-pipeline, and has no model {name!r} at /v2/models"
+    raise StageFailure(f"{cause} (status {status}){others}", HINT)
 
 
-def _names(listed: bytes) -> list[str]:
-    """Read a repository's index; nothing where it is none."""
+def _names(index: bytes) -> list[str]:
+    """Read the index of a repository; nothing if it is not valid."""
     try:
-        return [str(entry["name"]) for entry in json.loads(listed)]
+        return [str(entry["name"]) for entry in json.loads(index)]
     except (ValueError, TypeError, KeyError):
         return []
 
 
-def _checked(tensor: Mapping[str, Any], arrays: Mapping[str, Any]) -> Mapping[str, Any]:
-    name, shape, datatype = (tensor.get(key) for key in ("name", "shape", "datatype"))
+def _checked(tensor: Tensor, arrays: Mapping[str, Array]) -> Tensor:
+    name, shape, datatype = tensor.get("name"), tensor.get("shape"), tensor.get("datatype")
     if name not in arrays:
-        cause = f"the baseline reads {name!r}, which is no column of the model's"
+        cause = f"the baseline reads {name!r}, which is not a column that the model reads"
         raise StageFailure(f"{cause}; {nearest(str(name), arrays)}", HINT)
     if (
         not isinstance(shape, list)
@@ -101,19 +126,19 @@ def _checked(tensor: Mapping[str, Any], arrays: Mapping[str, Any]) -> Mapping[st
     return tensor
 
 
-def _tensor(described: Mapping[str, Any], array: Any, kind: str) -> dict[str, Any]:
-    """Return one column as the service wants it, null where a value is missing."""
-    datatype = described["datatype"]
-    values = [_value(value, kind, datatype) for value in array.tolist()]
-    shape = [len(values), 1] if len(described["shape"]) == 2 else [len(values)]
-    return {"name": described["name"], "datatype": datatype, "shape": shape, "data": values}
+def _tensor(metadata: Tensor, array: Array, column_type: str) -> Tensor:
+    """Return one column as the service reads it, null where a value is missing."""
+    datatype = metadata["datatype"]
+    values = [_value(value, column_type, datatype) for value in array.tolist()]
+    shape = [len(values), 1] if len(metadata["shape"]) == 2 else [len(values)]
+    return {"name": metadata["name"], "datatype": datatype, "shape": shape, "data": values}
 
 
-def _value(value: Any, kind: str, datatype: str) -> Any:
+def _value(value: Scalar, column_type: str, datatype: str) -> Value:
     if isinstance(value, float) and math.isnan(value):
         return None
-    if kind == "datetime" and datatype == "BYTES":
-        return datetime.fromtimestamp(value, UTC).isoformat()
+    if column_type == "datetime" and datatype == "BYTES":
+        return datetime.fromtimestamp(float(value), UTC).isoformat()
     if datatype == "BYTES":
         return str(value)
     if datatype == "BOOL":
@@ -121,12 +146,12 @@ def _value(value: Any, kind: str, datatype: str) -> Any:
     return float(value) if datatype.startswith(("FP", "BF")) else int(value)
 
 
-def _understood(
-    outputs: Sequence[Mapping[str, Any]], rows: int, classes: Sequence[Any] | None
-) -> tuple[list[Any], list[Any] | None]:
+def _predictions(
+    outputs: Sequence[Tensor], rows: int, classes: Sequence[Label] | None
+) -> tuple[list[Label], list[list[float]] | None]:
     """Return the answers [N] in the output tensors, and the probabilities [N, classes] if there are some."""
-    labels: list[Any] | None = None
-    shares: list[Any] | None = None
+    labels: list[Label] | None = None
+    shares: list[list[float]] | None = None
     for tensor in outputs:
         shape, data = tensor.get("shape"), np.asarray(tensor.get("data"))
         floats = str(tensor.get("datatype")).startswith(("FP", "BF"))
@@ -137,53 +162,57 @@ def _understood(
     if labels is None and shares is not None and classes:
         labels = [classes[int(np.argmax(row))] for row in shares]
     if labels is None:
-        told = (
+        text = (
             ", ".join(f"{t.get('name')} {t.get('datatype')} {t.get('shape')}" for t in outputs) or "nothing"
         )
-        raise StageFailure(f"the baseline answered {rows} rows with {told}: no label or number a row", HINT)
+        raise StageFailure(
+            f"the baseline answered {rows} rows with {text}, not with a label or a number for each row", HINT
+        )
     return labels, shares
 
 
-def _asked(service: Service, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+def _asked(service: Service, method: str, path: str, body: object = None) -> tuple[int, bytes]:
     try:
         return service.ask(method, path, json.dumps(body).encode() if body is not None else None)
     except (OSError, http.client.HTTPException) as error:
-        cause = f"the baseline broke off at {path}: {one_line(error)}"
+        cause = f"the baseline closed the connection at {path}: {one_line(error)}"
         raise StageFailure(cause, HINT) from None
 
 
-def _json(service: Service, method: str, path: str, body: Any = None) -> dict[str, Any]:
+def _json(service: Service, method: str, path: str, body: object = None) -> Any:
     status, text = _asked(service, method, path, body)
     if status != 200:
         raise StageFailure(f"the baseline answered {status} to {path}: {one_line(text)}", HINT)
     return _document(text)
 
 
-def _document(text: bytes) -> dict[str, Any]:
+def _document(text: bytes) -> Any:
+    """Return a JSON object. Any: the caller knows which document of the protocol this is."""
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise StageFailure(f"the baseline answered no JSON object: {one_line(text)}", HINT)
-    return found
+        document = None
+    if not isinstance(document, dict):
+        raise StageFailure(f"the baseline's answer is not a JSON object: {one_line(text)}", HINT)
+    return document
 
 
-def main(given: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Ask the service that the arguments name."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.gate.ask_service",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--url", required=True, help="the running service, http://HOST:PORT")
-    parser.add_argument("--name", required=True, help="its model; where it has one only, that is taken")
+    parser.add_argument("--url", required=True, help="URL of the running service, http://HOST:PORT")
+    parser.add_argument("--name", required=True, help="name of its model; not used if it has only one")
     parser.add_argument("--input", type=Path, required=True, help="holdout.npz of `evaluate prepare`")
-    parser.add_argument("--model-json", type=Path, required=True, help="the candidate's signature")
-    parser.add_argument("--output", type=Path, required=True, help="predictions, .npz")
-    told = parser.parse_args(given)
+    parser.add_argument("--model-json", type=Path, required=True, help="model.json of the candidate")
+    parser.add_argument("--output", type=Path, required=True, help="the .npz file to write")
+    options = parser.parse_args(arguments)
     run_stage(
-        "predict-baseline", lambda: answer(told.url, told.name, told.input, told.model_json, told.output)
+        "predict-baseline",
+        lambda: answer(options.url, options.name, options.input, options.model_json, options.output),
     )
 
 

@@ -3,7 +3,6 @@
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,6 +11,9 @@ from ml_pipeline.columns.arrays import to_array
 from ml_pipeline.columns.values import plain
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.gate.arrays import Array
+from ml_pipeline.gate.documents import Instance
+from ml_pipeline.model.signature import ColumnDocument
 
 
 def read_holdout(path: Path) -> pl.DataFrame:
@@ -20,7 +22,7 @@ def read_holdout(path: Path) -> pl.DataFrame:
         frame = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise StageFailure(
-            f"{path.name} can't be read as Parquet: {one_line(error)}", "split the data anew"
+            f"{path.name} can't be read as Parquet: {one_line(error)}", "split the data again"
         ) from None
     if frame.height == 0:
         raise StageFailure(
@@ -30,8 +32,8 @@ def read_holdout(path: Path) -> pl.DataFrame:
 
 
 def features(
-    frame: pl.DataFrame, columns: Sequence[Mapping[str, Any]], what: str = "the holdout"
-) -> dict[str, Any]:
+    frame: pl.DataFrame, columns: Sequence[ColumnDocument], what: str = "the holdout"
+) -> dict[str, Array]:
     """Return one 1-D array [N] a feature, as the batch command reads it.
 
     Strings are "" where missing; numbers float64 with NaN, or int64 when none is missing; booleans bool, or
@@ -46,7 +48,7 @@ def features(
     return {column["name"]: _array(frame[column["name"]], column["type"], what) for column in columns}
 
 
-def _array(column: pl.Series, column_type: str, what: str) -> Any:
+def _array(column: pl.Series, column_type: str, what: str) -> Array:
     try:
         array = to_array(column, column_type, exact=True)
     except pl.exceptions.PolarsError as error:
@@ -56,8 +58,8 @@ def _array(column: pl.Series, column_type: str, what: str) -> Any:
 
 
 def instances(
-    arrays: Mapping[str, Any], columns: Sequence[Mapping[str, Any]], rows: Sequence[int]
-) -> list[dict[str, Any]]:
+    arrays: Mapping[str, Array], columns: Sequence[ColumnDocument], rows: Sequence[int]
+) -> list[Instance]:
     """Return `rows` of the arrays as JSON instances, null where a value is missing."""
     names = [column["name"] for column in columns]
     values = [plain(arrays[column["name"]][list(rows)], column["type"]) for column in columns]
@@ -69,7 +71,7 @@ def sample(rows: int, size: int) -> list[int]:
     return sorted(set(np.linspace(0, rows - 1, min(rows, size)).round().astype(int).tolist()))
 
 
-def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write arrays under any names. (To `numpy.savez` a column called "file" is an argument.)"""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():
@@ -77,11 +79,11 @@ def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
                 np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
 
 
-def read_npz(path: Path) -> dict[str, Any]:
+def read_npz(path: Path) -> dict[str, Array]:
     """Read arrays by name; nothing is unpickled."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        cause = f"{path.name} is no .npz of plain arrays: {one_line(error)}"
+        cause = f"{path.name} is not an .npz file of plain arrays: {one_line(error)}"
         raise StageFailure(cause, "write it with the image's batch command") from None

@@ -1,9 +1,9 @@
-"""Start the serving image's own process, over and over, and time it until its first prediction.
+"""Start the server of the serving image several times, and time it until its first prediction.
 
     python -m ml_pipeline.gate.cold_start --requests requests.json --output FOLDER
 
-Writes metrics.json: cold_start_ms, the median of the starts. What a node adds, the image's download
-and the container's creation, is not in it. Standard library only: it runs inside the image.
+Writes metrics.json: cold_start_ms, the median of the starts. It does not include the image's
+download and the container's creation. Standard library only: it runs inside the image.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from ml_pipeline.common.outcome import StageFailure, run_stage
 
@@ -27,15 +27,15 @@ PAUSE = 0.005  # seconds between two tries to connect
 SERVE = [sys.executable, "-m", "ml_pipeline.serving.serve"]
 
 
-def measure(requests: Path, output: Path) -> dict[str, Any]:
+def measure(requests: Path, output: Path) -> dict[str, object]:
     """Return and write how long the starts took, in milliseconds; raises StageFailure where one fails."""
     body = json.dumps({"instances": json.loads(requests.read_text())["instances"][:1]}).encode()
     starts = [1000 * _start(body) for _ in range(STARTS)]
-    found = {METRIC: statistics.median(starts)}
+    median = statistics.median(starts)
     output.mkdir(parents=True, exist_ok=True)
-    (output / "metrics.json").write_text(json.dumps(found))
-    print(f"first prediction after {found[METRIC]:.0f} ms, the median of {STARTS} starts")
-    return {**found, "starts_ms": starts}
+    (output / "metrics.json").write_text(json.dumps({METRIC: median}))
+    print(f"first prediction after {median:.0f} ms, the median of {STARTS} starts")
+    return {METRIC: median, "starts_ms": starts}
 
 
 def _start(body: bytes) -> float:
@@ -46,7 +46,7 @@ def _start(body: bytes) -> float:
         try:
             while not _answers(port, body):
                 if server.poll() is not None:
-                    cause = f"the image's server ended with exit {server.returncode} before any prediction"
+                    cause = f"the image's server exited with code {server.returncode} before a prediction"
                     raise StageFailure(cause, "read the stage's log above")
                 if time.monotonic() - started > TIMEOUT:
                     cause = f"the image answered no prediction within {TIMEOUT:g} s of its start"
@@ -68,13 +68,17 @@ def _answers(port: int, body: bytes) -> bool:
         connection.close()
 
 
-def main(given: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the measurement that the arguments describe."""
-    parser = argparse.ArgumentParser(prog="python -m ml_pipeline.gate.cold_start", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m ml_pipeline.gate.cold_start",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--requests", type=Path, required=True, help="requests.json of `evaluate prepare`")
-    parser.add_argument("--output", type=Path, required=True, help="a folder, made if need be")
-    arguments = parser.parse_args(given)
-    run_stage("start-candidate", lambda: measure(arguments.requests, arguments.output))
+    parser.add_argument("--output", type=Path, required=True, help="the folder to write to")
+    options = parser.parse_args(arguments)
+    run_stage("start-candidate", lambda: measure(options.requests, options.output))
 
 
 if __name__ == "__main__":

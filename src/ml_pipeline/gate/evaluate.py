@@ -1,6 +1,11 @@
-"""Judge the image that ships: its answers to the holdout, its speed and its memory against the gates.
+"""Judge an image: its answers to the holdout, its speed and its memory are compared with the gates.
 
-`prepare` turns the holdout into what images read; `judge` turns what they answered into a verdict.
+    python -m ml_pipeline.gate.evaluate prepare --holdout FILE --model-json FILE --output FOLDER
+    python -m ml_pipeline.gate.evaluate judge --holdout FILE --model-json FILE --output FOLDER \\
+        --config FILE --predictions FILE --requests FILE --candidate-url URL
+
+`prepare` writes the holdout in the form that images read, and sampled requests. `judge` reads the images'
+answers, asks the running candidate, and writes the verdict.
 """
 
 import argparse
@@ -8,26 +13,40 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
+
+import polars as pl
 
 from ml_pipeline.common import rules
 from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.common.rules import Decision, Measured
+from ml_pipeline.common.verdict import Digests, Verdict
 from ml_pipeline.common.wording import number, shown
-from ml_pipeline.gate import answers as scoring
-from ml_pipeline.gate import batches, behaviour, probe, size, skew, verdict
-from ml_pipeline.gate import examination as quality
+from ml_pipeline.gate import (
+    answers,
+    batches,
+    behaviour,
+    changed_requests,
+    documents,
+    examination,
+    probe,
+    size,
+    skew,
+    verdict,
+)
 from ml_pipeline.gate.answers import Holdout, Task
-from ml_pipeline.gate.examination import Quality
+from ml_pipeline.gate.documents import Requests, Settings, read_json
+from ml_pipeline.gate.groups import Kind
 from ml_pipeline.gate.metrics import Answers
+from ml_pipeline.gate.quality import Quality
 from ml_pipeline.gate.verdict import Evidence
-from ml_pipeline.model.signature import read_signature
+from ml_pipeline.model.signature import SignatureDocument, read_signature
 
 REQUESTS = 200
 
 
-def prepare(holdout: Path, model_json: Path, output: Path) -> dict[str, Any]:
+def prepare(holdout: Path, model_json: Path, output: Path) -> dict[str, object]:
     """Write holdout.npz for the batch command and requests.json: {"rows": [i, …], "instances": [{…}, …]}."""
     frame, model = batches.read_holdout(holdout), read_signature(model_json).document()
     arrays = batches.features(frame, model["columns"])
@@ -40,100 +59,107 @@ def prepare(holdout: Path, model_json: Path, output: Path) -> dict[str, Any]:
     return {"rows": frame.height, "columns": len(arrays), "requests": len(rows)}
 
 
-def judge(arguments: argparse.Namespace) -> dict[str, Any]:
+def judge(arguments: argparse.Namespace) -> Verdict:
     """Measure, apply every gate, write verdict.json and return it; raises StageFailure when one blocks."""
-    settings, model = _read_json(arguments.config), read_signature(arguments.model_json).document()
-    reported = _reported(arguments.metrics)
+    settings: Settings = read_json(arguments.config)
+    model = read_signature(arguments.model_json).document()
+    reported = documents.reported(arguments.metrics)
     frame = batches.read_holdout(arguments.holdout)
     if arguments.predictions:
         evidence = _examine(arguments, settings, model, frame, reported)
-        # What the gate measures itself is never taken from the training's word.
+        # A metric of the gate is never taken from the training's report.
         own = {name: value for name, value in reported.items() if name not in METRICS}
     else:
         missing = {
             name: "there is no image to ask" for name, metric in METRICS.items() if metric.family != "data"
         }
         evidence, own = Evidence(Quality(missing=missing)), reported
-    measured = evidence.quality.measured
-    measured |= {name: Measured(value) for name, value in own.items() if name not in measured}
-    of_data = _read_json(arguments.data_metrics) if arguments.data_metrics else {}
-    measured |= {name: Measured(value) for name, value in of_data.items() if value is not None}
-    evidence.quality.missing |= dict.fromkeys(
-        (name for name, value in of_data.items() if value is None), rules.NO_REFERENCE
-    )
+    quality = evidence.quality
+    quality.measured |= {name: Measured(value) for name, value in own.items() if name not in quality.measured}
+    drift: dict[str, float | None] = read_json(arguments.data_metrics) if arguments.data_metrics else {}
+    quality.measured |= {name: Measured(value) for name, value in drift.items() if value is not None}
+    quality.missing |= {name: rules.NO_REFERENCE for name, value in drift.items() if value is None}
     gates = rules.gates_from(settings.get("gates", {}))
-    decisions = rules.decide(gates, measured, evidence.quality.missing)
-    found = verdict.document(settings, model, frame.height, decisions, evidence, reported)
-    found["digests"] = {
-        "candidate": arguments.candidate_digest,
-        "baseline": arguments.baseline_digest,
-        "data": arguments.data_digest or _digest(arguments.holdout),
-        "config": arguments.config_digest or _digest(arguments.config),
-    }
+    decisions = rules.decide(gates, quality.measured, quality.missing)
+    document = verdict.document(
+        settings, model, frame.height, decisions, evidence, reported, _digests(arguments)
+    )
     arguments.output.mkdir(parents=True, exist_ok=True)
-    _write_json(arguments.output / "verdict.json", found)
+    _write_json(arguments.output / "verdict.json", document)
     print(text(decisions, frame.height))
     if evidence.skew and evidence.skew["differing"]:
-        raise StageFailure(*skew.failure(evidence.skew), found)
+        raise StageFailure(*skew.failure(evidence.skew), dict(document))
     if not rules.passed(decisions):
-        raise StageFailure(*rules.failure(decisions, frame.height), found)
-    return found
+        raise StageFailure(*rules.failure(decisions, frame.height), dict(document))
+    return document
 
 
 def _examine(
     arguments: argparse.Namespace,
-    settings: Mapping[str, Any],
-    model: Mapping[str, Any],
-    frame: Any,
+    settings: Settings,
+    model: SignatureDocument,
+    frame: pl.DataFrame,
     reported: Mapping[str, float],
 ) -> Evidence:
-    """Score what the images answered to the holdout, and ask the running candidate."""
-    task = scoring.task_of(settings, model)
-    holdout = Holdout(frame, scoring.truth_of(frame, settings["target"], task), task)
-    columns = {"sensitive": settings.get("sensitive", []), "slice": settings.get("slices", [])}
+    """Score the images' answers to the holdout, and ask the running candidate."""
+    task = answers.task_of(settings, model)
+    holdout = Holdout(frame, answers.truth_of(frame, settings["target"], task), task)
+    columns: dict[Kind, list[str]] = {
+        "sensitive": settings.get("sensitive", []),
+        "slice": settings.get("slices", []),
+    }
     paths = {"candidate": arguments.predictions, "baseline": arguments.baseline_predictions}
     images = [
-        scoring.answers_of(batches.read_npz(path), frame.height, task, who)
+        answers.answers_of(batches.read_npz(path), frame.height, task, who)
         for who, path in paths.items()
         if path
     ]
-    found = quality.examine(holdout, images, columns, settings["target"])
+    quality = examination.examine(holdout, images, columns, settings["target"])
     shadow = _recorded(arguments, task) if len(images) > 1 else None
-    requests = _read_json(arguments.requests)
-    probed, before = probe.measure(arguments.candidate_url, requests["instances"], arguments.baseline_url)
-    asked = (arguments.candidate_url, requests["instances"], probed, model["columns"], columns["sensitive"])
+    requests: Requests = read_json(arguments.requests)
+    probed, baseline = probe.measure(arguments.candidate_url, requests["instances"], arguments.baseline_url)
+    classes = len(task.classes) if task.classes else None
+    changed = changed_requests.measure(
+        arguments.candidate_url,
+        requests["instances"],
+        probed,
+        model["columns"],
+        columns["sensitive"],
+        regression=task.regression,
+    )
     for part in (
-        behaviour.of_answers(images, len(task.classes) if task.classes else None),
-        behaviour.train_gap(reported, found.measured, regression=task.regression),
-        behaviour.of_changed_requests(*asked, regression=task.regression),
-        behaviour.of_recorded(shadow, len(task.classes) if task.classes else None),
+        behaviour.of_answers(images, classes),
+        behaviour.train_gap(reported, quality.measured, regression=task.regression),
+        changed,
+        behaviour.of_recorded(shadow, classes),
     ):
-        found.missing |= part.missing
-        found.measured |= {
+        quality.missing |= part.missing
+        quality.measured |= {
             name: Measured(value, interval=part.intervals.get(name), where=part.where)
             for name, value in part.values.items()
         }
-    running = probed.values | (_read_json(arguments.start_metrics) if arguments.start_metrics else {})
+    start: dict[str, float] = read_json(arguments.start_metrics) if arguments.start_metrics else {}
+    running = probed.values | start
     if arguments.candidate_root:
         running |= size.measure(arguments.candidate_root, arguments.base_root, arguments.compressed_mb)
     if arguments.baseline_root:
-        before["image_mb"] = size.unpacked(arguments.baseline_root)
-    found.missing |= probed.missing
-    found.measured |= {name: Measured(value, before.get(name)) for name, value in running.items()}
+        baseline["image_mb"] = size.unpacked(arguments.baseline_root)
+    quality.missing |= probed.missing
+    quality.measured |= {name: Measured(value, baseline.get(name)) for name, value in running.items()}
     compared = skew.compare(images[0], requests["rows"], probed, task)
-    return Evidence(found, compared, len(images) > 1, len(shadow[0].predicted) if shadow else None)
+    return Evidence(quality, compared, len(images) > 1, len(shadow[0].predicted) if shadow else None)
 
 
 def _recorded(arguments: argparse.Namespace, task: Task) -> list[Answers]:
-    """Return what both images said to the recorded requests; nothing where there are none."""
+    """Return both images' answers to the recorded requests; nothing if there are none."""
     if not arguments.recorded_predictions:
         return []
-    told = batches.read_npz(arguments.recorded_predictions)
-    before = batches.read_npz(arguments.baseline_recorded_predictions)
-    rows, what = len(told.get("predictions", ())), "recorded requests"
+    candidate = batches.read_npz(arguments.recorded_predictions)
+    baseline = batches.read_npz(arguments.baseline_recorded_predictions)
+    rows, what = len(candidate.get("predictions", ())), "recorded requests"
     return [
-        scoring.answers_of(told, rows, task, "candidate", what),
-        scoring.answers_of(before, rows, task, "baseline", what),
+        answers.answers_of(candidate, rows, task, "candidate", what),
+        answers.answers_of(baseline, rows, task, "baseline", what),
     ]
 
 
@@ -141,40 +167,30 @@ def text(decisions: Sequence[Decision], rows: int) -> str:
     """Return the gates as lines for people."""
     lines = [f"{len(decisions)} gate{'' if len(decisions) == 1 else 's'} on {rows:,} holdout rows"]
     for decision in decisions:
-        gate, found = decision.gate, decision.measured
+        gate, measured = decision.gate, decision.measured
         bounds = (("min", gate.min), ("max", gate.max), ("max_regression", gate.max_regression))
-        wanted = ", ".join(f"{name} {number(bound)}" for name, bound in bounds if bound is not None)
-        value = number(found.value) if found else "-"
-        ends = found.interval(gate.decided_at or rules.CONFIDENCE) if found and found.interval else None
+        limits = ", ".join(f"{name} {number(bound)}" for name, bound in bounds if bound is not None)
+        value = number(measured.value) if measured else "-"
+        interval = measured.interval if measured else None
+        ends = interval(gate.decided_at or rules.CONFIDENCE) if interval else None
         optional = "" if gate.required else ", not required"
         note = f" ({decision.reason})" if decision.reason else ""
         status = decision.status.replace("-", " ")
-        lines.append(f"  {status:12} {gate.metric} = {value}{shown(ends)}, {wanted}{optional}{note}")
+        lines.append(f"  {status:12} {gate.metric} = {value}{shown(ends)}, {limits}{optional}{note}")
     return "\n".join(lines)
 
 
-def _reported(path: Path | None) -> dict[str, float]:
-    """Read the training's own metrics.json, where there is one."""
-    found = _read_json(path) if path is not None and path.exists() else {}
-    for name, value in found.items():
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            cause = f"metrics.json has {name!r} = {json.dumps(value)[:60]}, which is no number"
-            raise StageFailure(cause, "let the training write name → number")
-    return {name: float(value) for name, value in found.items()}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise StageFailure(f"{path.name} can't be read: {error}", "run the stage that writes it") from None
-    if not isinstance(found, dict):
-        raise StageFailure(f"{path.name} is not one JSON object", "run the stage that writes it")
-    return found
-
-
-def _write_json(path: Path, document: Any) -> None:
+def _write_json(path: Path, document: object) -> None:
     path.write_text(json.dumps(document, indent=1, allow_nan=False))
+
+
+def _digests(arguments: argparse.Namespace) -> Digests:
+    return {
+        "candidate": arguments.candidate_digest,
+        "baseline": arguments.baseline_digest,
+        "data": arguments.data_digest or _digest(arguments.holdout),
+        "config": arguments.config_digest or _digest(arguments.config),
+    }
 
 
 def _digest(path: Path) -> str:
@@ -182,62 +198,64 @@ def _digest(path: Path) -> str:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def _parse(given: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m ml_pipeline.gate.evaluate", description=__doc__)
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m ml_pipeline.gate.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     preparing = commands.add_parser("prepare", help="write holdout.npz and requests.json")
     judging = commands.add_parser("judge", help="apply the gates; write verdict.json; exit 1 when one blocks")
     for command in (preparing, judging):
-        command.add_argument("--holdout", type=Path, required=True, help="the holdout, Parquet, all columns")
-        command.add_argument("--model-json", type=Path, required=True, help="the candidate's signature")
-        command.add_argument("--output", type=Path, required=True, help="a folder, made if need be")
+        command.add_argument("--holdout", type=Path, required=True, help="holdout.parquet, with all columns")
+        command.add_argument("--model-json", type=Path, required=True, help="model.json of the candidate")
+        command.add_argument("--output", type=Path, required=True, help="the folder to write to")
     judging.add_argument(
         "--config", type=Path, required=True, help="settings as JSON: task, target, gates, …"
     )
-    judging.add_argument("--predictions", type=Path, help="what the candidate's batch command wrote")
-    judging.add_argument("--baseline-predictions", type=Path, help="what the baseline's wrote")
-    judging.add_argument("--recorded-predictions", type=Path, help="the candidate's to recorded requests")
-    judging.add_argument("--baseline-recorded-predictions", type=Path, help="the baseline's to them")
-    judging.add_argument("--metrics", type=Path, help="metrics.json of the training; may be absent")
-    judging.add_argument("--data-metrics", type=Path, help="metrics.json of the data stage: null is unknown")
+    judging.add_argument("--predictions", type=Path, help="predictions.npz of the candidate")
+    judging.add_argument("--baseline-predictions", type=Path, help="predictions.npz of the baseline")
+    judging.add_argument("--recorded-predictions", type=Path, help="the same for recorded requests")
+    judging.add_argument("--baseline-recorded-predictions", type=Path, help="the same for recorded requests")
+    judging.add_argument("--metrics", type=Path, help="metrics.json of the training; the file may be missing")
+    judging.add_argument("--data-metrics", type=Path, help="metrics.json of validate-data")
     judging.add_argument("--requests", type=Path, help="requests.json of `prepare`")
     judging.add_argument("--start-metrics", type=Path, help="metrics.json of the candidate's cold starts")
     judging.add_argument("--candidate-url", help="the running candidate, http://HOST:PORT")
-    judging.add_argument("--baseline-url", help="the running baseline; absent: it is not measured")
-    judging.add_argument("--candidate-root", type=Path, help="the candidate's root filesystem, to be weighed")
-    judging.add_argument("--base-root", type=Path, help="that of its base image")
+    judging.add_argument("--baseline-url", help="the running baseline, to compare the speed")
+    judging.add_argument("--candidate-root", type=Path, help="the candidate's root filesystem")
+    judging.add_argument("--base-root", type=Path, help="the root filesystem of its base image")
     judging.add_argument(
-        "--compressed-mb", type=float, nargs=2, help="the MB of the candidate and of its base in a registry"
+        "--compressed-mb", type=float, nargs=2, help="compressed sizes of the candidate and of its base"
     )
-    judging.add_argument("--baseline-root", type=Path, help="the baseline's")
+    judging.add_argument("--baseline-root", type=Path, help="the root filesystem of the baseline")
     for what, default in (
         ("candidate", "none"),
         ("baseline", "none"),
         ("data", "the holdout's"),
         ("config", "the settings'"),
     ):
-        help_text = f"the {what}'s digest, for verdict.json; default: {default}"
+        help_text = f"digest of the {what} for verdict.json; default: {default}"
         judging.add_argument(f"--{what}-digest", help=help_text)
-    arguments = parser.parse_args(given)
-    if arguments.command == "judge":
-        image = [arguments.predictions, arguments.requests, arguments.candidate_url]
+    options = parser.parse_args(arguments)
+    if options.command == "judge":
+        image = [options.predictions, options.requests, options.candidate_url]
         if any(image) and not all(image):
-            parser.error("--predictions, --requests and --candidate-url go together: they are one image's")
-        if bool(arguments.recorded_predictions) != bool(arguments.baseline_recorded_predictions):
-            parser.error("--recorded-predictions and --baseline-recorded-predictions go together")
-        if bool(arguments.candidate_root) != bool(arguments.base_root):
-            parser.error("--candidate-root and --base-root go together")
-    return arguments
+            parser.error("--predictions, --requests and --candidate-url must be passed together")
+        if bool(options.recorded_predictions) != bool(options.baseline_recorded_predictions):
+            parser.error("--recorded-predictions and --baseline-recorded-predictions must be passed together")
+        if bool(options.candidate_root) != bool(options.base_root):
+            parser.error("--candidate-root and --base-root must be passed together")
+    return options
 
 
-def main(given: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command that the arguments name."""
-    arguments = _parse(given)
-    if arguments.command == "prepare":
-        run_stage(
-            "prepare-holdout", lambda: prepare(arguments.holdout, arguments.model_json, arguments.output)
-        )
-    run_stage("validate-gate", lambda: judge(arguments))
+    options = _parse(arguments)
+    if options.command == "prepare":
+        run_stage("prepare-holdout", lambda: prepare(options.holdout, options.model_json, options.output))
+    run_stage("validate-gate", lambda: judge(options))
 
 
 if __name__ == "__main__":

@@ -3,18 +3,22 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal, cast
 
 import numpy as np
 import polars as pl
 from scipy import stats
+
+from ml_pipeline.common import verdict
+from ml_pipeline.gate.arrays import Floats, Integers, Texts
 
 MIN_ROWS = 30  # of fewer rows nothing is claimed
 MAX_GROUPS = 20  # a column of numbers with more distinct values is cut at its quartiles
 MISSING = "(missing)"
 CROSSING = " × "  # noqa: RUF001 - as the reader writes it
 
-Shares = dict[str, tuple[int, int]]  # measure → hits, and rows that could have been hits
+Kind = Literal["sensitive", "slice"]
+Shares = dict[str, tuple[int, int]]  # metric → hits, and rows that could have been hits
 
 
 @dataclass(frozen=True)
@@ -22,34 +26,36 @@ class Grouping:
     """One column's groups: `members` is the name of each row's group [N]; `kind` is sensitive or slice."""
 
     column: str
-    kind: str
-    members: Any
+    kind: Kind
+    members: Texts
 
 
 @dataclass(frozen=True)
 class Group:
-    """The rows of one group of one column. A measure that too few rows speak for is None."""
+    """The rows of one group of one column. A metric of too few rows is None."""
 
     column: str
-    kind: str
+    kind: Kind
     name: str
     rows: int
-    measures: dict[str, float | None]
-    intervals: dict[str, list[float]] = field(default_factory=dict)  # of shares, at 95 %
+    metrics: dict[str, float | None]
+    intervals: dict[str, verdict.Interval] = field(default_factory=dict)  # of shares, at 95 %
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> verdict.Group:
         """Return the entry of `groups` in verdict.json."""
-        return {
+        # Its metrics are further keys, which a TypedDict can't name.
+        entry = {
             "column": self.column,
             "kind": self.kind,
             "group": self.name,
             "rows": self.rows,
-            **self.measures,
+            **self.metrics,
             "intervals": self.intervals,
         }
+        return cast("verdict.Group", entry)
 
 
-def coded(series: pl.Series) -> tuple[Any, list[str]]:
+def coded(series: pl.Series) -> tuple[Integers, list[str]]:
     """Return each value's group as a number [N], and the groups' names: the value itself, or its quartile."""
     if series.dtype.is_float():
         series = series.fill_nan(None)
@@ -64,24 +70,24 @@ def coded(series: pl.Series) -> tuple[Any, list[str]]:
     return codes.fill_null(missing).to_numpy(), names
 
 
-def _quartiles(numbers: Any) -> tuple[Any, list[str]]:
-    known = numbers[~np.isnan(numbers)]
-    edges = np.unique(np.quantile(known, (0, 0.25, 0.5, 0.75, 1)))
+def _quartiles(numbers: Floats) -> tuple[Integers, list[str]]:
+    present = numbers[~np.isnan(numbers)]
+    edges = np.unique(np.quantile(present, (0, 0.25, 0.5, 0.75, 1)))
     names = [f"{a:g} to {b:g}" for a, b in itertools.pairwise(edges)]
     # A bin holds its lower edge; the last one both.
     bins = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(names) - 1)
-    if len(known) < len(numbers):
+    if len(present) < len(numbers):
         names.append(MISSING)
     return np.where(np.isnan(numbers), len(names) - 1, bins), names
 
 
-def members(series: pl.Series) -> Any:
+def members(series: pl.Series) -> Texts:
     """Return the name of each value's group [N]."""
     codes, names = coded(series)
     return np.asarray(names)[codes]
 
 
-def crossed(*columns: Any) -> Any:
+def crossed(*columns: Texts) -> Texts:
     """Return the name [N] of each row's group where the groups of several columns [N] meet."""
     names = columns[0]
     for column in columns[1:]:
@@ -90,7 +96,12 @@ def crossed(*columns: Any) -> Any:
 
 
 def classification(
-    grouping: Grouping, truth: Any, predicted: Any, positive: int | None, *, min_rows: int = MIN_ROWS
+    grouping: Grouping,
+    truth: Integers,
+    predicted: Integers,
+    positive: int | None,
+    *,
+    min_rows: int = MIN_ROWS,
 ) -> list[Group]:
     """Measure each group of class indices: accuracy and, where there is a positive class, its rates.
 
@@ -98,59 +109,61 @@ def classification(
     but None where fewer than `min_rows` rows are what the rate is of (fairlearn: 0 where there are none).
     """
 
-    def shares(rows: Any) -> Shares:
+    def shares(rows: Integers) -> Shares:
         y, y_hat = truth[rows], predicted[rows]
-        found = {"accuracy": y == y_hat}
+        chosen = {"accuracy": y == y_hat}
         if positive is not None:
             selected = y_hat == positive
-            found |= {
+            chosen |= {
                 "selection_rate": selected,
                 "true_positive_rate": selected[y == positive],
                 "false_positive_rate": selected[y != positive],
             }
-        return {name: (int(chosen.sum()), len(chosen)) for name, chosen in found.items()}
+        return {name: (int(rows.sum()), len(rows)) for name, rows in chosen.items()}
 
     enough = max(min_rows, 1)
-    found = []
+    groups = []
     for name, rows in _split(grouping):
         counted = shares(rows)
-        known = {measure: pair for measure, pair in counted.items() if pair[1] >= enough}
-        found.append(
+        sufficient = {name: pair for name, pair in counted.items() if pair[1] >= enough}
+        groups.append(
             Group(
                 grouping.column,
                 grouping.kind,
                 name,
                 len(rows),
-                {measure: hits / of if of >= enough else None for measure, (hits, of) in counted.items()},
-                {measure: interval(*pair) for measure, pair in known.items()},
+                {metric: hits / of if of >= enough else None for metric, (hits, of) in counted.items()},
+                {metric: interval(*pair) for metric, pair in sufficient.items()},
             )
         )
-    return found
+    return groups
 
 
-def interval(hits: int, rows: int, confidence: float = 0.95) -> list[float]:
+def interval(hits: int, rows: int, confidence: float = 0.95) -> tuple[float, float]:
     """Return the ends of the interval of a share (Jeffreys: Brown, Cai and DasGupta 2001)."""
     ends = stats.beta.ppf([(1 - confidence) / 2, (1 + confidence) / 2], hits + 0.5, rows - hits + 0.5)
-    return [float(ends[0]) if hits else 0.0, float(ends[1]) if hits < rows else 1.0]
+    return (float(ends[0]) if hits else 0.0, float(ends[1]) if hits < rows else 1.0)
 
 
-def regression(grouping: Grouping, truth: Any, predicted: Any, *, min_rows: int = MIN_ROWS) -> list[Group]:
+def regression(
+    grouping: Grouping, truth: Floats, predicted: Floats, *, min_rows: int = MIN_ROWS
+) -> list[Group]:
     """Measure each group of values: RMSE, MAE and the mean error (above 0: predicted too high)."""
 
-    found = []
+    groups = []
     for name, rows in _split(grouping):
         error = (predicted - truth)[rows]
-        measures = {
+        metrics = {
             "rmse": float(np.sqrt(np.mean(error**2))),
             "mae": float(np.mean(np.abs(error))),
             "mean_error": float(np.mean(error)),
         }
-        shown = {measure: value if len(error) >= min_rows else None for measure, value in measures.items()}
-        found.append(Group(grouping.column, grouping.kind, name, len(rows), shown))
-    return found
+        shown = {metric: value if len(error) >= min_rows else None for metric, value in metrics.items()}
+        groups.append(Group(grouping.column, grouping.kind, name, len(rows), shown))
+    return groups
 
 
-def _split(grouping: Grouping) -> Iterator[tuple[str, Any]]:
+def _split(grouping: Grouping) -> Iterator[tuple[str, Integers]]:
     """Yield each group's name and its rows' numbers."""
     names, codes = np.unique(grouping.members, return_inverse=True)
     order = np.argsort(codes, kind="stable")

@@ -1,4 +1,4 @@
-"""The metric table: what scikit-learn measures on a holdout, under the names that gates use."""
+"""What scikit-learn measures on a holdout, under the names that gates use. See docs/metrics.md."""
 
 import math
 from collections.abc import Sequence
@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from sklearn import metrics as sk
 
 from ml_pipeline.common.metrics import quality
+from ml_pipeline.gate.arrays import Floats, Integers, Numeric
 
-CURVE_POINTS = 200
 CALIBRATION_BINS = 10
+NOT_FINITE = "some predictions are not finite numbers"
 
 LABELS, FROM_PROBABILITIES, REGRESSION = (
     tuple(metric.name for metric in metrics)
@@ -30,38 +32,33 @@ class Scores:
 
 @dataclass(frozen=True)
 class Answers:
-    """What an image said about N rows.
+    """What an image answered for N rows.
 
     `predicted`: class indices [N] (-1: a class that the model's signature lacks), or values [N] for
     regression. `probabilities`: [N, C] in the order of the classes, or None.
     """
 
-    predicted: Any
-    probabilities: Any = None
+    predicted: Numeric
+    probabilities: npt.ArrayLike | None = None
+
+    @property
+    def indices(self) -> Integers:
+        """The predicted classes, as indices [N]."""
+        return self.predicted.astype(np.int64, copy=False)
+
+    @property
+    def values(self) -> Floats:
+        """The values that a regression predicts [N]."""
+        return self.predicted.astype(np.float64, copy=False)
 
 
-def class_indices(labels: Any, classes: Sequence[Any]) -> Any:
-    """Return the index in `classes` of every label [N], -1 where it is none of them.
-
-    Labels are compared as text, because the same class is the string "1" in one format
-    and the integer 1 in the other; true, True and 1 are the same class, and so are false, False and 0.
-    """
-    positions = {_text(label): index for index, label in enumerate(classes)}
-    distinct, inverse = np.unique(np.asarray(labels), return_inverse=True)
-    found = [
-        next((positions[key] for key in _spellings(label) if key in positions), -1)
-        for label in distinct.tolist()
-    ]
-    return np.asarray(found, dtype=np.int64)[inverse]
-
-
-def classification(truth: Any, answers: Answers, classes: int, positive: int | None) -> Scores:
+def classification(truth: Integers, answers: Answers, classes: int, positive: int | None) -> Scores:
     """Score class indices `truth` [N] against the answers; `positive` is the index that counts as 1.
 
     Precision, recall and F1 are those of the positive class where there is one, else macro averages;
     ROC AUC over several classes is the unweighted mean of one class against the rest.
     """
-    predicted = answers.predicted
+    predicted = answers.indices
     macro: dict[str, Any] = {"average": "macro", "labels": list(range(classes)), "zero_division": 0}
     if positive is None:
         y, y_hat, single = truth, predicted, macro
@@ -82,23 +79,23 @@ def classification(truth: Any, answers: Answers, classes: int, positive: int | N
     return _finished(scores, REGRESSION, "a classifier")
 
 
-def _balanced_accuracy(truth: Any, predicted: Any) -> float:
+def _balanced_accuracy(truth: Integers, predicted: Integers) -> float:
     # The mean recall over the classes that the holdout has, as scikit-learn defines it, without its
     # warning about predicted classes that the holdout lacks.
     return float(np.mean([np.mean(predicted[truth == label] == label) for label in np.unique(truth)]))
 
 
-def _mcc(truth: Any, predicted: Any) -> float:
+def _mcc(truth: Integers, predicted: Integers) -> float:
     # Where truth and answers are one class throughout, scikit-learn warns, and says 0 too.
     one_class = len(np.unique(np.concatenate([truth, predicted]))) == 1
     return 0.0 if one_class else float(sk.matthews_corrcoef(truth, predicted))
 
 
 def _score_probabilities(
-    scores: Scores, truth: Any, probabilities: Any, classes: int, positive: int | None
+    scores: Scores, truth: Integers, probabilities: npt.ArrayLike | None, classes: int, positive: int | None
 ) -> None:
     reason = probability_fault(probabilities, classes)
-    if reason:
+    if reason or probabilities is None:
         scores.missing |= dict.fromkeys(FROM_PROBABILITIES, reason)
         return
     shares = normalised(probabilities)
@@ -124,13 +121,14 @@ def _score_probabilities(
         scores.values["average_precision"] = sk.average_precision_score(one_hot, shares, average="macro")
 
 
-def normalised(probabilities: Any) -> Any:
+def normalised(probabilities: npt.ArrayLike) -> Floats:
     """Return probabilities [N, C] as float64 that add up to 1; float32 rows do so only nearly."""
     shares = np.asarray(probabilities, dtype=np.float64)
-    return shares / shares.sum(axis=1, keepdims=True)
+    total: Floats = shares.sum(axis=1, keepdims=True)
+    return shares / total
 
 
-def surprise(truth: Any, shares: Any, positive: int | None) -> tuple[Any, Any]:
+def surprise(truth: Integers, shares: Floats, positive: int | None) -> tuple[Integers, Floats]:
     """Return each row's bin of confidence [N], and by how much the confidence was too high [N].
 
     Ten equal bins, of the positive class's probability, or of the likeliest class's where there are several.
@@ -143,21 +141,21 @@ def surprise(truth: Any, shares: Any, positive: int | None) -> tuple[Any, Any]:
     return bins(scores), scores - observed
 
 
-def bins(scores: Any) -> Any:
+def bins(scores: Floats) -> Integers:
     """Return the one of ten equal bins that each score [N] is in."""
     return np.clip((scores * CALIBRATION_BINS).astype(np.int64), 0, CALIBRATION_BINS - 1)
 
 
-def _calibration_error(truth: Any, shares: Any, positive: int | None) -> float:
+def _calibration_error(truth: Integers, shares: Floats, positive: int | None) -> float:
     # Guo et al. (2017): the bins' gaps between confidence and outcome, weighted by their rows.
     where, gaps = surprise(truth, shares, positive)
     return float(np.abs(np.bincount(where, gaps)).sum() / len(truth))
 
 
-def probability_fault(probabilities: Any, classes: int) -> str:
-    """Say why `probabilities` are none, or return an empty string."""
+def probability_fault(probabilities: npt.ArrayLike | None, classes: int) -> str:
+    """Return why `probabilities` are not valid, or an empty string."""
     if probabilities is None:
-        return "the model gives no probabilities"
+        return "the model returns no probabilities"
     shares = np.asarray(probabilities, dtype=np.float64)
     if shares.ndim != 2 or shares.shape[1] != classes:
         return f"the probabilities have shape {list(shares.shape)} for {classes} classes"
@@ -170,11 +168,11 @@ def probability_fault(probabilities: Any, classes: int) -> str:
     return ""
 
 
-def regression(truth: Any, answers: Answers) -> Scores:
+def regression(truth: Floats, answers: Answers) -> Scores:
     """Score values `truth` [N] against the predicted ones."""
-    predicted, scores = answers.predicted, Scores()
+    predicted, scores = answers.values, Scores()
     if not np.isfinite(predicted).all():
-        scores.missing = dict.fromkeys(REGRESSION, "some predictions are no finite numbers")
+        scores.missing = dict.fromkeys(REGRESSION, NOT_FINITE)
         return _finished(scores, (*LABELS, *FROM_PROBABILITIES), "a regression")
     scores.values = {
         "rmse": sk.root_mean_squared_error(truth, predicted),
@@ -201,56 +199,3 @@ def _finished(scores: Scores, others: Sequence[str], kind: str) -> Scores:
     scores.values = {name: value for name, value in values.items() if name not in undefined}
     scores.missing |= undefined | dict.fromkeys(others, f"{kind} has no such metric")
     return scores
-
-
-def confusion(truth: Any, predicted: Any, classes: int) -> list[list[int]]:
-    """Return counts [C][C]: a row a true class, a column a predicted one."""
-    table: list[list[int]] = sk.confusion_matrix(truth, predicted, labels=list(range(classes))).tolist()
-    return table
-
-
-def roc(truth: Any, scores: Any) -> list[list[float]]:
-    """Return at most `CURVE_POINTS` points [false positive rate, true positive rate] of booleans [N]."""
-    false_positive, true_positive, _ = sk.roc_curve(truth, scores)
-    return _thinned(false_positive, true_positive)
-
-
-def precision_recall(truth: Any, scores: Any) -> list[list[float]]:
-    """Return at most `CURVE_POINTS` points [recall, precision] of booleans [N], from recall 0 to 1."""
-    precision, recall, _ = sk.precision_recall_curve(truth, scores, drop_intermediate=True)
-    return _thinned(recall[::-1], precision[::-1])
-
-
-def _thinned(across: Any, up: Any) -> list[list[float]]:
-    kept = np.unique(np.linspace(0, len(across) - 1, CURVE_POINTS).round().astype(np.int64))
-    curve: list[list[float]] = np.column_stack([across, up])[kept].round(5).tolist()
-    return curve
-
-
-def calibration(observed: Any, scores: Any) -> list[dict[str, float]]:
-    """Return the filled ones of ten equal bins of scores [N]: mean score, share of `observed` [N], rows."""
-    where = bins(scores)
-    return [
-        {
-            "predicted": round(float(scores[where == b].mean()), 5),
-            "observed": round(float(observed[where == b].mean()), 5),
-            "rows": int((where == b).sum()),
-        }
-        for b in np.unique(where)
-    ]
-
-
-def _text(label: Any) -> str:
-    if isinstance(label, bool):
-        return str(label).lower()
-    if isinstance(label, float) and label.is_integer():
-        return str(int(label))
-    return str(label)
-
-
-def _spellings(label: Any) -> tuple[str, ...]:
-    text = _text(label)
-    return (text, *_TWINS.get(text, ()))
-
-
-_TWINS = {"true": ("True", "1"), "false": ("False", "0"), "1": ("true", "True"), "0": ("false", "False")}

@@ -7,13 +7,15 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NotRequired, TypedDict
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.gate.documents import Instance
+from ml_pipeline.model.signature import Label
 
 READY_TIMEOUT = 60.0  # seconds until the image must answer /ready
 REQUEST_TIMEOUT = 30.0
@@ -26,12 +28,19 @@ MEMORY = ("process_peak_memory_bytes", "process_resident_memory_bytes")
 PERCENTILES = (50, 95, 99)
 
 
+class Answer(TypedDict):
+    """The body of an answer of /predict; a prediction is a label or a number."""
+
+    predictions: list[Label]
+    probabilities: NotRequired[list[list[float]] | None]
+
+
 @dataclass(frozen=True)
 class Probe:
     """The service's answers to the instances [n], in their order, and what was measured meanwhile."""
 
-    predictions: list[Any]
-    probabilities: list[Any] | None
+    predictions: list[Label]
+    probabilities: list[list[float]] | None
     values: dict[str, float]
     missing: dict[str, str]
 
@@ -58,8 +67,8 @@ class Service:
                 if status == 200:
                     return
                 if status == 404:
-                    hint = "give an image that speaks this project's protocol or the Open Inference one"
-                    raise StageFailure(f"the image knows no {path}", hint)
+                    hint = "use an image that speaks this project's protocol or the Open Inference one"
+                    raise StageFailure(f"the image has no {path}", hint)
                 last = f"status {status}"
             time.sleep(0.1)
         cause = f"the image was not ready within {READY_TIMEOUT:g} s ({last})"
@@ -72,7 +81,7 @@ class Service:
         response = self.connection.getresponse()
         return response.status, response.read()
 
-    def predict(self, instances: Sequence[Any]) -> tuple[dict[str, Any], float]:
+    def predict(self, instances: Sequence[Instance]) -> tuple[Answer, float]:
         """Return the answer to POST /predict and how long it took, in seconds.
 
         Making the request's body is not part of that time, waiting for the whole answer is.
@@ -82,22 +91,22 @@ class Service:
         try:
             status, text = self.ask("POST", "/predict", body)
         except (OSError, http.client.HTTPException) as error:
-            cause = f"the image broke off while it answered /predict: {type(error).__name__} {error}".strip()
+            cause = f"the image closed the connection before it answered /predict: {one_line(error)}"
             raise StageFailure(cause, "run `serve` and read the image's log") from None
         seconds = time.perf_counter() - started
         if status != 200:
             cause = f"the image answered {status} to {len(instances)} holdout rows: {one_line(text)}"
-            raise StageFailure(cause, "make the columns of model.json fit the data")
+            raise StageFailure(cause, "give model.json the columns of the data")
         return _checked(text, len(instances)), seconds
 
 
 def measure(
-    url: str, instances: Sequence[Any], baseline: str | None = None
+    url: str, instances: Sequence[Instance], baseline: str | None = None
 ) -> tuple[Probe, dict[str, float]]:
     """Ask for each instance alone, then for all of them at once, then for the process's memory.
 
     A `baseline`'s URL is asked in turn with the candidate's, so that a machine that slows down slows both.
-    Return what the candidate answered, and what was measured of the baseline: nothing of one that can't be
+    Return what the candidate answered, and what was measured of the baseline: nothing if it can't be
     asked in this way. Raises StageFailure where the candidate can't.
     """
     with contextlib.ExitStack() as stack:
@@ -109,7 +118,7 @@ def measure(
         values, missing = candidate.measured(instances)
         before = asked[1].measured(instances)[0] if len(asked) > 1 else {}
     answers = candidate.answers
-    probabilities = [answer["probabilities"][0] for answer in answers if answer.get("probabilities")]
+    probabilities = [shares[0] for answer in answers if (shares := answer.get("probabilities"))]
     probe = Probe(
         [answer["predictions"][0] for answer in answers],
         probabilities if len(probabilities) == len(answers) else None,
@@ -124,7 +133,7 @@ class _Asked:
     """One image, its answers to single rows, and how long those and the batches took, in seconds."""
 
     service: Service
-    answers: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     singles: list[float] = field(default_factory=list)
     batches: list[float] = field(default_factory=list)
 
@@ -135,14 +144,14 @@ class _Asked:
         stack.enter_context(contextlib.closing(service.connection))
         return cls(service)
 
-    def warm(self, instances: Sequence[Any]) -> None:
+    def warm(self, instances: Sequence[Instance]) -> None:
         """Wait until it is ready, and ask it everything once; raises StageFailure where it refuses."""
         self.service.wait()
         for index in range(WARM_UP):
             self.service.predict([instances[index % len(instances)]])
         self.service.predict(instances)
 
-    def measured(self, instances: Sequence[Any]) -> tuple[dict[str, float], dict[str, str]]:
+    def measured(self, instances: Sequence[Instance]) -> tuple[dict[str, float], dict[str, str]]:
         """Return metric → value, and of what has none why."""
         values = _percentiles("latency", self.singles) | _percentiles("batch_latency", self.batches)
         values["throughput_rows_per_s"] = len(instances) * len(self.batches) / sum(self.batches)
@@ -152,7 +161,7 @@ class _Asked:
         return values | {"memory_mb": memory / MEGABYTE}, {}
 
 
-def _answers(baseline: _Asked, instances: Sequence[Any]) -> bool:
+def _answers(baseline: _Asked, instances: Sequence[Instance]) -> bool:
     """Say whether a baseline can be asked what the candidate is asked; print why not."""
     try:
         baseline.warm(instances)
@@ -162,7 +171,7 @@ def _answers(baseline: _Asked, instances: Sequence[Any]) -> bool:
     return True
 
 
-def _one_by_one(every: Sequence[_Asked], instances: Sequence[Any]) -> None:
+def _one_by_one(every: Sequence[_Asked], instances: Sequence[Instance]) -> None:
     """Ask each instance alone, and again from the first on while there is time."""
     give_up = time.monotonic() + LATENCY_SECONDS * len(every)
     for index in range(max(REQUESTS, len(instances))):
@@ -175,7 +184,7 @@ def _one_by_one(every: Sequence[_Asked], instances: Sequence[Any]) -> None:
                 asked.answers.append(answer)
 
 
-def _batches(every: Sequence[_Asked], instances: Sequence[Any]) -> None:
+def _batches(every: Sequence[_Asked], instances: Sequence[Instance]) -> None:
     """Ask for all instances at once, over and over."""
     while any(sum(asked.batches) < THROUGHPUT_SECONDS for asked in every):
         for asked in every:
@@ -184,8 +193,8 @@ def _batches(every: Sequence[_Asked], instances: Sequence[Any]) -> None:
 
 
 def _percentiles(name: str, seconds: Sequence[float]) -> dict[str, float]:
-    found = np.percentile(np.asarray(seconds) * 1000, PERCENTILES)
-    return {f"{name}_p{p}_ms": float(value) for p, value in zip(PERCENTILES, found, strict=True)}
+    percentiles = np.percentile(np.asarray(seconds) * 1000, PERCENTILES)
+    return {f"{name}_p{p}_ms": float(value) for p, value in zip(PERCENTILES, percentiles, strict=True)}
 
 
 def _memory(service: Service) -> float | None:
@@ -199,11 +208,12 @@ def _memory(service: Service) -> float | None:
     return next((samples[name] for name in MEMORY if math.isfinite(samples.get(name, math.nan))), None)
 
 
-def _checked(text: bytes, rows: int) -> dict[str, Any]:
+def _checked(text: bytes, rows: int) -> Answer:
     try:
-        answer = json.loads(text)
+        answer: Answer = json.loads(text)
         predictions = answer["predictions"]
-        counts = [len(predictions), *([len(answer["probabilities"])] if answer.get("probabilities") else [])]
+        shares = answer.get("probabilities")
+        counts = [len(predictions), *([len(shares)] if shares else [])]
     except (ValueError, KeyError, TypeError):
         raise StageFailure(
             f"the image's answer to /predict has no predictions: {one_line(text)}",
@@ -212,5 +222,4 @@ def _checked(text: bytes, rows: int) -> dict[str, Any]:
     if any(count != rows for count in counts):
         cause = f"the image answered {len(predictions)} predictions to {rows} rows"
         raise StageFailure(cause, "return one prediction a row, in the rows' order")
-    checked: dict[str, Any] = answer
-    return checked
+    return answer

@@ -2,16 +2,16 @@
 
     python -m ml_pipeline.gate.recorded --data FOLDER --path PATH --model-json model.json --output rows.npz
 
-PATH is a file of JSON lines (.jsonl, .ndjson), each a body of /predict or one row of it, held to what
-/predict holds them to; or a table in Parquet or CSV with the model's columns. What else the table has,
-such as a time or the target, is left aside.
+PATH is a file of JSON lines (.jsonl, .ndjson), each a body of /predict or one row of it, which are checked as
+/predict checks them; or a table in Parquet or CSV with the model's columns. Other columns of the table, such
+as a time or the target, are ignored.
 """
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
@@ -19,15 +19,16 @@ from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.data.paths import shown
 from ml_pipeline.data.tables import open_table
 from ml_pipeline.gate import batches
-from ml_pipeline.model.signature import Column, read_signature
+from ml_pipeline.gate.arrays import Array
+from ml_pipeline.model.signature import Column, ColumnDocument, read_signature
 from ml_pipeline.model.values import BadInput, from_rows, require
 
 LINES = frozenset({".jsonl", ".ndjson"})
 SET_REQUESTS = "set requests under [tool.ml-pipeline.data] to JSON lines, Parquet or CSV in the source"
-TAKE = "take it out of the file; where the old model answered it, train one that does"
+REMOVE = "remove the row, or train a model that accepts it"
 
 
-def prepare(folder: Path, path: str, model_json: Path, output: Path) -> dict[str, Any]:
+def prepare(folder: Path, path: str, model_json: Path, output: Path) -> dict[str, object]:
     """Write one array [N] a column of the model. Raises `StageFailure`."""
     columns = read_signature(model_json).document()["columns"]
     read = _read_lines if PurePosixPath(path).suffix.lower() in LINES else _read_table
@@ -39,46 +40,46 @@ def prepare(folder: Path, path: str, model_json: Path, output: Path) -> dict[str
     return {"rows": rows, "columns": len(arrays)}
 
 
-def _read_lines(folder: Path, path: str, columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _read_lines(folder: Path, path: str, columns: Sequence[ColumnDocument]) -> dict[str, Array]:
     file, name = folder / path, shown(PurePosixPath(path))
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StageFailure(f"{name!r} can't be read: {error}", SET_REQUESTS) from None
-    rows: list[Any] = []
-    lines: list[int] = []  # of each row, where it stands
+    rows: list[object] = []
+    lines: list[int] = []  # of each row, the number of its line
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
-            found = _rows(line, f"{name} line {number}")
-            rows += found
-            lines += [number] * len(found)
+            requests = _rows(line, f"{name} line {number}")
+            rows += requests
+            lines += [number] * len(requests)
     if not rows:
         raise StageFailure(f"{name!r} has no requests", SET_REQUESTS)
     try:
         arrays = from_rows(rows, _signature(columns))
     except BadInput as error:
         at = f" line {lines[error.row]}" if error.row is not None else ""
-        told = str(error).partition(f"instances[{error.row}]")[2].lstrip(".: ") or str(error)
-        raise StageFailure(f"{name}{at}: {told}", TAKE) from None
+        reason = str(error).partition(f"instances[{error.row}]")[2].lstrip(".: ") or str(error)
+        raise StageFailure(f"{name}{at}: {reason}", REMOVE) from None
     return {key: _plain(array) for key, array in arrays.items()}
 
 
-def _rows(line: str, place: str) -> list[Any]:
+def _rows(line: str, place: str) -> list[object]:
     """Return the rows of a body of /predict, or the line's one row."""
     try:
-        found = json.loads(line, parse_constant=_refuse)
+        request = json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise StageFailure(f"{place} is no JSON: {error}", TAKE) from None
-    if isinstance(found, dict) and isinstance(found.get("instances"), list):
-        return list(found["instances"])
-    return [found]
+        raise StageFailure(f"{place} is not JSON: {error}", REMOVE) from None
+    if isinstance(request, dict) and isinstance(request.get("instances"), list):
+        return list(request["instances"])
+    return [request]
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a number in JSON")
 
 
-def _read_table(folder: Path, path: str, columns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _read_table(folder: Path, path: str, columns: Sequence[ColumnDocument]) -> dict[str, Array]:
     as_text = [column["name"] for column in columns if column["type"] in {"string", "datetime"}]
     frame = open_table(folder, path, as_text, SET_REQUESTS).frame.collect()
     arrays = batches.features(frame, columns, f"{shown(PurePosixPath(path))!r}")
@@ -86,31 +87,33 @@ def _read_table(folder: Path, path: str, columns: Sequence[Mapping[str, Any]]) -
         require(_signature(columns), arrays)
     except BadInput as error:
         cause = f"{shown(PurePosixPath(path))!r} has no {error.column!r} in row {(error.row or 0) + 1}"
-        raise StageFailure(f"{cause}, where the model wants {error.expected}", TAKE) from None
+        raise StageFailure(f"{cause}, where the model needs {error.expected}", REMOVE) from None
     return arrays
 
 
-def _signature(columns: Sequence[Mapping[str, Any]]) -> list[Column]:
+def _signature(columns: Sequence[ColumnDocument]) -> list[Column]:
     return [Column(column["name"], column["type"], bool(column.get("nullable"))) for column in columns]
 
 
-def _plain(array: Any) -> Any:
+def _plain(array: Array) -> Array:
     return array.astype(np.str_) if array.dtype == object else array
 
 
-def main(given: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Prepare the requests that the arguments name."""
     parser = argparse.ArgumentParser(
         prog="python -m ml_pipeline.gate.recorded",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, required=True, help="the folder that the path is relative to")
-    parser.add_argument("--path", required=True, help="JSON lines, Parquet or CSV in it")
-    parser.add_argument("--model-json", type=Path, required=True, help="the candidate's signature")
-    parser.add_argument("--output", type=Path, required=True, help="an .npz for the batch command")
-    told = parser.parse_args(given)
-    run_stage("prepare-requests", lambda: prepare(told.data, told.path, told.model_json, told.output))
+    parser.add_argument("--data", type=Path, required=True, help="folder with the recorded requests")
+    parser.add_argument("--path", required=True, help="path of the JSON lines, Parquet or CSV in that folder")
+    parser.add_argument("--model-json", type=Path, required=True, help="model.json of the candidate")
+    parser.add_argument("--output", type=Path, required=True, help="the .npz file to write")
+    options = parser.parse_args(arguments)
+    run_stage(
+        "prepare-requests", lambda: prepare(options.data, options.path, options.model_json, options.output)
+    )
 
 
 if __name__ == "__main__":

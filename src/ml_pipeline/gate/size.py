@@ -17,10 +17,10 @@ def unpacked(root: Path) -> float:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(Path(entry.path))
                 elif entry.is_file(follow_symlinks=False):
-                    found = entry.stat(follow_symlinks=False)
-                    if (found.st_dev, found.st_ino) not in seen:
-                        seen.add((found.st_dev, found.st_ino))
-                        total += found.st_size
+                    status = entry.stat(follow_symlinks=False)
+                    if (status.st_dev, status.st_ino) not in seen:
+                        seen.add((status.st_dev, status.st_ino))
+                        total += status.st_size
     return total / MEGABYTE
 
 
@@ -30,8 +30,8 @@ def measure(image: Path, base: Path, compressed: tuple[float, float] | None = No
     `compressed`: the MB of both in a registry, for the same two of what a node has to pull.
     """
     whole = unpacked(image)
-    found = {"image_mb": whole, "image_above_base_mb": whole - unpacked(base)}
+    sizes = {"image_mb": whole, "image_above_base_mb": whole - unpacked(base)}
     if compressed:
         pulled, of_base = compressed
-        found |= {"image_compressed_mb": pulled, "image_above_base_compressed_mb": pulled - of_base}
-    return found
+        sizes |= {"image_compressed_mb": pulled, "image_above_base_compressed_mb": pulled - of_base}
+    return sizes

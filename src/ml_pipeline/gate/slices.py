@@ -7,18 +7,20 @@ not the one that looks worst.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
 from scipy import stats
 
 from ml_pipeline.gate import groups
+from ml_pipeline.gate.arrays import Booleans, Floats, Integers, Numeric
 
 MIN_ROWS = 50
 MAX_VALUES = 50  # of a column: the most frequent ones
 MAX_PAIRED = 20  # columns that are crossed with each other, the configured ones first
-Ends = tuple[Any, Any]  # low and high [S]
+Ends = tuple[Floats, Floats]  # low and high [S]
+Coded = tuple[Integers, list[str]]  # each row's value as a number [N], and the names of the values
+Statistic = Floats | Booleans | None  # a value of each row [N]; None stands for 1
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,11 @@ class Slices:
     """S slices: their names, and the sums over their rows that intervals are made of."""
 
     names: list[str]
-    configured: Any  # bool [S]: columns that the project named; they have half of the allowed error
-    sums: Mapping[str, Any]  # statistic → sum over the rows of each slice [S]
+    configured: Booleans  # [S]: columns that the project named; they have half of the allowed error
+    sums: Mapping[str, Floats]  # statistic → sum over the rows of each slice [S]
     regression: bool
 
-    def values(self, who: str = "candidate") -> Any:
+    def values(self, who: str = "candidate") -> Floats:
         """Return each slice's accuracy, or its RMSE [S], of the candidate or the baseline."""
         share = self.sums[who] / self.sums["rows"]
         return np.sqrt(share) if self.regression else share
@@ -82,19 +84,19 @@ class Slices:
         extreme = np.max if self.regression else np.min
         return float(extreme(ends[0])), float(extreme(ends[1]))
 
-    def _tails(self, confidence: float) -> Any:
+    def _tails(self, confidence: float) -> Floats:
         named = int(self.configured.sum())
-        found = len(self.names) - named
-        shares = 2 if named and found else 1
-        return (1 - confidence) / 2 / shares / np.where(self.configured, max(named, 1), max(found, 1))
+        others = len(self.names) - named
+        shares = 2 if named and others else 1
+        return (1 - confidence) / 2 / shares / np.where(self.configured, max(named, 1), max(others, 1))
 
 
 def search(
     frame: pl.DataFrame,
     named: Sequence[str],
-    truth: Any,
-    candidate: Any,
-    baseline: Any | None,
+    truth: Numeric,
+    candidate: Numeric,
+    baseline: Numeric | None,
     *,
     regression: bool,
     min_rows: int = MIN_ROWS,
@@ -108,35 +110,40 @@ def search(
     statistics = _statistics(truth, candidate, baseline, regression)
     columns = [*named, *(name for name in frame.columns if name not in named)]
     coded = {name: _coded(frame[name], min_rows, named=name in named) for name in dict.fromkeys(columns)}
-    coded = {name: found for name, found in coded.items() if len(found[1])}
-    found = _Found([], [], {name: [] for name in statistics})
+    coded = {name: column for name, column in coded.items() if column[1]}
+    collected = _Collected([], [], {name: [] for name in statistics})
     for name, (codes, labels) in coded.items():
-        found.add(codes, [f"{name} = {label}" for label in labels], statistics, min_rows, name in named)
+        collected.add(codes, [f"{name} = {label}" for label in labels], statistics, min_rows, name in named)
     crossed = list(coded)[:MAX_PAIRED]
     for index, first in enumerate(crossed):
         for second in crossed[index + 1 :]:
-            found.add(*_crossed(first, second, coded), statistics, min_rows, configured=False)
-    if not found.names:
+            collected.add(*_crossed(first, second, coded), statistics, min_rows, configured=False)
+    if not collected.names:
         return None
-    sums = {name: np.concatenate(values) for name, values in found.sums.items()}
+    sums = {name: np.concatenate(values) for name, values in collected.sums.items()}
     # Of slices that are the same rows (a code and its meaning, say) the first one counts.
     _, kept = np.unique(sums.pop("fingerprint"), return_index=True)
     kept.sort()
-    names, configured = [found.names[index] for index in kept.tolist()], np.asarray(found.configured)[kept]
+    names, configured = (
+        [collected.names[index] for index in kept.tolist()],
+        np.asarray(collected.configured)[kept],
+    )
     return Slices(names, configured, {name: values[kept] for name, values in sums.items()}, regression)
 
 
 @dataclass
-class _Found:
+class _Collected:
+    """The slices that are large enough, until all columns are read."""
+
     names: list[str]
     configured: list[bool]
-    sums: dict[str, list[Any]]
+    sums: dict[str, list[Floats]]
 
     def add(
         self,
-        codes: Any,
+        codes: Integers,
         labels: Sequence[str] | Callable[[int], str],
-        statistics: Mapping[str, Any],
+        statistics: Mapping[str, Statistic],
         min_rows: int,
         configured: bool,
     ) -> None:
@@ -154,28 +161,37 @@ class _Found:
         self.configured += [configured] * len(kept)
 
 
-def _statistics(truth: Any, candidate: Any, baseline: Any | None, regression: bool) -> dict[str, Any]:
+def _statistics(
+    truth: Numeric, candidate: Numeric, baseline: Numeric | None, regression: bool
+) -> dict[str, Statistic]:
     """Return what is summed over each slice's rows [N]; None stands for the rows themselves."""
-    found = {"rows": None, "fingerprint": np.random.default_rng(0).random(len(truth))}
+    statistics: dict[str, Statistic] = {
+        "rows": None,
+        "fingerprint": np.random.default_rng(0).random(len(truth)),
+    }
     if regression:
-        own = (candidate - truth) ** 2
-        found |= {"candidate": own, "squared": own**2}
+        own = (candidate - truth).astype(np.float64, copy=False) ** 2
+        statistics |= {"candidate": own, "squared": own**2}
         if baseline is not None:
-            other = (baseline - truth) ** 2
-            found |= {"baseline": other, "difference": own - other, "squared_difference": (own - other) ** 2}
-        return found
+            other = (baseline - truth).astype(np.float64, copy=False) ** 2
+            statistics |= {
+                "baseline": other,
+                "difference": own - other,
+                "squared_difference": (own - other) ** 2,
+            }
+        return statistics
     right = candidate == truth
-    found["candidate"] = right
+    statistics["candidate"] = right
     if baseline is not None:
         also = baseline == truth
-        found |= {"baseline": also, "won": right & ~also, "lost": also & ~right}
-    return found
+        statistics |= {"baseline": also, "won": right & ~also, "lost": also & ~right}
+    return statistics
 
 
-def _coded(series: pl.Series, min_rows: int, *, named: bool) -> tuple[Any, list[str]]:
+def _coded(series: pl.Series, min_rows: int, *, named: bool) -> Coded:
     """Return each row's value as a number [N], -1 where the value is too rare, and the values' names."""
     if series.dtype.is_nested() or (series.dtype.is_temporal() and not named):
-        return np.empty(0), []
+        return np.empty(0, dtype=np.int64), []
     codes, names = groups.coded(series)
     rows = np.bincount(codes, minlength=len(names))
     kept = [k for k in np.argsort(-rows, kind="stable")[:MAX_VALUES].tolist() if rows[k] >= min_rows]
@@ -184,9 +200,7 @@ def _coded(series: pl.Series, min_rows: int, *, named: bool) -> tuple[Any, list[
     return short[codes], [names[k] for k in kept]
 
 
-def _crossed(
-    first: str, second: str, coded: Mapping[str, tuple[Any, list[str]]]
-) -> tuple[Any, Callable[[int], str]]:
+def _crossed(first: str, second: str, coded: Mapping[str, Coded]) -> tuple[Integers, Callable[[int], str]]:
     (one, ones), (two, twos) = coded[first], coded[second]
     codes = np.where((one >= 0) & (two >= 0), one * len(twos) + two, -1)
 
@@ -196,7 +210,7 @@ def _crossed(
     return codes, label
 
 
-def _exact(hits: Any, rows: Any, tail: Any) -> Ends:
+def _exact(hits: Floats, rows: Floats, tail: Floats) -> Ends:
     """Return the exact interval of a share, hits out of rows [S], as Clopper and Pearson (1934) do."""
     with np.errstate(invalid="ignore"):
         low = np.where(hits > 0, stats.beta.ppf(tail, hits, rows - hits + 1), 0.0)
@@ -204,7 +218,7 @@ def _exact(hits: Any, rows: Any, tail: Any) -> Ends:
     return low, high
 
 
-def _mean(total: Any, squares: Any, rows: Any, tail: Any) -> Ends:
+def _mean(total: Floats, squares: Floats, rows: Floats, tail: Floats) -> Ends:
     """Return the interval of a mean [S] from its rows' sum and sum of squares, by Student's t."""
     mean = total / rows
     variance = np.maximum(squares / rows - mean**2, 0) / (rows - 1)

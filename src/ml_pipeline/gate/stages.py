@@ -72,18 +72,18 @@ async def validate(
         files["metrics.json"] = trained.folder.file("metrics.json")
     if asks_for_drift(run.project):
         files["data-metrics.json"] = run.outputs[VALIDATE.name].file("metrics.json")
-    judge, arguments = _given(judge, files)
+    judge, arguments = _with_files(judge, files)
     if image:
-        judge, told = _running(judge, "candidate", image)
+        judge, options = _running(judge, "candidate", image)
         under = run.environments.serving(run.project.serve.device)
         judge = judge.with_mounted_directory("/base", under.rootfs())
         if weighed or any(metric.endswith("_compressed_mb") for metric in run.project.gates):
             pulled = await run.timed(WEIGH, _compressed(image, under))
             arguments += ["--compressed-mb", *pulled]
-        arguments += [*told, "--base-root=/base", f"--candidate-digest={await image.rootfs().digest()}"]
+        arguments += [*options, "--base-root=/base", f"--candidate-digest={await image.rootfs().digest()}"]
     if image and baseline and baseline.ours:
-        judge, told = _running(judge, "baseline", baseline.image)
-        arguments += told
+        judge, options = _running(judge, "baseline", baseline.image)
+        arguments += options
     if image and baseline and baseline.digest:
         arguments.append(f"--baseline-digest={baseline.digest}")
     return await run.stage(JUDGE, judge, ["judge", *arguments, f"--output={OUTPUT}"])
@@ -96,16 +96,16 @@ async def _seen(
     image: dagger.Container,
     baseline: Baseline | None,
 ) -> Mapping[str, dagger.File]:
-    """Let the images answer the holdout, and the candidate start; return the files that tell of it."""
-    container, arguments = _given(judge, files)
+    """Let the images answer the holdout, and the candidate start; return the files that they write."""
+    container, arguments = _with_files(judge, files)
     arguments = ["prepare", *arguments, f"--output={OUTPUT}"]
     prepared = (await run.stage(PREPARE, container, arguments)).output
     rows, requests = prepared.file("holdout.npz"), prepared.file("requests.json")
     asked = {"predictions.npz": partial(_answers, run, CANDIDATE, image, rows)}
     if baseline:
-        told = {"input.npz": rows, "model-json.json": files["model-json.json"]}
+        inputs = {"input.npz": rows, "model-json.json": files["model-json.json"]}
         asked["baseline-predictions.npz"] = partial(
-            _answers_of_baseline, run, BASELINE, judge, baseline, told
+            _answers_of_baseline, run, BASELINE, judge, baseline, inputs
         )
     answers = await side_by_side(*asked.values())
     # Alone: what runs beside it would slow it down.
@@ -120,7 +120,7 @@ async def _seen(
 async def _shadow(
     run: Run, judge: dagger.Container, signature: dagger.File, image: dagger.Container, baseline: Baseline
 ) -> Mapping[str, dagger.File]:
-    """Let both images answer the recorded requests; return what they said."""
+    """Let both images answer the recorded requests; return their answers."""
     path = run.project.data.requests or ""
     container = run.environments.tables().with_(with_programs(RECORDED.program))
     container = container.with_file(f"{INPUT}/model-json.json", signature)
@@ -132,18 +132,18 @@ async def _shadow(
     arguments += ["--output", f"{OUTPUT}/requests.npz"]
     prepared = await run.stage(RECORDED, container, arguments)
     rows = prepared.output.file("requests.npz")
-    told = {"input.npz": rows, "model-json.json": signature}
+    inputs = {"input.npz": rows, "model-json.json": signature}
     candidate, before = await side_by_side(
         partial(_answers, run, SHADOW_CANDIDATE, image, rows),
-        partial(_answers_of_baseline, run, SHADOW_BASELINE, judge, baseline, told),
+        partial(_answers_of_baseline, run, SHADOW_BASELINE, judge, baseline, inputs),
     )
     return {"recorded-predictions.npz": candidate, "baseline-recorded-predictions.npz": before}
 
 
-def _given(
+def _with_files(
     container: dagger.Container, files: Mapping[str, dagger.File]
 ) -> tuple[dagger.Container, list[str]]:
-    """Add files; return the options that tell of them, which have their names."""
+    """Add files; return their options, which have their names."""
     for name, file in files.items():
         container = container.with_file(f"{INPUT}/{name}", file)
     return container, [f"--{name.partition('.')[0]}={INPUT}/{name}" for name in files]
@@ -152,7 +152,7 @@ def _given(
 def _running(
     container: dagger.Container, who: str, image: dagger.Container
 ) -> tuple[dagger.Container, list[str]]:
-    """Bind an image as a service, and mount its files to be weighed; return the options that tell of them."""
+    """Bind an image as a service, and mount its files to measure their size; return the options."""
     container = container.with_service_binding(who, image.as_service(use_entrypoint=True))
     container = container.with_mounted_directory(f"/{who}", image.rootfs())
     return container, [f"--{who}-url=http://{who}:{PORT}", f"--{who}-root=/{who}"]
@@ -194,7 +194,7 @@ async def _answers_of_baseline(
         return await _answers(run, stage, image, files["input.npz"])
     ports = await image.exposed_ports()
     port = await ports[0].port() if ports else PORT
-    container, arguments = _given(judge, files)
+    container, arguments = _with_files(judge, files)
     container = container.with_service_binding("baseline", image.as_service(use_entrypoint=True))
     arguments += [f"--url=http://baseline:{port}", f"--name={run.project.name}"]
     arguments.append(f"--output={OUTPUT}/predictions.npz")

@@ -1,79 +1,89 @@
-"""What was found out, as the one document that reports, signatures and later runs read."""
+"""verdict.json: all evidence and decisions, in the one document that reports and later runs read."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from ml_pipeline.common import rules
-from ml_pipeline.common.rules import CONFIDENCE, Decision
-from ml_pipeline.gate.examination import Quality
+from ml_pipeline.common.rules import CONFIDENCE, Decision, Measured
+from ml_pipeline.common.verdict import SCHEMA_VERSION, Difference, Digests, Interval, Skew, Verdict
+from ml_pipeline.gate.documents import Settings
+from ml_pipeline.gate.quality import Quality
 from ml_pipeline.gate.uncertainty.resampling import ROUNDS, SEED
-
-SCHEMA_VERSION = 1  # verdict.schema.json says what it means; a change that a reader would notice raises it
-
-CURVES = ("confusion", "roc", "precision_recall", "calibration")
+from ml_pipeline.model.signature import SignatureDocument
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the images were found to do; of a project without an image, nothing."""
+    """What was measured of the images; nothing if the project builds none."""
 
     quality: Quality
-    skew: dict[str, Any] | None = None
+    skew: Skew | None = None
     compared: bool = False  # there is a baseline
     requests: int | None = None  # recorded ones that both images answered
 
 
 def document(
-    settings: Mapping[str, Any],
-    model: Mapping[str, Any],
+    settings: Settings,
+    model: SignatureDocument,
     rows: int,
     decisions: Sequence[Decision],
     evidence: Evidence,
     reported: Mapping[str, float],
-) -> dict[str, Any]:
-    """Return verdict.json without its digests. What is not a finite number is null: JSON has no NaN."""
+    digests: Digests,
+) -> Verdict:
+    """Return verdict.json. What is not a finite number is null: JSON has no NaN."""
     quality, skew = evidence.quality, evidence.skew
-    measured = quality.measured
-    before = {name: found.baseline for name, found in measured.items() if found.baseline is not None}
-    ends = {name: found.interval(CONFIDENCE) for name, found in measured.items() if found.interval}
-    differences = {
-        name: {
-            "value": found.difference.value,
-            "interval": found.difference.interval(CONFIDENCE) if found.difference.interval else None,
-            "where": found.difference.where,
-        }
-        for name, found in measured.items()
-        if found.difference
+    measured, curves = quality.measured, quality.curves
+    verdict: Verdict = {
+        "schema_version": SCHEMA_VERSION,
+        "passed": rules.passed(decisions) and not (skew and skew["differing"]),
+        "model": {"name": model.get("name"), "version": model.get("version")},
+        "task": settings["task"],
+        "rows": rows,
+        "digests": digests,
+        "method": {"confidence": CONFIDENCE, "rounds": ROUNDS, "seed": SEED},
+        "metrics": {name: metric.value for name, metric in measured.items()},
+        "intervals": _intervals(measured),
+        "not_measured": quality.missing,
+        "reported": dict(reported),
+        "baseline": _baseline(measured) if evidence.compared else None,
+        "differences": {
+            name: _difference(metric.difference) for name, metric in measured.items() if metric.difference
+        },
+        "gates": [decision.as_dict() for decision in decisions],
+        "groups": [group.as_dict() for group in quality.groups],
+        "fairness": quality.fairness,
+        "slices": quality.slices,
+        "skew": skew,
+        "requests": evidence.requests,
+        "confusion": curves.confusion,
+        "roc": curves.roc,
+        "precision_recall": curves.precision_recall,
+        "calibration": curves.calibration,
     }
-    verdict: dict[str, Any] = _finite(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "passed": rules.passed(decisions) and not (skew and skew["differing"]),
-            "model": {key: model.get(key) for key in ("name", "version")},
-            "task": settings["task"],
-            "rows": rows,
-            "method": {"confidence": CONFIDENCE, "rounds": ROUNDS, "seed": SEED},
-            "metrics": {name: found.value for name, found in measured.items()},
-            "intervals": {name: pair for name, pair in ends.items() if pair},
-            "not_measured": quality.missing,
-            "reported": dict(reported),
-            "baseline": before if evidence.compared else None,
-            "differences": differences,
-            "gates": [decision.as_dict() for decision in decisions],
-            "groups": [group.as_dict() for group in quality.groups],
-            "fairness": quality.fairness,
-            "slices": quality.slices,
-            "skew": skew,
-            "requests": evidence.requests,
-            **{key: quality.curves.get(key) for key in CURVES},
-        }
-    )
-    return verdict
+    return cast("Verdict", _finite(verdict))
 
 
-def _finite(value: Any) -> Any:
+def _intervals(measured: Mapping[str, Measured]) -> dict[str, Interval]:
+    ends = {name: metric.interval(CONFIDENCE) for name, metric in measured.items() if metric.interval}
+    return {name: pair for name, pair in ends.items() if pair}
+
+
+def _baseline(measured: Mapping[str, Measured]) -> dict[str, float | None]:
+    return {name: metric.baseline for name, metric in measured.items() if metric.baseline is not None}
+
+
+def _difference(difference: rules.Difference) -> Difference:
+    return {
+        "value": difference.value,
+        "interval": difference.interval(CONFIDENCE) if difference.interval else None,
+        "where": difference.where,
+    }
+
+
+def _finite(value: object) -> object:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -5,10 +5,10 @@ rows as for a hundred.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from ml_pipeline.gate.arrays import Floats, Integers
 from ml_pipeline.gate.uncertainty.resampling import ROUNDS, SEED
 
 
@@ -19,19 +19,19 @@ class Cells:
     `prior` [K] is what is added to the rows when shares are drawn.
     """
 
-    labels: Any
-    rows: Any
-    prior: Any
+    labels: Integers
+    rows: Integers
+    prior: Floats
 
 
-def count(*columns: Any) -> Cells:
+def count(*columns: Integers) -> Cells:
     """Count rows by their class indices, one array [N] a column: the truth, then each image's answers."""
-    base = max(int(column.max()) for column in columns) + 2  # room for -1, a class that nobody knows
-    codes: Any = np.zeros(len(columns[0]), dtype=np.int64)
+    base = max(int(column.max()) for column in columns) + 2  # room for -1, a class that the model lacks
+    codes = np.zeros(len(columns[0]), dtype=np.int64)
     for column in columns:
         codes = codes * base + column + 1
     kinds, rows = np.unique(codes, return_counts=True)
-    digits: Any = base ** np.arange(len(columns))[::-1]
+    digits = base ** np.arange(len(columns))[::-1]
     return Cells(kinds[:, None] // digits % base - 1, rows, np.zeros(len(rows)))
 
 
@@ -47,28 +47,31 @@ def with_unseen(cells: Cells, classes: int, leading: int = 1) -> Cells:
     answers = cells.labels[:, leading:]
     agree = images > 1 and bool((answers[:, 0] == answers[:, 1]).all())
     ways = [way for way in np.ndindex(*(2,) * images) if not (agree and len(set(way)) > 1)]
-    known = {tuple(kind): row for row, kind in enumerate(cells.labels.tolist())}
+    numbers = {tuple(kind): row for row, kind in enumerate(cells.labels.tolist())}
     prior = dict.fromkeys(range(len(cells.rows)), 0.0)
     for first in np.unique(cells.labels[:, :leading], axis=0).tolist():
         for way in ways:
             kind = (*first, *((first[-1] + step) % classes for step in way))
-            prior[known.setdefault(kind, len(known))] = 1 / len(ways)
-    rows: Any = np.append(cells.rows, np.zeros(len(known) - len(cells.rows), dtype=int))
-    return Cells(np.asarray(list(known)), rows, np.asarray([prior[row] for row in range(len(known))]))
+            prior[numbers.setdefault(kind, len(numbers))] = 1 / len(ways)
+    rows = np.append(cells.rows, np.zeros(len(numbers) - len(cells.rows), dtype=int))
+    return Cells(np.asarray(list(numbers)), rows, np.asarray([prior[row] for row in range(len(numbers))]))
 
 
-def draw(cells: Cells, rounds: int = ROUNDS, seed: int = SEED) -> Any:
+def draw(cells: Cells, rounds: int = ROUNDS, seed: int = SEED) -> Floats:
     """Return the share of each kind of row in each round [rounds, K].
 
     The Bayesian bootstrap (Rubin 1981). With the prior, kinds that the holdout happens to lack stay
     possible: without it, an image that errs on none of 30 rows would have an interval without width.
     """
     random = np.random.default_rng(seed)
-    shares = random.standard_gamma(cells.rows + cells.prior, (rounds, len(cells.rows)))
-    return shares / shares.sum(axis=1, keepdims=True)
+    drawn = random.standard_gamma(cells.rows + cells.prior, (rounds, len(cells.rows)))
+    shares: Floats = drawn / drawn.sum(axis=1, keepdims=True)
+    return shares
 
 
-def measure(cells: Cells, image: int, shares: Any, classes: int, positive: int | None) -> dict[str, Any]:
+def measure(
+    cells: Cells, image: int, shares: Floats, classes: int, positive: int | None
+) -> dict[str, Floats]:
     """Return the metrics [R] of one image (1: the candidate, 2: the baseline) that labels alone decide.
 
     They are scikit-learn's, with `zero_division` = 0 and the averages that `metrics.classification` names.
@@ -76,7 +79,7 @@ def measure(cells: Cells, image: int, shares: Any, classes: int, positive: int |
     truth, answer = cells.labels[:, 0], cells.labels[:, image]
     label = np.arange(classes)
     of_truth = shares @ (truth[:, None] == label)
-    of_answer = shares @ (answer[:, None] == np.arange(-1, classes))  # -1: a class that nobody knows
+    of_answer = shares @ (answer[:, None] == np.arange(-1, classes))  # -1: a class that the model lacks
     hit = shares @ ((truth == answer)[:, None] & (truth[:, None] == label))
     precision, recall = _ratio(hit, of_answer[:, 1:]), _ratio(hit, of_truth)
     f1 = _ratio(2 * hit, of_truth + of_answer[:, 1:])
@@ -84,7 +87,7 @@ def measure(cells: Cells, image: int, shares: Any, classes: int, positive: int |
     there = of_truth > 0
     expected = (of_truth * of_answer[:, 1:]).sum(axis=1)
     spread = (size**2 - (of_answer**2).sum(axis=1)) * (size**2 - (of_truth**2).sum(axis=1))
-    found = {
+    metrics = {
         "accuracy": right / size,
         "balanced_accuracy": (recall * there).sum(axis=1) / there.sum(axis=1),
         "f1_macro": f1.mean(axis=1),
@@ -92,9 +95,9 @@ def measure(cells: Cells, image: int, shares: Any, classes: int, positive: int |
         "mcc": _ratio(right * size - expected, np.sqrt(np.maximum(spread, 0))),
     }
     for name, values in {"precision": precision, "recall": recall, "f1": f1}.items():
-        found[name] = values.mean(axis=1) if positive is None else values[:, positive]
-    return found
+        metrics[name] = values.mean(axis=1) if positive is None else values[:, positive]
+    return metrics
 
 
-def _ratio(part: Any, whole: Any) -> Any:
+def _ratio(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 1e-15)

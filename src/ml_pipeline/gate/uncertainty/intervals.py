@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 
 from ml_pipeline.common.metrics.table import names
 from ml_pipeline.common.rules import Interval
+from ml_pipeline.gate.arrays import Floats
 
 # What is a sum of absolute differences, or the largest of several, grows by resampling alone.
 PUSHED = frozenset({"expected_calibration_error", *names("fairness")})
@@ -20,7 +20,7 @@ class Spread:
     """One number and its value in every round [R]: asked for a confidence, it answers with an interval."""
 
     point: float
-    rounds: Any
+    rounds: Floats
     pushed: bool = False
 
     def __call__(self, confidence: float) -> tuple[float, float] | None:
@@ -30,11 +30,11 @@ class Spread:
         point (Davison and Hinkley 1997, "basic"), and so covers at least as often as it says. None where
         fewer than nine rounds in ten have a value.
         """
-        known = self.rounds[np.isfinite(self.rounds)]
-        if len(known) < 0.9 * len(self.rounds):
+        finite = self.rounds[np.isfinite(self.rounds)]
+        if len(finite) < 0.9 * len(self.rounds):
             return None
         tail = (1 - confidence) / 2
-        low, high = (float(end) for end in np.quantile(known, (tail, 1 - tail)))
+        low, high = (float(end) for end in np.quantile(finite, (tail, 1 - tail)))
         if self.pushed:
             low, high = min(low, 2 * self.point - high), max(high, 2 * self.point - low)
         return low, high
@@ -73,7 +73,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Mean:
-    """The interval of a mean over `rows` of values of at least 0, whose standard deviation is known."""
+    """The interval of a mean over `rows` of values of at least 0, with their standard deviation."""
 
     mean: float
     deviation: float
@@ -89,10 +89,10 @@ class Mean:
 
 @dataclass(frozen=True)
 class Mirrored:
-    """The interval of (known - measured) times `sign`, where only `measured` is uncertain."""
+    """The interval of (constant - measured) times `sign`, where only `measured` is uncertain."""
 
     measured: Interval
-    known: float
+    constant: float
     sign: int
 
     def __call__(self, confidence: float) -> tuple[float, float] | None:
@@ -100,24 +100,24 @@ class Mirrored:
         ends = self.measured(confidence)
         if ends is None:
             return None
-        low, high = sorted(self.sign * (self.known - end) for end in ends)
+        low, high = sorted(self.sign * (self.constant - end) for end in ends)
         return low, high
 
 
-def spreads(points: Mapping[str, float], rounds: Mapping[str, Any]) -> dict[str, Spread | Bounded]:
+def spreads(points: Mapping[str, float], rounds: Mapping[str, Floats]) -> dict[str, Spread | Bounded]:
     """Join each metric's value on the holdout with its rounds.
 
     A perfect value that no round changes has no interval: rows that are all right don't say how far from
     right the next one may be. (Of labels the cells say it.)
     """
-    found: dict[str, Spread | Bounded] = {}
+    intervals: dict[str, Spread | Bounded] = {}
     for name, values in rounds.items():
         if name in points and not (points[name] in {0.0, 1.0} and np.ptp(values) == 0):
             spread = Spread(points[name], values, name in PUSHED)
-            found[name] = Bounded(spread) if name in PUSHED else spread
-    return found
+            intervals[name] = Bounded(spread) if name in PUSHED else spread
+    return intervals
 
 
-def difference(name: str, value: float, candidate: Any, baseline: Any) -> Spread:
+def difference(name: str, value: float, candidate: Floats, baseline: Floats) -> Spread:
     """Return the interval of a difference: in each round both images have answered the same rows."""
     return Spread(value, candidate - baseline, name in PUSHED)

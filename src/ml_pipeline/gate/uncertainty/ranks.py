@@ -6,28 +6,29 @@ that is smaller than the interval by the square root of the rows: what a large h
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+
+from ml_pipeline.gate.arrays import Booleans, Floats, Integers
 
 
 @dataclass(frozen=True)
 class Ranking:
     """Rows by falling score: `order` [N]; `starts` [G] is where each distinct score begins."""
 
-    order: Any
-    starts: Any
-    positive: Any  # bool [N], in the rows' own order
+    order: Integers
+    starts: Integers
+    positive: Booleans  # bool [N], in the rows' own order
 
     @classmethod
-    def of(cls, positive: Any, scores: Any) -> "Ranking":
+    def of(cls, positive: Booleans, scores: Floats) -> "Ranking":
         """Sort rows by `scores` [N]; `positive` [N] says which of them are the class that is looked for."""
         order = np.argsort(-scores, kind="stable")
         ranked = scores[order]
         starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
         return cls(order, starts, positive)
 
-    def split(self, weights: Any) -> tuple[Any, Any]:
+    def split(self, weights: Floats) -> tuple[Floats, Floats]:
         """Return the weight [R, G] of positive and of negative rows at each distinct score."""
         ranked, positive = weights[:, self.order], self.positive[self.order]
         both = ranked * positive, ranked * ~positive
@@ -36,15 +37,15 @@ class Ranking:
         first, second = (np.add.reduceat(part, self.starts, axis=1) for part in both)
         return first, second
 
-    def spread(self, by_score: Any) -> Any:
+    def spread(self, by_score: Floats) -> Floats:
         """Return a number [N] for each row, in the rows' own order, from one [G] for each distinct score."""
-        sizes: Any = np.diff(np.append(self.starts, len(self.order)))
+        sizes = np.diff(np.append(self.starts, len(self.order)))
         rows = np.empty(len(self.order))
         rows[self.order] = np.repeat(by_score, sizes)
         return rows
 
 
-def areas(ranking: Ranking, weights: Any) -> tuple[Any, Any]:
+def areas(ranking: Ranking, weights: Floats) -> tuple[Floats, Floats]:
     """Return ROC AUC and average precision [R] under `weights` [R, N], as scikit-learn defines them.
 
     NaN in a round that drew no positive or no negative row.
@@ -59,7 +60,7 @@ def areas(ranking: Ranking, weights: Any) -> tuple[Any, Any]:
     return area, average
 
 
-def area_influences(ranking: Ranking) -> tuple[Any, Any]:
+def area_influences(ranking: Ranking) -> tuple[Floats, Floats]:
     """Return what each row [N] adds to ROC AUC and to average precision: their means over rows are 0.
 
     For the area these are the placements of DeLong, DeLong and Clarke-Pearson (1988); for average
@@ -87,15 +88,17 @@ def area_influences(ranking: Ranking) -> tuple[Any, Any]:
     return of_area, of_average * rows / total
 
 
-def quantiles(values: Any, shares: Sequence[float], weights: Any) -> Any:
+def quantiles(values: Floats, shares: Sequence[float], weights: Floats) -> Floats:
     """Return the quantiles [R, Q] of `values` [N] under `weights` [R, N]: the least that enough reach."""
     order = np.argsort(values)
     reached = np.cumsum(weights[:, order], axis=1)
-    wanted = np.asarray(shares) * (1 - 1e-12) * reached[:, -1:]
-    return values[order][np.stack([(reached < w[:, None]).sum(axis=1) for w in wanted.T], axis=1)]
+    levels = np.asarray(shares) * (1 - 1e-12) * reached[:, -1:]
+    places = np.stack([(reached < level[:, None]).sum(axis=1) for level in levels.T], axis=1)
+    drawn: Floats = values[order][places]
+    return drawn
 
 
-def moved_quantile(ordered: Any, share: float, reached: Any) -> Any:
+def moved_quantile(ordered: Floats, share: float, reached: Floats) -> Floats:
     """Return a quantile [R] of sorted values [N] in rounds in which a share `reached` [R] is at most its own.
 
     Bahadur (1966): the quantile moves against its own level, by as much as the level was missed.

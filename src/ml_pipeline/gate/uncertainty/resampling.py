@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits
+
+from ml_pipeline.gate.arrays import Floats
 
 ROUNDS = 1000
 SEED = 0
@@ -14,7 +16,7 @@ _CHUNK = 1 << 21  # counts held at once, by one thread
 _THREADS = 2  # more wait for the interpreter's lock: half of a round is counting
 
 
-def counts(rows: int, rounds: int = ROUNDS, seed: int = SEED) -> Iterator[Any]:
+def counts(rows: int, rounds: int = ROUNDS, seed: int = SEED) -> Iterator[Floats]:
     """Yield how often each row was drawn, float64 [some rounds, rows], until `rounds` are done.
 
     Each round draws `rows` rows with replacement: the bootstrap of Efron (1979). The same arguments draw
@@ -28,7 +30,7 @@ def counts(rows: int, rounds: int = ROUNDS, seed: int = SEED) -> Iterator[Any]:
         yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
 
 
-def means(values: Any, rounds: int = ROUNDS, seed: int = SEED) -> Any:
+def means(values: Floats, rounds: int = ROUNDS, seed: int = SEED) -> Floats:
     """Return the means of the drawn rows' `values` [N, K] in each round, float64 [rounds, K].
 
     Made for many rows. They are drawn block by block: how many draws a block gets is one multinomial
@@ -44,10 +46,11 @@ def means(values: Any, rounds: int = ROUNDS, seed: int = SEED) -> Any:
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(_THREADS) as pool:
         sizes = [min(step, rounds - start) for start in starts]
         sums = list(pool.map(lambda size, own: _sums(centred, size, own), sizes, seeds))
-    return centre + np.concatenate(sums) / len(values)
+    drawn: Floats = centre + np.concatenate(sums) / len(values)
+    return drawn
 
 
-def _sums(values: Any, rounds: int, seed: np.random.SeedSequence) -> Any:
+def _sums(values: npt.NDArray[np.float32], rounds: int, seed: np.random.SeedSequence) -> Floats:
     random = np.random.Generator(np.random.SFC64(seed))
     starts = range(0, len(values), BLOCK)
     sizes = np.asarray([min(BLOCK, len(values) - start) for start in starts])
@@ -55,14 +58,14 @@ def _sums(values: Any, rounds: int, seed: np.random.SeedSequence) -> Any:
     total = np.zeros((rounds, values.shape[1]))
     for index, start in enumerate(starts):
         block = values[start : start + BLOCK]
-        weights: Any = np.empty((rounds, len(block)), dtype=np.float32)
+        weights = np.empty((rounds, len(block)), dtype=np.float32)
         for number, draws in zip(weights, drawn[:, index], strict=True):
             number[:] = np.bincount(_draw(random, len(block), int(draws)), minlength=len(block))
         total += weights @ block
     return total
 
 
-def _draw(random: np.random.Generator, rows: int, draws: int) -> Any:
+def _draw(random: np.random.Generator, rows: int, draws: int) -> npt.NDArray[np.integer]:
     if rows < 1 << 16:
         return random.integers(0, rows, draws)
     return random.bit_generator.random_raw((draws + 3) // 4).view(np.uint16)[:draws]

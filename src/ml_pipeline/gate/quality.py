@@ -1,0 +1,20 @@
+"""Everything that the holdout says about a candidate."""
+
+from dataclasses import dataclass, field
+
+from ml_pipeline.common import verdict
+from ml_pipeline.common.rules import Measured
+from ml_pipeline.gate.curves import Curves
+from ml_pipeline.gate.groups import Group
+
+
+@dataclass
+class Quality:
+    """The metrics, why others were not measured, and what a report shows beside them."""
+
+    measured: dict[str, Measured] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    groups: list[Group] = field(default_factory=list)
+    fairness: list[verdict.ColumnFairness] = field(default_factory=list)
+    slices: verdict.Slices | None = None
+    curves: Curves = field(default_factory=Curves)
