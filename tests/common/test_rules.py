@@ -112,8 +112,8 @@ def test_a_known_metric_that_nobody_measured(required: bool, status: str) -> Non
 
 
 def test_why_a_metric_is_missing_is_told() -> None:
-    decision = only(Gate("roc_auc", min=0.5), {}, {"roc_auc": "the model gives no probabilities"})
-    assert decision.reason == "not measured: the model gives no probabilities"
+    decision = only(Gate("roc_auc", min=0.5), {}, {"roc_auc": "the model returns no probabilities"})
+    assert decision.reason == "not measured: the model returns no probabilities"
     assert failure([decision], 3)[1] == "set [tool.ml-pipeline.gates] roc_auc.required = false"
 
 

@@ -102,7 +102,7 @@ def test_labels_probabilities_and_numbers(
     [
         (
             odd(LABELS, names=("one", "two")),
-            "nor, of a model 'club', the Open Inference one (status 404); there",
+            "has no model 'club' at /v2/models (status 404); there",
         ),
         (
             odd(LABELS, inputs=[{"name": "agee", "datatype": "INT64", "shape": [-1]}]),
@@ -115,12 +115,18 @@ def test_labels_probabilities_and_numbers(
         (odd(LABELS, inputs=[{"name": "age", "shape": [-1]}]), "the baseline's input 'age' has no datatype"),
         (
             lambda path, _: (404 if path.startswith("/v2/models") else 200, '[{"id": 1}]'),
-            "nor, of a model 'club', the Open Inference one (status 404); give",
+            "has no model 'club' at /v2/models (status 404); use",
         ),
-        (odd(NUMBERS), "the baseline answered 1000 rows with score FP64 [1000]: no label or number a row"),
+        (
+            odd(NUMBERS),
+            "the baseline answered 1000 rows with score FP64 [1000], not with a label or a number",
+        ),
         (odd(), "the baseline answered 1000 rows with nothing"),
-        (lambda *_: (404, ""), "the image knows no /v2/health/ready"),
-        (lambda path, _: (200, "[]" if path.startswith("/v2/models") else ""), "answered no JSON object: []"),
+        (lambda *_: (404, ""), "the image has no /v2/health/ready"),
+        (
+            lambda path, _: (200, "[]" if path.startswith("/v2/models") else ""),
+            "the baseline's answer is not a JSON object: []",
+        ),
         (
             lambda path, _: (500, "no\nmore") if path.endswith("/infer") else odd(LABELS)(path, b""),
             "the baseline answered 500 to /v2/models/club/infer: no more",

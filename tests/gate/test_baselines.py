@@ -92,8 +92,8 @@ def test_a_service_that_speaks_no_protocol(dagger: Dagger, lab: Lab, tumours: Pr
     other = publish(dagger, f"{lab.registry}/others/mute:1", THUMB.replace("/v2/", "/v9/"))
     answer = dagger.call(tumours.path, "validate-gate", f"--baseline={other}")
     line = (
-        "predict-baseline: the image knows no /v2/health/ready; "
-        "give an image that speaks this project's protocol or the Open Inference one"
+        "predict-baseline: the image has no /v2/health/ready; "
+        "use an image that speaks this project's protocol or the Open Inference one"
     )
     assert (answer.code, answer.errors) == (1, [line])
 
@@ -113,8 +113,9 @@ def test_a_baseline_that_answers_another_number_of_rows(dagger: Dagger, lab: Lab
     other = publish(dagger, f"{lab.registry}/others/short:1", program)
     answer = dagger.call(tumours.path, "validate-gate", f"--baseline={other}")
     line = (
-        "predict-baseline: the baseline answered 113 rows with label BYTES [112]: no label or number a row; "
-        "give a baseline that reads the data's columns and keeps to the protocol"
+        "predict-baseline: the baseline answered 113 rows with label BYTES [112], not with a label or a "
+        "number for each row; use a baseline that reads the data's columns and follows the Open Inference "
+        "Protocol v2"
     )
     assert (answer.code, answer.errors) == (1, [line])
 
@@ -127,8 +128,8 @@ def test_a_baseline_that_lies_about_its_classes(dagger: Dagger, lab: Lab, tumour
     assert answer.code == 1
     (line,) = answer.errors
     assert re.fullmatch(
-        r"validate-gate: the baseline answers '(kind|cruel)', which is none of the model's classes "
-        r"\['benign', 'malignant'\]; give a baseline that was trained on the same target",
+        r"validate-gate: the baseline answers '(kind|cruel)', which is not one of the model's classes "
+        r"\['benign', 'malignant'\]; use a baseline that was trained on the same target",
         line,
     )
 

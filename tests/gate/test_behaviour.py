@@ -11,7 +11,7 @@ import scipy.stats
 from scipy.spatial.distance import jensenshannon
 
 from ml_pipeline.common.rules import Measured
-from ml_pipeline.gate import behaviour, probe
+from ml_pipeline.gate import behaviour, changed_requests, probe
 from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.probe import Probe
 from ml_pipeline.gate.uncertainty import intervals
@@ -32,7 +32,7 @@ def test_a_real_image(onnx_folder: Path, start: Start, monkeypatch: pytest.Monke
         monkeypatch.setattr(probe, name, value)
     url = f"http://127.0.0.1:{start(onnx_folder).port}"
     answered, _ = probe.measure(url, ROWS)
-    found = behaviour.of_changed_requests(url, ROWS, answered, COLUMNS, ["job"], regression=False)
+    found = changed_requests.measure(url, ROWS, answered, COLUMNS, ["job"], regression=False)
     # A job is worth a point of the score or takes one away, ten years of age are worth one.
     score = {row["age"]: (row["age"] - 40) / 10 + 0.5 + 1 for row in ROWS}
     flips = np.mean([(score[age] + 1 > 0) != (score[age] - 1 > 0) for age in score])
@@ -43,11 +43,11 @@ def test_a_real_image(onnx_folder: Path, start: Start, monkeypatch: pytest.Monke
     assert found.values["missing_value_refusals"] == 0
     assert 0 < found.values["missing_value_flip_rate"] < 0.5
     assert found.values["out_of_range_errors"] == 0
-    none = behaviour.of_changed_requests(url, ROWS, answered, COLUMNS[:1], ["gender"], regression=True)
+    none = changed_requests.measure(url, ROWS, answered, COLUMNS[:1], ["gender"], regression=True)
     assert none.missing == {
         "sensitive_flip_rate": "a regression has no such metric",
         "missing_value_flip_rate": "a regression has no such metric",
-        "missing_value_refusals": "the model says of no column that it may be missing",
+        "missing_value_refusals": "the model has no column that may be missing",
     }
 
 
@@ -81,7 +81,7 @@ def test_an_image_that_breaks(odd_image: Callable[[Answer], str]) -> None:
 
     rows = [{"a": 0.0, "b": 1.0}, {"a": 1.0, "b": 2.0}]
     answered = Probe([1.0, 2.0], None, {}, {})
-    found = behaviour.of_changed_requests(
+    found = changed_requests.measure(
         odd_image(to_instances(answer)), rows, answered, NUMBERS, [], regression=False
     )
     assert found.values == {
@@ -99,7 +99,7 @@ def test_an_image_that_refuses_whatever_is_missing_or_far(
         return 422, {}
 
     rows = [{"a": 0.0, "b": 1.0}]
-    found = behaviour.of_changed_requests(
+    found = changed_requests.measure(
         odd_image(to_instances(answer)), rows, Probe([1.0], None, {}, {}), NUMBERS, [], regression=False
     )
     assert found.values == {"missing_value_refusals": 1.0, "out_of_range_errors": 0.0}
@@ -135,7 +135,7 @@ def test_recorded_requests_that_two_images_answer() -> None:
     unknown = [Answers(np.array([-1, 0])), Answers(np.array([-1, 0]))]
     found = behaviour.of_recorded(unknown, 2)
     assert found.values == {"shadow_agreement": 0.5}
-    assert found.missing == {"shadow_difference": "the model gives no probabilities"}
+    assert found.missing == {"shadow_difference": "the model returns no probabilities"}
 
 
 def test_recorded_requests_of_a_regression() -> None:
@@ -156,7 +156,7 @@ def test_recorded_requests_of_a_regression() -> None:
 
 def test_without_a_baseline_or_requests_nothing_is_compared() -> None:
     assert set(behaviour.of_recorded(None, 2).missing.values()) == {"no baseline to compare with"}
-    assert set(behaviour.of_recorded([], 2).missing.values()) == {"[tool.ml-pipeline.data] names no requests"}
+    assert set(behaviour.of_recorded([], 2).missing.values()) == {"[tool.ml-pipeline.data] has no requests"}
 
 
 def test_drift_of_predicted_numbers_is_in_the_baselines_deviations() -> None:
@@ -169,7 +169,7 @@ def test_drift_of_predicted_numbers_is_in_the_baselines_deviations() -> None:
     now[7] = np.nan
     unknown = behaviour.of_answers([Answers(now), Answers(before)], None)
     assert unknown.values == {}, "what has no value is no drift of 0"
-    assert unknown.missing["prediction_drift"] == "some predictions are no finite numbers"
+    assert unknown.missing["prediction_drift"] == "some predictions are not finite numbers"
     assert behaviour.of_answers([Answers(before), Answers(before)], None).values == {"prediction_drift": 0.0}
 
 

@@ -39,6 +39,6 @@ def test_a_server_that_does_not_start(tmp_path: Path) -> None:
     arguments = ("--requests", requests, "--output", tmp_path)
     done = run("gate.cold_start", *arguments, ML_MODEL=str(tmp_path / "none"), ML_PORT=free_port())
     assert done.returncode == 1
-    cause = "the image's server ended with exit 1 before any prediction"
+    cause = "the image's server exited with code 1 before a prediction"
     assert done.stderr.splitlines()[-1] == f"start-candidate: {cause}; read the stage's log above"
     assert not (tmp_path / "metrics.json").exists()

@@ -204,7 +204,7 @@ def test_a_gate_that_fails_stops_it_and_every_gate_is_judged(gate: Gate) -> None
         ),
         ({"rmse": {"max": 1}}, "rmse not measured: a classifier has no such metric; set"),
         ({"drift_share": {"max": 1}}, "drift_share not measured: nothing in this run measures it; set"),
-        ({"equalized_odds_difference": {"max": 1}}, "names no sensitive column; set"),
+        ({"equalized_odds_difference": {"max": 1}}, "has no sensitive column; set"),
     ],
 )
 def test_a_metric_that_is_not_there_is_no_pass(gate: Gate, gates: dict[str, Any], line: str) -> None:
@@ -244,11 +244,11 @@ def test_recorded_requests_are_judged_beside_the_holdout(gate: Gate, tmp_path: P
     assert code == 1
     assert "0.95 [0.924, 0.9674] on 400 recorded requests is below min 0.97 (400 holdout rows)" in line, line
     assert (verdict["requests"], verdict["metrics"]["shadow_agreement"]) == (ROWS, 0.95)
-    assert verdict["not_measured"]["shadow_difference"] == "the model gives no probabilities"
+    assert verdict["not_measured"]["shadow_difference"] == "the model returns no probabilities"
     code, verdict, _ = gate.judge({"gates": gates})
     assert (code, verdict["requests"], verdict["gates"][0]["status"]) == (0, None, "passed"), "no baseline"
     code, _, line = gate.judge({"gates": gates}, **baseline)
-    assert (code, "shadow_agreement not measured: [tool.ml-pipeline.data] names no requests" in line) == (
+    assert (code, "shadow_agreement not measured: [tool.ml-pipeline.data] has no requests" in line) == (
         1,
         True,
     )
@@ -332,10 +332,10 @@ def test_metrics_of_the_training_are_gated_but_never_instead_of_the_images(
     assert verdict["reported"]["accuracy"] == 1
     reported.write_text('{"profit": "much"}')
     code, _, line = gate.judge({"gates": gates}, metrics=reported)
-    assert (code, "metrics.json has 'profit' = \"much\", which is no number" in line) == (1, True)
+    assert (code, "metrics.json has 'profit' = \"much\", which is not a number" in line) == (1, True)
     reported.write_text('{"profit": NaN}')
     code, verdict, line = gate.judge({"gates": {"profit": {"min": 4}}}, metrics=reported)
-    assert (code, "profit nan is no finite number" in line) == (1, True)
+    assert (code, "profit nan is not a finite number" in line) == (1, True)
     assert verdict["metrics"]["profit"] is None
 
 

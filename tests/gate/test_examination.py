@@ -13,11 +13,10 @@ import pytest
 from ml_pipeline.common import rules
 from ml_pipeline.common.metrics.table import names
 from ml_pipeline.common.rules import Gate
-from ml_pipeline.gate import examination as quality
-from ml_pipeline.gate import verdict
+from ml_pipeline.gate import examination, verdict
 from ml_pipeline.gate.answers import Holdout, Task
-from ml_pipeline.gate.examination import Quality
 from ml_pipeline.gate.metrics import Answers
+from ml_pipeline.gate.quality import Quality
 from ml_pipeline.gate.verdict import Evidence
 
 pytestmark = pytest.mark.program
@@ -51,7 +50,7 @@ def classes(rows: int, count: int, seed: int = 0) -> tuple[Any, Answers]:
 def document(found: Quality, task: str, rows: int, gates: Sequence[Gate] = ()) -> dict[str, Any]:
     decisions = rules.decide(gates, found.measured, found.missing)
     evidence = Evidence(found, None, compared=True)
-    made = verdict.document({"task": task}, {}, rows, decisions, evidence, {}) | {"digests": DIGESTS}
+    made = verdict.document({"task": task}, {}, rows, decisions, evidence, {}, DIGESTS)
     jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(made, allow_nan=False)))
     return made
 
@@ -61,7 +60,7 @@ def test_two_classes_with_a_baseline() -> None:
     noise = np.random.default_rng(1).random(2000) < 0.05
     baseline = Answers(np.where(noise, 1 - candidate.predicted, candidate.predicted))
     holdout = Holdout(frame(2000), truth, Task(["no", "yes"], 1))
-    found = quality.examine(holdout, [candidate, baseline], COLUMNS, "y")
+    found = examination.examine(holdout, [candidate, baseline], COLUMNS, "y")
     made = document(found, "classification", 2000)
     assert set(made["metrics"]) >= set(names("fairness"))
     assert [entry["column"] for entry in made["fairness"]] == ["sex", "race", "sex × race"]  # noqa: RUF001
@@ -79,11 +78,11 @@ def test_two_classes_with_a_baseline() -> None:
 def test_several_classes() -> None:
     truth, candidate = classes(600, 4)
     holdout = Holdout(frame(600), truth, Task(list("abcd")))
-    found = quality.examine(holdout, [candidate, candidate], COLUMNS, "y")
+    found = examination.examine(holdout, [candidate, candidate], COLUMNS, "y")
     made = document(found, "classification", 600, [Gate("accuracy", max_regression=0, confidence=0.95)])
     assert made["gates"][0]["status"] == "passed"  # the same answers
     assert made["gates"][0]["difference"]["interval"] == [0, 0]
-    assert made["not_measured"]["equalized_odds_ratio"] == "it needs a positive class of two"
+    assert made["not_measured"]["equalized_odds_ratio"] == "it needs two classes, one of them positive"
     assert {"roc_auc", "expected_calibration_error"} <= set(made["intervals"])
 
 
@@ -91,7 +90,7 @@ def test_regression_with_a_baseline() -> None:
     random = np.random.default_rng(2)
     truth = random.normal(size=1500)
     candidate, baseline = (Answers(truth + size * random.normal(size=1500)) for size in (1.3, 1.0))
-    found = quality.examine(Holdout(frame(1500), truth, Task(None)), [candidate, baseline], COLUMNS, "y")
+    found = examination.examine(Holdout(frame(1500), truth, Task(None)), [candidate, baseline], COLUMNS, "y")
     gates = [
         Gate("rmse", max_regression=0.1, confidence=0.95),
         Gate("rmse", max_regression=0.5, confidence=0.95),
@@ -100,10 +99,10 @@ def test_regression_with_a_baseline() -> None:
     made = document(found, "regression", 1500, gates)
     assert [gate["status"] for gate in made["gates"]] == ["failed", "passed", "failed"]
     assert made["not_measured"]["worst_slice_accuracy"] == "a regression has no such metric"
-    broken = quality.examine(
+    broken = examination.examine(
         Holdout(frame(1500), truth, Task(None)), [candidate, Answers(np.full(1500, np.nan))], COLUMNS, "y"
     )
-    assert broken.missing["worst_slice_rmse"] == "some predictions are no finite numbers"
+    assert broken.missing["worst_slice_rmse"] == "some predictions are not finite numbers"
     assert broken.measured["rmse"].difference is None
 
 
@@ -112,7 +111,7 @@ def test_a_holdout_of_few_rows_claims_nothing(rows: int) -> None:
     truth = np.arange(rows) % 2
     candidate = Answers(truth.copy(), np.eye(2)[truth])
     holdout = Holdout(frame(rows), truth, Task(["no", "yes"], 1))
-    found = quality.examine(holdout, [candidate], COLUMNS, "y")
+    found = examination.examine(holdout, [candidate], COLUMNS, "y")
     gates = [Gate("accuracy", min=0.9, confidence=0.95), Gate("accuracy", min=0.9)]
     made = document(found, "classification", rows, gates)
     assert [gate["status"] for gate in made["gates"]] == ["not-enough-evidence", "passed"]
@@ -124,6 +123,6 @@ def test_the_target_may_be_a_slice() -> None:
     truth, candidate = classes(400, 2)
     rows = frame(400).with_columns(y=pl.Series(truth))
     holdout = Holdout(rows, truth, Task([0, 1], 1))
-    found = quality.examine(holdout, [candidate], {"slice": ["y"]}, "y")
+    found = examination.examine(holdout, [candidate], {"slice": ["y"]}, "y")
     assert {group.name for group in found.groups} == {"0", "1"}
     assert found.slices is not None

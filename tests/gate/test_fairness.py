@@ -45,7 +45,7 @@ def test_fairlearns_quickstart_on_adult() -> None:
     tree = DecisionTreeClassifier(min_samples_leaf=10, max_depth=4, random_state=0)
     answer = tree.fit(features.to_numpy(), truth).predict(features.to_numpy())
     grouping = Grouping("gender", "sensitive", groups.members(frame["gender"]))
-    found = {group.name: group.measures for group in groups.classification(grouping, truth, answer, 1)}
+    found = {group.name: group.metrics for group in groups.classification(grouping, truth, answer, 1)}
 
     def printed(value: float | None) -> str:  # the quickstart cuts what it prints: 0.8443...
         return str(value)[:6]

@@ -13,10 +13,11 @@ import pytest
 from ml_pipeline.common.metrics.table import names
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.gate import answers as scoring
-from ml_pipeline.gate import batches, cold_start, groups, metrics, size, skew
+from ml_pipeline.gate import batches, cold_start, curves, groups, metrics, size, skew
 from ml_pipeline.gate.answers import Task
 from ml_pipeline.gate.groups import Grouping
-from ml_pipeline.gate.metrics import Answers, class_indices
+from ml_pipeline.gate.labels import class_indices
+from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.probe import Probe
 
 pytestmark = pytest.mark.program
@@ -47,7 +48,7 @@ def test_binary_metrics_of_a_table_counted_by_hand() -> None:
     }
     assert scores.values == pytest.approx(wanted)
     assert scores.missing == dict.fromkeys(metrics.REGRESSION, "a classifier has no such metric")
-    assert metrics.confusion(truth, predicted, 2) == [[4, 1], [2, 3]]
+    assert curves.confusion(truth, predicted, 2) == [[4, 1], [2, 3]]
 
 
 def test_several_classes_are_averaged() -> None:
@@ -62,7 +63,7 @@ def test_several_classes_are_averaged() -> None:
 @pytest.mark.parametrize(
     ("probabilities", "reason"),
     [
-        (None, "the model gives no probabilities"),
+        (None, "the model returns no probabilities"),
         (np.ones((2, 3)) / 3, "the probabilities have shape [2, 3] for 2 classes"),
         (np.ones((2, 2)), "the probabilities of a row do not add up to 1"),
         (np.array([[math.nan, 1], [0, 1]]), "the probabilities of a row do not add up to 1"),
@@ -92,7 +93,7 @@ def test_regression_metrics() -> None:
 def test_regression_without_answers_or_variation() -> None:
     broken = metrics.regression(np.array([1.0, 2.0]), Answers(np.array([1.0, math.nan])))
     assert broken.values == {}
-    assert broken.missing["rmse"] == "some predictions are no finite numbers"
+    assert broken.missing["rmse"] == "some predictions are not finite numbers"
     flat = metrics.regression(np.array([0.0, 0.0]), Answers(np.array([1.0, 1.0])))
     assert set(flat.values) == {"rmse", "mae", *metrics.QUANTILES}
 
@@ -125,7 +126,7 @@ def test_groups_as_fairlearn_measures_them() -> None:
     members = random.choice(["a", "b", "c"], 400, p=[0.5, 0.3, 0.2])
     found = groups.classification(Grouping("s", "sensitive", members), truth, predicted, 1)
     rates = [
-        [group.measures[f"{name}_rate"] for group in found]
+        [group.metrics[f"{name}_rate"] for group in found]
         for name in ("selection", "true_positive", "false_positive")
     ]
     assert rates == [
@@ -139,7 +140,7 @@ def test_of_few_rows_nothing_is_claimed() -> None:
     members = np.array(["big"] * 100 + ["small"] * 29)
     truth = np.array([1] * 29 + [0] * 71 + [1] * 29)
     found = groups.classification(Grouping("s", "sensitive", members), truth, np.ones(129, dtype=int), 1)
-    big, small = (group.measures for group in found)
+    big, small = (group.metrics for group in found)
     assert big["selection_rate"] == 1
     assert big["true_positive_rate"] is None  # of 29 rows
     assert set(small.values()) == {None}
@@ -170,13 +171,13 @@ def test_groups_that_cross() -> None:
 
 def test_curves_and_calibration() -> None:
     observed, scores = np.array([False, True] * 1000), np.linspace(0, 1, 2000)
-    curve = metrics.roc(observed, scores)
-    assert len(curve) <= metrics.CURVE_POINTS
-    assert (curve[0], curve[-1]) == ([0.0, 0.0], [1.0, 1.0])
-    curve = metrics.precision_recall(observed, scores)
-    assert len(curve) <= metrics.CURVE_POINTS
-    assert (curve[0], curve[-1]) == ([0.0, 1.0], [1.0, 0.5])
-    bins = metrics.calibration(observed, scores)
+    curve = curves.roc(observed, scores)
+    assert len(curve) <= curves.CURVE_POINTS
+    assert (curve[0], curve[-1]) == ((0.0, 0.0), (1.0, 1.0))
+    curve = curves.precision_recall(observed, scores)
+    assert len(curve) <= curves.CURVE_POINTS
+    assert (curve[0], curve[-1]) == ((0.0, 1.0), (1.0, 0.5))
+    bins = curves.calibration(observed, scores)
     assert sum(b["rows"] for b in bins) == 2000
     assert bins[3]["predicted"] == pytest.approx(0.35, abs=0.001)
     assert bins[3]["observed"] == pytest.approx(0.5, abs=0.01)
@@ -297,11 +298,11 @@ def test_a_target_that_can_not_be_judged(target: list[Any], message: str) -> Non
         ({"predictions": np.array([[1, 2], [3, 4]])}, "the baseline's predictions have 2 columns"),
         (
             {"predictions": np.array(["ja", "nein"])},
-            "the baseline answers 'ja', which is none of the model's",
+            "the baseline answers 'ja', which is not one of the model's",
         ),
         (
             {"predictions": np.array(["yes", "no"]), "probabilities": np.array([[0.9, 0.1], [0.2, 0.8]])},
-            "the baseline's labels are hardly ever its likeliest class",
+            "the baseline's labels are hardly ever its most probable class",
         ),
     ],
 )
@@ -311,13 +312,13 @@ def test_answers_that_can_not_be_judged(arrays: dict[str, Any], message: str) ->
 
 
 def test_a_regression_that_answers_words() -> None:
-    with pytest.raises(StageFailure, match="predicted 'yes' where a number is wanted"):
+    with pytest.raises(StageFailure, match="predicted 'yes' instead of a number"):
         scoring.answers_of({"predictions": np.array(["yes"])}, 1, Task(None))
 
 
 def test_the_positive_class_is_one_of_the_models() -> None:
     settings = {"task": "classification", "positive": "maybe"}
-    with pytest.raises(StageFailure, match=r"positive = 'maybe' is none of the model's classes"):
+    with pytest.raises(StageFailure, match=r"positive = 'maybe' is not one of the model's classes"):
         scoring.task_of(settings, {"classes": ["no", "yes"], "positive": None})
     assert scoring.task_of(settings, {"classes": ["a", "b", "c"], "positive": None}).positive is None
     assert scoring.task_of({"task": "classification"}, {"classes": [0, 1], "positive": 1}).positive == 1

@@ -76,8 +76,8 @@ def test_tables_may_have_more_columns(tmp_path: Path, onnx_folder: Path, name: s
             '{"age": 1, "wage": 2}\n',
             "asked.jsonl line 1: wage: the model has no such column; did you mean 'age'?",
         ),
-        ('{"age": NaN}\n', "asked.jsonl line 1 is no JSON: NaN is no number of JSON"),
-        ("{\n", "asked.jsonl line 1 is no JSON: "),
+        ('{"age": NaN}\n', "asked.jsonl line 1 is not JSON: NaN is not a number in JSON"),
+        ("{\n", "asked.jsonl line 1 is not JSON: "),
         ("3\n", "asked.jsonl line 1: expected an object of columns, got 3"),
         ('{"instances": []}\n', "'asked.jsonl' has no requests"),
         ("", "'asked.jsonl' has no requests"),
@@ -94,7 +94,7 @@ def test_lines_that_predict_would_refuse(tmp_path: Path, onnx_folder: Path, text
 def test_a_line_too_deep_to_read(tmp_path: Path, onnx_folder: Path) -> None:
     (tmp_path / "asked.jsonl").write_text("[" * 200_000)
     code, line, _ = read(tmp_path, "asked.jsonl", onnx_folder)
-    assert (code, "asked.jsonl line 1 is no JSON: " in line) == (1, True)
+    assert (code, "asked.jsonl line 1 is not JSON: " in line) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_line_too_deep_to_read(tmp_path: Path, onnx_folder: Path) -> None:
         (
             "asked.csv",
             "age,job,member,seen\n,a,true,\n",
-            "'asked.csv' has no 'age' in row 1, where the model wants",
+            "'asked.csv' has no 'age' in row 1, where the model needs",
         ),
         ("asked.csv", "age,job,member,seen\nx,a,true,\n", "column 'age' of 'asked.csv' is not all integer"),
         ("asked.txt", "what", "asked.txt is neither Parquet nor CSV"),
