@@ -251,3 +251,12 @@ def test_what_few_rows_can_not_say() -> None:
     assert "absolute_error_p90" not in numbers
     broken = Answers(np.full(200, np.nan))
     assert bootstrap.regression(values, [answers, broken])[1] == {}
+
+
+def test_brier_of_two_classes_is_around_its_value_without_a_positive_class_too() -> None:
+    random = np.random.default_rng(3)
+    truth, share = random.integers(0, 2, 500), random.random(500)
+    answers = Answers((share > 0.5).astype(np.int64), np.column_stack([1 - share, share]))
+    (rounds,) = bootstrap.classification(truth, [answers], 2, None, rounds=50)
+    value = metrics.classification(truth, answers, 2, None).values["brier"]
+    assert rounds["brier"].mean() == pytest.approx(value, rel=0.05)
