@@ -182,7 +182,7 @@ def test_gates_from_settings_and_back() -> None:
     assert entry == {
         "metric": "accuracy",
         "value": 0.9,
-        "interval": [0.8, 1.0],
+        "interval": (0.8, 1.0),
         "where": "",
         "baseline": 0.75,
         "difference": {"value": pytest.approx(0.15), "interval": None, "where": ""},
