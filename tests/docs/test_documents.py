@@ -30,10 +30,10 @@ def faults(words: list[str]) -> list[str]:
     program, *rest = [word for word in words if not re.match(r"[A-Z]+=", word)]
     if program.startswith("."):
         environment = program.partition("/")[0]
-        known = environment in {".venv", ".venv-benchmarks"} and program.endswith("/bin/python")
+        exists = environment in {".venv", ".venv-benchmarks"} and program.endswith("/bin/python")
     else:
-        known = program in COMMANDS
-    lost = [] if known else [program]
+        exists = program in COMMANDS
+    lost = [] if exists else [program]
     if program == "make":
         return lost + [word for word in rest if word not in targets()]
     files = [word for word in rest if re.match(r"(?:tests|benchmarks|src|lab|examples)/", word)]
