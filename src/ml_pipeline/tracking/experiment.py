@@ -1,4 +1,4 @@
-"""What of a run is tracked: params, metrics and tags, by MLflow's names and limits; pure.
+"""The params, metrics and tags of a run, within MLflow's names and limits; pure.
 
 Any part of the run may be missing: it may have ended early.
 """
@@ -16,13 +16,13 @@ from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.verdict import Gate, Verdict
 from ml_pipeline.report import documents, summary
 
-OURS = "ml-pipeline."  # what tags of our own start with
+OURS = "ml-pipeline."  # the prefix of our own tags
 KEY, LOGGED, VERSION, VERDICT, IMAGE = (
     f"{OURS}{name}" for name in ("key", "logged", "model-version", "verdict", "image")
 )
 CANDIDATE, CHAMPION = "candidate", "champion"  # aliases: passed the gate last; is released
 NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000  # characters; a tag's on MLflow before 2.14
-HISTORY = 1000  # epochs that are logged, evenly apart; the file has all
+HISTORY = 1000  # the most epochs that are logged, evenly spaced; the artifact has all
 STEPS = ("epoch", "step")  # columns that number the rows of a history
 
 
@@ -49,24 +49,24 @@ class Point:
 class Tracked:
     """A run as MLflow takes it."""
 
-    key: str  # the same for the same model, trained in the same way: such runs are one
+    key: str  # the same for the same model, trained in the same way: MLflow has one run of them
     title: str
     status: str  # FINISHED or FAILED
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
-    version: str | None  # of a model that is there
-    passed: bool | None  # the gate's verdict; None: there is none
-    released: str | None  # the version that the cluster runs since
+    version: str | None  # of a model that can be served
+    passed: bool | None  # the gate's verdict; None without a gate
+    released: str | None  # the version that the run has released
 
     def digest(self, files: Mapping[str, str]) -> str:
-        """Name all that would be logged, files (path → digest) included."""
+        """Return a digest of all that is logged; `files` are paths and their digests."""
         whole = json.dumps([asdict(self), dict(files)], sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def tracked(run: RunDocument, settings: Settings, reported: Mapping[str, float]) -> Tracked:
-    """Return what is tracked of a run; `reported` is the training's own metrics.json."""
+    """Return a run as MLflow takes it; `reported` is the training's own metrics.json."""
     model, verdict = documents.model(run), documents.verdict(run)
     version = model.get("version")
     params = {name_of(name): text[:PARAM_LENGTH] for name, text in _params(run, settings)}
@@ -101,19 +101,19 @@ def tracked(run: RunDocument, settings: Settings, reported: Mapping[str, float])
 
 
 def name_of(name: str) -> str:
-    """Return a name that MLflow takes: what it does not take of ours is an underscore."""
+    """Return a name that MLflow accepts: other characters become underscores."""
     allowed = re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)[:NAME_LENGTH]
-    # To MLflow they are paths: none may be written in two ways.
+    # MLflow takes names as paths, and refuses a path that has a shorter form.
     return "/".join(part if part.strip(".") else "_" for part in allowed.split("/"))
 
 
 def path_of(path: str) -> str:
-    """Return an artifact's path that MLflow takes: it refuses some of what a file may be called."""
+    """Return an artifact's path that MLflow accepts: other characters become underscores."""
     return re.sub(r"[^\w\-. /+=@,()]", "_", path)
 
 
 def history(lines: Iterable[str]) -> list[Point]:
-    """Return the numbers of a history.csv, by its column `epoch` or `step`, or else by its rows."""
+    """Return the numbers of a history.csv; the step is its column `epoch` or `step`, or the row."""
     rows = list(csv.DictReader(lines))
     if len(rows) > HISTORY:
         rows = [rows[index * (len(rows) - 1) // (HISTORY - 1)] for index in range(HISTORY)]

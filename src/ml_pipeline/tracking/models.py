@@ -1,42 +1,41 @@
 """MLflow's model registry: one version of each model that passed its gate, and two aliases.
 
-`candidate` is the last that passed, `champion` what is released.
+`candidate` is the last version that passed, `champion` the released one.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from ml_pipeline.tracking.answers import ModelAnswer, RunInfo, VersionCreated, Versions
 from ml_pipeline.tracking.experiment import CANDIDATE, CHAMPION, IMAGE, VERDICT, VERSION, Tracked
 from ml_pipeline.tracking.server import Refused, Server
 
 MODEL = "model"  # the folder of a run's artifacts that is registered
 
 
-def register(server: Server, name: str, wanted: Tracked, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Register what passed the gate; take the candidate's name from what does not pass it any more."""
-    assert wanted.version is not None  # noqa: S101
-    number = _registered(server, name, wanted.version)
-    if wanted.passed and not number:
-        number = _new_version(server, name, wanted.version, run)
+def register(server: Server, name: str, run: Tracked, info: RunInfo) -> dict[str, str]:
+    """Register a model that passed; one that no longer passes loses the alias `candidate`."""
+    assert run.version is not None  # noqa: S101
+    number = _number(server, name, run.version)
+    if run.passed and not number:
+        number = _new_version(server, name, run.version, info)
     if not number:
         return {}
     for key in (VERDICT, IMAGE):
-        if key in wanted.tags:
-            tag = {"name": name, "version": number, "key": key, "value": wanted.tags[key]}
-            server.post("model-versions/set-tag", tag)
-    if wanted.passed:
-        _alias(server, name, CANDIDATE, number)
-    elif wanted.passed is False and _aliases(server, name).get(CANDIDATE) == number:
+        if key in run.tags:
+            tag = {"name": name, "version": number, "key": key, "value": run.tags[key]}
+            server.send("model-versions/set-tag", tag)
+    if run.passed:
+        _set_alias(server, name, CANDIDATE, number)
+    elif run.passed is False and _aliases(server, name).get(CANDIDATE) == number:
         server.delete("registered-models/alias", {"name": name, "alias": CANDIDATE})
     return {"version": number}
 
 
-def released(server: Server, name: str, version: str) -> dict[str, Any]:
-    """Let `champion` be what is released: of a model that is not registered, no version is."""
-    number = _registered(server, name, version)
+def released(server: Server, name: str, version: str) -> dict[str, str | None]:
+    """Set `champion` to the released version; remove it where that model is not registered."""
+    number = _number(server, name, version)
     if number:
-        _alias(server, name, CHAMPION, number)
+        _set_alias(server, name, CHAMPION, number)
     elif CHAMPION in _aliases(server, name):
         server.delete("registered-models/alias", {"name": name, "alias": CHAMPION})
     print(f"{CHAMPION} of {name}: {f'version {number}' if number else 'none, for it is not registered'}")
@@ -44,38 +43,38 @@ def released(server: Server, name: str, version: str) -> dict[str, Any]:
 
 
 def describe(model: Path) -> None:
-    """Let MLflow load the registered model (mlflow.onnx.load_model), unless the project has seen to that."""
+    """Let mlflow.onnx.load_model load the registered model, unless the project has an MLmodel file itself."""
     if (model / "model.onnx").exists() and not (model / "MLmodel").exists():
         (model / "MLmodel").write_text('{"flavors": {"onnx": {"data": "model.onnx"}}}\n')  # JSON is YAML
 
 
-def _new_version(server: Server, name: str, version: str, run: Mapping[str, Any]) -> str:
+def _new_version(server: Server, name: str, version: str, info: RunInfo) -> str:
     try:
-        server.post("registered-models/create", {"name": name})
+        server.send("registered-models/create", {"name": name})
     except Refused as refused:
         if refused.code != "RESOURCE_ALREADY_EXISTS":
             raise
     document = {
         "name": name,
-        "source": f"{run['artifact_uri']}/{MODEL}",
-        "run_id": run["run_id"],
+        "source": f"{info.artifact_uri}/{MODEL}",
+        "run_id": info.run_id,
         "tags": [{"key": VERSION, "value": version}],
     }
-    return str(server.post("model-versions/create", document)["model_version"]["version"])
+    return str(server.post(VersionCreated, "model-versions/create", document).model_version.version)
 
 
-def _registered(server: Server, name: str, version: str) -> str | None:
-    """Return the number of a model version, by MLflow's count."""
-    wanted = {"filter": f"name = '{name}' and tags.`{VERSION}` = '{version}'", "max_results": "1"}
-    found = server.get("model-versions/search", **wanted).get("model_versions")
-    return str(found[0]["version"]) if found else None
+def _number(server: Server, name: str, version: str) -> str | None:
+    """Return the registry's number of a model's version; None where it is not registered."""
+    query = {"filter": f"name = '{name}' and tags.`{VERSION}` = '{version}'", "max_results": "1"}
+    versions = server.get(Versions, "model-versions/search", **query).model_versions
+    return str(versions[0].version) if versions else None
 
 
-def _alias(server: Server, name: str, alias: str, number: str) -> None:
-    server.post("registered-models/alias", {"name": name, "alias": alias, "version": number})
+def _set_alias(server: Server, name: str, alias: str, number: str) -> None:
+    server.send("registered-models/alias", {"name": name, "alias": alias, "version": number})
 
 
 def _aliases(server: Server, name: str) -> dict[str, str]:
     """Return alias → version."""
-    model = (server.found("registered-models/get", name=name) or {}).get("registered_model", {})
-    return {entry["alias"]: str(entry["version"]) for entry in model.get("aliases", [])}
+    answer = server.find(ModelAnswer, "registered-models/get", name=name) or ModelAnswer()
+    return {entry.alias: str(entry.version) for entry in answer.registered_model.aliases}

@@ -1,7 +1,7 @@
-"""An MLflow server, over its REST API: plain dicts and one-line failures out.
+"""An MLflow server, over its REST API: dataclasses of its answers, and failures of one line.
 
-Its own client would take 40 packages and two seconds to load, and could not ask a server under another name
-than its URI's. See https://mlflow.org/docs/latest/api_reference/rest-api.html.
+MLflow's own client needs 40 packages and two seconds to load, and can't connect to another host than the
+URI's. See https://mlflow.org/docs/latest/api_reference/rest-api.html.
 """
 
 import base64
@@ -11,20 +11,22 @@ import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 
+from ml_pipeline.common import reading
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.common.retries import AGAIN
 
+T = TypeVar("T")
 API = "/api/2.0/mlflow"
-ARTIFACTS = "mlflow-artifacts:"  # what the server keeps itself, and hands out
+ARTIFACTS = "mlflow-artifacts:"  # the scheme of artifacts that the server itself stores
 TIMEOUT = urllib3.Timeout(connect=5, read=60)
-UPLOAD = urllib3.Timeout(connect=5, read=900)  # the server answers when it has put it where it keeps it
-ONCE = AGAIN.new(read=0, status=0)  # what would be there twice
+UPLOAD = urllib3.Timeout(connect=5, read=900)  # the server answers when it has stored the file
+ONCE = AGAIN.new(read=0, status=0)  # a second request would create a second object
 SET_URI = (
     "check --tracking-uri; for a server on your loopback pass --tracking-server=tcp://localhost:PORT too"
 )
@@ -41,17 +43,17 @@ class Refused(StageFailure):
 
 
 class Server:
-    """A server at `uri`, reached at `connect` (HOST:PORT) where its own name leads elsewhere.
+    """A server at `uri`; `connect` (HOST:PORT) is where to connect instead of the URI's host.
 
-    Who asks is in MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
+    The login is in MLFLOW_TRACKING_TOKEN, or in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
     """
 
     def __init__(self, uri: str, connect: str | None = None) -> None:
         self.uri = uri.rstrip("/")
         parts = urlsplit(self.uri)
         self._path = parts.path
-        named = parts.hostname or ""
-        host, port = named, parts.port or (443 if parts.scheme == "https" else 80)
+        name = parts.hostname or ""
+        host, port = name, parts.port or (443 if parts.scheme == "https" else 80)
         if connect:
             host, _, number = connect.rpartition(":")
             port = int(number)
@@ -60,51 +62,71 @@ class Server:
         if parts.scheme == "https":
             context = ssl.create_default_context()
             self._pool = urllib3.HTTPSConnectionPool(
-                host, port, ssl_context=context, server_hostname=named, assert_hostname=named
+                host, port, ssl_context=context, server_hostname=name, assert_hostname=name
             )
         else:
             self._pool = urllib3.HTTPConnectionPool(host, port)
 
-    def get(self, path: str, **query: str) -> dict[str, Any]:
-        """Ask for what `path`, such as runs/get, names."""
-        return self._json("GET", f"{API}/{path}?{urlencode(query)}")
+    def get(self, kind: type[T], path: str, **query: str) -> T:
+        """Return the answer to GET `path`, such as runs/get, as a dataclass."""
+        return self._read(kind, self._json("GET", f"{API}/{path}?{urlencode(query)}"))
 
-    def post(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Have something made or changed."""
-        return self._json("POST", f"{API}/{path}", document)
-
-    def delete(self, path: str, document: Mapping[str, Any]) -> None:
-        self._json("DELETE", f"{API}/{path}", document)
-
-    def found(self, path: str, **query: str) -> dict[str, Any] | None:
-        """As `get`, but None where it does not exist."""
+    def find(self, kind: type[T], path: str, **query: str) -> T | None:
+        """Return what `get` returns, or None where the object does not exist."""
         try:
-            return self.get(path, **query)
+            return self.get(kind, path, **query)
         except Refused as refused:
             if refused.code == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
 
-    def put(self, place: str, file: Path) -> None:
-        """Upload a file to a URI of the artifacts that the server keeps."""
-        path = f"/api/2.0/mlflow-artifacts/artifacts/{quote(place.removeprefix(ARTIFACTS).lstrip('/'))}"
+    def post(self, kind: type[T], path: str, document: Mapping[str, object]) -> T:
+        """Return the answer to POST `path`, as a dataclass."""
+        return self._read(kind, self._json("POST", f"{API}/{path}", document))
+
+    def send(self, path: str, document: Mapping[str, object]) -> None:
+        """POST a document whose answer is not needed."""
+        self._json("POST", f"{API}/{path}", document)
+
+    def delete(self, path: str, document: Mapping[str, object]) -> None:
+        """Delete what the document names."""
+        self._json("DELETE", f"{API}/{path}", document)
+
+    def put(self, uri: str, file: Path) -> None:
+        """Upload a file to an artifact URI of this server."""
+        path = f"/api/2.0/mlflow-artifacts/artifacts/{quote(uri.removeprefix(ARTIFACTS).lstrip('/'))}"
         with file.open("rb") as stream:
             headers = {"Content-Length": str(file.stat().st_size)}
             self._ask("PUT", path, stream, headers, UPLOAD)
 
-    def _json(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _read(self, kind: type[T], answer: Mapping[str, object]) -> T:
+        try:
+            return reading.read(kind, answer, ignore_unknown=True)
+        except reading.DocumentError as error:
+            raise StageFailure(
+                f"{self.uri} answers, but not as MLflow does: {error.problem}", SET_URI
+            ) from None
+
+    def _json(
+        self, method: str, path: str, document: Mapping[str, object] | None = None
+    ) -> Mapping[str, object]:
         body = None if document is None else json.dumps(document).encode()
         answer = self._ask(method, path, body, {"Content-Type": "application/json"}, TIMEOUT)
         try:
-            told = json.loads(answer.data or b"{}")
+            content = json.loads(answer.data or b"{}")
         except ValueError:
-            told = None
-        if not isinstance(told, dict):
+            content = None
+        if not isinstance(content, dict):
             raise StageFailure(f"{self.uri} answers, but not as MLflow does", SET_URI)
-        return told
+        return content
 
     def _ask(
-        self, method: str, path: str, body: Any, headers: Mapping[str, str], timeout: urllib3.Timeout
+        self,
+        method: str,
+        path: str,
+        body: bytes | BinaryIO | None,
+        headers: Mapping[str, str],
+        timeout: urllib3.Timeout,
     ) -> urllib3.BaseHTTPResponse:
         retries = ONCE if path.endswith("/create") else AGAIN
         try:
@@ -125,14 +147,14 @@ class Server:
 
     def _refused(self, answer: urllib3.BaseHTTPResponse) -> StageFailure:
         try:
-            told = json.loads(answer.data)
-            code, message = told["error_code"], one_line(told.get("message") or told["error_code"])
+            error = json.loads(answer.data)
+            code, message = error["error_code"], one_line(error.get("message") or error["error_code"])
         except (ValueError, TypeError, KeyError):
             code, message = "", one_line(f"HTTP {answer.status} {answer.reason or ''}{_plain(answer)}")
             if answer.status not in {401, 403} and answer.status < 500:
-                to = answer.headers.get("Location")
-                what = f"{message}{f' to {to}' if to else ''}, as MLflow does not"
-                return StageFailure(f"{self.uri} answers {what}", SET_URI)
+                location = answer.headers.get("Location")
+                status = f"{message} to {location}" if location else message
+                return StageFailure(f"{self.uri} answers {status}, as MLflow does not", SET_URI)
         if answer.status in {401, 403}:
             hint = SET_HOSTS if "Host header" in message else SET_USER
             return Refused(f"{self.uri} refuses: {message}", hint, code or "PERMISSION_DENIED")
@@ -146,13 +168,13 @@ def _authorization() -> dict[str, str]:
     username, password = (os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))
     if not username or not password:
         return {}
-    # A file's last line ends too.
+    # A password from a file ends in a newline.
     encoded = base64.b64encode(f"{username}:{password.rstrip()}".encode())
     return {"Authorization": f"Basic {encoded.decode()}"}
 
 
 def _why(error: Exception) -> str:
-    """Return the cause without the library's words around it."""
+    """Return the cause of a connection error, without the library's words around it."""
     reason = getattr(error, "reason", None) or error
     reason = next((one for one in reversed(reason.args) if isinstance(one, Exception)), reason)
     text = one_line(reason).replace("Failed to establish a new connection: ", "")
@@ -160,6 +182,6 @@ def _why(error: Exception) -> str:
 
 
 def _plain(answer: urllib3.BaseHTTPResponse) -> str:
-    """Return what a server says that is not for a browser."""
+    """Return the body of an error that is not a page for a browser."""
     is_plain = answer.headers.get("Content-Type", "").startswith("text/plain")
     return f": {answer.data.decode(errors='replace')}" if is_plain and answer.data else ""

@@ -1,4 +1,4 @@
-"""Experiment tracking: what a call did, as a run on an MLflow server."""
+"""Experiment tracking: each call is a run on an MLflow server."""
 
 import json
 import time
@@ -23,12 +23,12 @@ from ml_pipeline.training.stages import TRAIN
 DOCUMENT, FILES, ALIAS = "/run.json", "/files", "tracking-server"
 _PROGRAM = "ml_pipeline.tracking.track"
 OPEN = Stage("experiment", _PROGRAM)
-TRACK = Stage("track", _PROGRAM, ("what is known of the run", "the model's folder", "verdict.json"))
+TRACK = Stage("track", _PROGRAM, ("the run's document", "the model's folder", "verdict.json"))
 
 
 @dataclass(frozen=True)
 class Tracker:
-    """An MLflow server, and who logs there; `server` where only the caller's machine reaches it.
+    """An MLflow server and the login; `server` is the service where only the caller's machine reaches it.
 
     A password without a username is a token. Raises ConfigError.
     """
@@ -48,12 +48,12 @@ class Tracker:
 
 
 def _fault(uri: str) -> str | None:
-    """Say what is wrong with a server's URI; a password in it is not repeated."""
+    """Return what is wrong with a server's URI, without a password that is in it."""
     try:
         parts = urlsplit(uri)
         _ = parts.port
     except ValueError as error:
-        return f"is no URI: {error}"
+        return f"is not a URI: {error}"
     if "@" in parts.netloc:
         return "has credentials in it, which belong to --tracking-username and --tracking-password"
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -64,7 +64,7 @@ def _fault(uri: str) -> str | None:
 
 
 async def begin(run: Run, tracker: Tracker) -> None:
-    """Open the experiment, so that a server that is not there is known before anything is trained."""
+    """Open the experiment, so that a server that can't be used is reported before anything is trained."""
     await _ask(run, tracker, OPEN, _environment(run), "open")
 
 
