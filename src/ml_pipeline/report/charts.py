@@ -26,7 +26,7 @@ def lines(
 ) -> Markup:
     """Draw series of points [x, y]; `diagonal` adds the line of a guess, or of perfect calibration.
 
-    What is measured is named by `y` along the axis, or by `title` where the page says it above.
+    `y` is the label of the axis; where the page has a heading above the chart, that is `title` instead.
     """
     across, up = _scales(series, x_range, y_range)
     parts = [*_axes(across, up, x, y)]
@@ -44,9 +44,9 @@ def lines(
                 '<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="3"><title>{:.3g}, {:.3g}</title></circle>'
             )
             parts += [dot.format(colour, across(p[0]), up(p[1]), p[0], p[1]) for p in points]
-    described = Markup("<title>{}</title>").format(f"{y or title} by {x}: {', '.join(series)}")
+    description = Markup("<title>{}</title>").format(f"{y or title} by {x}: {', '.join(series)}")
     head = Markup('<svg viewBox="0 0 {} {}" role="img" class="chart">').format(WIDTH, HEIGHT)
-    return head + described + Markup("").join(parts) + Markup("</svg>")
+    return head + description + Markup("").join(parts) + Markup("</svg>")
 
 
 def bullet(
@@ -61,11 +61,11 @@ def bullet(
     Behind it the allowed range is a band, and the baseline a tick.
     """
     ends = [end for end in interval or () if end is not None]
-    known = [number for number in (value, low, high, baseline, 0.0, *ends) if number is not None]
-    if not all(math.isfinite(number) for number in known):
+    numbers = [number for number in (value, low, high, baseline, 0.0, *ends) if number is not None]
+    if not all(math.isfinite(number) for number in numbers):
         return Markup("")
-    start, end = min(known), max(known)
-    if start >= 0 and end <= 1 and max(known) > 0.2:
+    start, end = min(numbers), max(numbers)
+    if start >= 0 and end <= 1 and max(numbers) > 0.2:
         end = 1.0  # a share of one
     else:
         end += (end - start) * 0.1 or 1.0

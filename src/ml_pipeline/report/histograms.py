@@ -1,7 +1,7 @@
-"""A column then and now, as inline SVG: bars of what it is, over an outline of what it was."""
+"""A column beside its reference, as inline SVG: bars of the data, over an outline of the reference."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 from markupsafe import Markup
 
@@ -10,14 +10,23 @@ NAMES = 100  # pixels for the names of categories
 LONGEST = 15
 
 
-def histogram(shown: Mapping[str, Any]) -> Markup:
-    """Draw what a drift entry has under `shown`: bins of equal width, or categories; shares of rows."""
+class Shares(TypedDict, total=False):
+    """The shares of rows in each bin or category; numbers have `edges`, all else `categories`."""
+
+    reference: Sequence[float]
+    current: Sequence[float]
+    edges: Sequence[float]
+    categories: Sequence[str]
+
+
+def histogram(shown: Shares) -> Markup:
+    """Draw what a drift entry has under `shown`; empty where it has neither edges nor categories."""
     if "edges" in shown:
         return _numbers(shown)
     return _categories(shown) if "categories" in shown else Markup("")
 
 
-def _numbers(shown: Mapping[str, Any]) -> Markup:
+def _numbers(shown: Shares) -> Markup:
     before, now, edges = shown["reference"], shown["current"], shown["edges"]
     top = max([*before, *now]) or 1.0
     step = WIDTH / len(now)
@@ -39,7 +48,7 @@ def _numbers(shown: Mapping[str, Any]) -> Markup:
     return _svg(HEIGHT + 14, [*bars, outline, *ends])
 
 
-def _categories(shown: Mapping[str, Any]) -> Markup:
+def _categories(shown: Shares) -> Markup:
     top = max([*shown["reference"], *shown["current"]]) or 1.0
     room = WIDTH - NAMES
     parts = []

@@ -1,4 +1,4 @@
-"""A run as JUnit XML, for the tests tab of GitHub, GitLab and the rest."""
+"""A run as JUnit XML, which GitHub, GitLab and other CI systems show as tests."""
 
 import re
 import xml.etree.ElementTree as ET

@@ -1,4 +1,4 @@
-"""Learning curves in Markdown, as GitHub and GitLab draw them: a picture that no other host has to keep."""
+"""Learning curves in Markdown, which GitHub and GitLab draw: no host has to keep a picture."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ def section(curves: Mapping[str, Mapping[str, Points]]) -> str:
 
 
 def chart(title: str, panel: Mapping[str, Points]) -> str:
-    """Return one panel as an xychart, whose lines have no legend: their colours are in its title.
+    """Return one panel as an xychart; it has no legend, so that the title names the colours of its lines.
 
-    Its lines are of values at even distances, so a series that has fewer than the longest is left out.
+    An xychart's values are at even distances, so a series that is shorter than the longest is left out.
     """
     longest = max(map(len, panel.values()))
     whole = {name: points for name, points in panel.items() if len(points) == longest}
@@ -31,13 +31,13 @@ def chart(title: str, panel: Mapping[str, Points]) -> str:
     values = [[points[i][1] for i in kept] for points in whole.values()]
     low, high = min(map(min, values)), max(map(max, values))
     room = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
-    told = [f"{_word(name)} ({COLOURS[i % 4]})" for i, name in enumerate(whole)]
-    said = f"{_word(title)}: {', '.join(told)}" if len(told) > 1 else _word(next(iter(whole)))
+    names = [f"{_word(name)} ({COLOURS[i % 4]})" for i, name in enumerate(whole)]
+    heading = f"{_word(title)}: {', '.join(names)}" if len(names) > 1 else _word(next(iter(whole)))
     lines = [
         "```mermaid",
         f'%%{{init: {{"themeVariables": {{"xyChart": {{"plotColorPalette": "{VALUES}"}}}}}}}}%%',
         "xychart-beta",
-        f'  title "{said}"',
+        f'  title "{heading}"',
         f'  x-axis "epoch" {_plain(ends[0])} --> {_plain(ends[1])}',
         f"  y-axis {_plain(low - room)} --> {_plain(high + room)}",
         *(f"  line [{', '.join(map(_plain, line))}]" for line in values),
@@ -52,5 +52,5 @@ def _plain(value: float) -> str:
 
 
 def _word(text: str) -> str:
-    """Return what is harmless between quotes, whatever a project calls its columns."""
+    """Return a project's name for a column without characters that could end the quotes."""
     return re.sub(r"[^\w .:/+-]", " ", text)[:60].strip()

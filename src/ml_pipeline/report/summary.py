@@ -1,4 +1,4 @@
-"""A run in words: the Markdown that a pull request, a job's summary page and the terminal show.
+"""A run as Markdown, for a pull request, the summary page of a CI job and the terminal.
 
 Any part of the run may be missing: it may have ended early. Standard library only.
 """

@@ -43,7 +43,9 @@ def report(source: Path, output: Path) -> dict[str, object]:
 def _run(source: Path, notes: list[str]) -> RunDocument:
     """Return the run with the documents beside it; a file that can't be used becomes a note."""
     document = dict(_json(source / "pipeline.json", notes))
-    document |= {name: found for name in DOCUMENTS if (found := _json(source / f"{name}.json", notes))}
+    for name in DOCUMENTS:
+        if part := _json(source / f"{name}.json", notes):
+            document[name] = part
     try:
         return from_json(document)
     except ValueError as error:
