@@ -65,13 +65,13 @@ STAGES = (
 )
 
 
-async def find_baseline(run: Run, given: dagger.Container | None, cluster: Cluster | None) -> Baseline | None:
-    """Return what --baseline names, or else what the cluster runs, or None; the notes say which.
+async def find_baseline(run: Run, image: dagger.Container | None, cluster: Cluster | None) -> Baseline | None:
+    """Return the image of --baseline, or else the one that the cluster runs, or None; the notes say which.
 
     Raises StageError where the image can't be pulled.
     """
-    if given:
-        return await baseline.opened("--baseline", given, runs=False)
+    if image:
+        return await baseline.opened("--baseline", image, runs=False)
     reference = await release.running(run, cluster) if cluster else None
     if not reference:
         run.notes.append("no baseline: the gates compare with thresholds only")
@@ -92,7 +92,7 @@ async def judged(
     if not served:
         run.notes.append("serve.runtime = false: no image was built")
     if compared and compared.runs and compared.version == trained.version:
-        run.notes.append("the cluster runs this very model: the gates compare with thresholds only")
+        run.notes.append("the cluster already runs this model: the gates compare with thresholds only")
         compared = None
     await gate.validate(run, trained, served, compared, weighed=weighed)
     return trained, served
@@ -102,7 +102,7 @@ async def full(
     run: Run,
     registry: Registry | None,
     cluster: Cluster | None,
-    given: dagger.Container | None,
+    baseline_image: dagger.Container | None,
     nodes: Nodes | None,
     tracker: Tracker | None,
 ) -> str:
@@ -112,7 +112,7 @@ async def full(
     """
     try:
         async with tracked(run, tracker):
-            compared = await find_baseline(run, given, cluster)
+            compared = await find_baseline(run, baseline_image, cluster)
             await check(run, compared)
             trained, served = await judged(run, compared, nodes)
             if served:
@@ -216,10 +216,10 @@ async def _or_noted(run: Run, work: Awaitable[T]) -> T | None:
         return None
 
 
-async def report(run: Run, given: dagger.Container | None) -> dagger.Directory:
+async def report(run: Run, baseline_image: dagger.Container | None) -> dagger.Directory:
     """Run everything up to the gate, whatever fails, and return the folder to look at."""
     run.revision = await sources.revision(run.source)
-    compared = await _or_noted(run, find_baseline(run, given, None))
+    compared = await _or_noted(run, find_baseline(run, baseline_image, None))
     await _or_noted(run, check(run, compared))
     await _or_noted(run, judged(run, compared, weighed=True))
     return await reporting.write(run)

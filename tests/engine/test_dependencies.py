@@ -30,7 +30,7 @@ def test_extras_that_training_asks_for() -> None:
     assert found.listed == ("numpy==2.4.6", "sphinx==8.0", "hypothesis==6.0")
     with pytest.raises(ConfigError) as failed:
         dependencies.runtime([], PYPROJECT, ["doc"])
-    cause = "train.extras names 'doc', which [project.optional-dependencies] has not"
+    cause = "train.extras names 'doc', which [project.optional-dependencies] does not define"
     assert str(failed.value) == f"config: {cause}; did you mean 'docs'?"
 
 

@@ -42,7 +42,7 @@ def test_a_package_of_an_index_with_a_password(dagger: Dagger, tumours: Project,
     changed = known.call(tumours.path, "train", options=["--extra-index=env://INDEX"])
     line = (
         "train: the project's requirements can't be installed: Hash mismatch for `hidden-gem==1.0` "
-        f"Expected: sha256:{'0' * 64} Computed: sha256:{DIGEST}; mend requirements.txt"
+        f"Expected: sha256:{'0' * 64} Computed: sha256:{DIGEST}; fix requirements.txt"
     )
     assert (changed.code, changed.errors) == (1, [line])
     for said in (refused, answer, changed):

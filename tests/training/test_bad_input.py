@@ -61,7 +61,7 @@ def test_a_pin_that_does_not_exist(dagger: Dagger, tumours: Project) -> None:
     line = (
         "train: the project's requirements can't be installed: Because there is no version of idna==99.0 "
         "and you require idna==99.0, we can conclude that your requirements are unsatisfiable; "
-        "mend requirements.txt"
+        "fix requirements.txt"
     )
     assert (answer.code, answer.errors) == (1, [line])
 

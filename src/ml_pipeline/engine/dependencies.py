@@ -1,7 +1,7 @@
-"""The packages that a project asks for, read from its own files; nothing of it is built or run."""
+"""The packages that a project needs, read from its own files; the project itself is not built or run."""
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +21,13 @@ TORCH_IS_THERE = "torch-is-there.txt"
 TORCH = (programs.ROOT / programs.pins("torch")).read_text().strip()
 
 
+# PEP 735: a group's entries are requirements, or {include-group = NAME}.
+Groups = Mapping[str, Sequence[str | Mapping[str, str]]]
+
+
 @dataclass(frozen=True)
 class Dependencies:
-    """Requirements files of the source, and what its pyproject.toml lists, as one more file."""
+    """The requirements files of the source, and the requirements that its pyproject.toml lists."""
 
     files: tuple[str, ...]
     listed: tuple[str, ...]
@@ -32,14 +36,14 @@ class Dependencies:
 def runtime(entries: list[str], pyproject: str | None, extras: Iterable[str] = ()) -> Dependencies:
     """Return what the project needs to run: requirements files, [project.dependencies], and `extras` of it.
 
-    Raises ConfigError for an extra that the project has not.
+    Raises ConfigError for an extra that the project does not define.
     """
     project = _table(pyproject).get("project", {})
     listed = list(project.get("dependencies", ()))
     optional: dict[str, list[str]] = project.get("optional-dependencies", {})
     for extra in extras:
         if extra not in optional:
-            cause = f"train.extras names {extra!r}, which [project.optional-dependencies] has not"
+            cause = f"train.extras names {extra!r}, which [project.optional-dependencies] does not define"
             raise ConfigError(cause, nearest(extra, optional))
         listed += optional[extra]
     files = tuple(name for name in RUNTIME_FILES if name in entries)
@@ -49,7 +53,7 @@ def runtime(entries: list[str], pyproject: str | None, extras: Iterable[str] = (
 def testing(entries: list[str], pyproject: str | None) -> Dependencies:
     """Return what its tests need too: the group or extra named test, tests or dev."""
     base, table = runtime(entries, pyproject), _table(pyproject)
-    groups: dict[str, Any] = table.get("dependency-groups", {})
+    groups: Groups = table.get("dependency-groups", {})
     extras: dict[str, list[str]] = table.get("project", {}).get("optional-dependencies", {})
     listed = [
         requirement
@@ -63,16 +67,16 @@ def testing(entries: list[str], pyproject: str | None) -> Dependencies:
 
 
 def wants_torch(texts: Iterable[str]) -> bool:
-    """Whether one of them pins torch as the built-in trainer does: then its layer of 7 GB is shared."""
+    """Return whether a text pins torch as the built-in trainer does: then its layer of 7 GB is shared."""
     pins = {line.partition("#")[0].partition(";")[0].strip() for text in texts for line in text.splitlines()}
     return TORCH in {pin.replace(" ", "") for pin in pins}
 
 
-def _table(pyproject: str | None) -> dict[str, Any]:
+def _table(pyproject: str | None) -> dict[str, Any]:  # a TOML document: any keys and values
     return tomllib.loads(pyproject) if pyproject else {}
 
 
-def _group(groups: dict[str, Any], name: str, within: tuple[str, ...]) -> list[str]:
+def _group(groups: Groups, name: str, within: tuple[str, ...]) -> list[str]:
     """Follow PEP 735's include-group; a group that includes itself adds nothing."""
     if name in within:
         return []
@@ -86,21 +90,21 @@ def _group(groups: dict[str, Any], name: str, within: tuple[str, ...]) -> list[s
 
 
 async def install(
-    stage: str, container: dagger.Container, source: dagger.Directory, wanted: Dependencies
+    stage: str, container: dagger.Container, source: dagger.Directory, packages: Dependencies
 ) -> dagger.Container:
     """Install into the container's virtual environment; raise StageError with the resolver's own reason."""
-    if not wanted.files and not wanted.listed:
+    if not packages.files and not packages.listed:
         return container
     folder = dag.directory()
     for name in await source.entries():  # file by file: these are known by their content
         if name.endswith(".txt") and name.startswith(("requirements", "constraints")):
             folder = folder.with_file(name, source.file(name))
-    if wanted.listed:
-        folder = folder.with_new_file("requirements-listed.txt", "\n".join(wanted.listed) + "\n")
-    texts = [await source.file(name).contents() for name in wanted.files]
-    files = [*wanted.files, *(["requirements-listed.txt"] if wanted.listed else [])]
+    if packages.listed:
+        folder = folder.with_new_file("requirements-listed.txt", "\n".join(packages.listed) + "\n")
+    texts = [await source.file(name).contents() for name in packages.files]
+    files = [*packages.files, *(["requirements-listed.txt"] if packages.listed else [])]
     command = ["uv", "pip", "install", "--quiet", *(word for name in files for word in ("-r", name))]
-    if wants_torch([*texts, *wanted.listed]):
+    if wants_torch([*texts, *packages.listed]):
         container = container.with_(with_torch)
         # uv does not see what the base image has, and would install it again.
         folder = folder.with_new_file(TORCH_IS_THERE, f"{TORCH} ; python_version < '0'\n")
@@ -118,15 +122,15 @@ async def install(
         return await installed.sync()
     except dagger.ExecError as error:
         reason = installer_reason(error.stderr)
-        hint = f"mend {' or '.join(wanted.files) or 'the dependencies in pyproject.toml'}"
+        hint = f"fix {' or '.join(packages.files) or 'the dependencies in pyproject.toml'}"
         raise StageError(stage, f"the project's requirements can't be installed: {reason}", hint) from None
     except DaggerError as error:
         raise StageError(stage, f"no environment: {crashes.reason(error)}", "see the engine's log") from None
 
 
-def installer_reason(told: str) -> str:
-    """Return why uv gave up, as one line: the innermost cause, which it wraps, without the hints after it."""
-    _, found, cause = told.rpartition("╰─▶ ")
-    paragraphs = (cause if found else last_line(told)).split("\n\n")
-    kept = (" ".join(paragraph.split()) for paragraph in paragraphs)
-    return " ".join(text for text in kept if text and not text.startswith("hint:")).rstrip(".")
+def installer_reason(output: str) -> str:
+    """Return why uv failed, as one line: the innermost cause, which it wraps, without the hints after it."""
+    _, arrow, cause = output.rpartition("╰─▶ ")
+    paragraphs = cause.split("\n\n") if arrow else [last_line(output) or "uv printed nothing"]
+    texts = (" ".join(paragraph.split()) for paragraph in paragraphs)
+    return " ".join(text for text in texts if text and not text.startswith("hint:")).rstrip(".")

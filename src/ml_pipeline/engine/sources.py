@@ -1,4 +1,4 @@
-"""Views of the project's folder: each stage sees what it reads, so that nothing else reruns it."""
+"""Views of the project's folder: each stage sees only what it reads, so that nothing else reruns it."""
 
 from collections.abc import Sequence
 
@@ -15,6 +15,7 @@ TESTS = ["tests/**", "test/**", "**/test_*.py", "**/conftest.py"]
 
 
 def linted(source: dagger.Directory) -> dagger.Directory:
+    """Return the Python files and the settings of ruff and mypy."""
     return source.filter(include=[*LINTED, *SETTINGS], gitignore=True)
 
 
@@ -31,19 +32,19 @@ def trained(source: dagger.Directory, project: Project) -> dagger.Directory:
 
 
 async def data(source: dagger.Directory, paths: Sequence[str]) -> dagger.Directory:
-    """Return the data files of these paths alone, each known by its content; what is not there is left out.
+    """Return the data files of these paths alone; a path that does not exist is left out.
 
-    What .gitignore names is kept: data often stands there.
+    The cache knows each file by its content. Files that .gitignore names are kept: data is often among them.
     """
-    found = dag.directory()
+    files = dag.directory()
     for path in paths:
         if await source.exists(path, expected_type=dagger.ExistsType.DIRECTORY_TYPE):
-            found = found.with_directory(path, source.directory(path))
+            files = files.with_directory(path, source.directory(path))
             continue
         for file in await source.glob(path):
             if not file.endswith("/"):
-                found = found.with_file(file, source.file(file))
-    return found
+                files = files.with_file(file, source.file(file))
+    return files
 
 
 async def text(source: dagger.Directory, name: str) -> str | None:
@@ -54,7 +55,7 @@ async def text(source: dagger.Directory, name: str) -> str | None:
 
 
 async def revision(source: dagger.Directory) -> str | None:
-    """Return the git commit that the source stands at, or None where that can't be told."""
+    """Return the git commit of the source, or None where it has none or a format that is not known."""
     if ".git/" not in await source.entries():
         return None
     entries = await source.glob(".git/**")
