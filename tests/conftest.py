@@ -25,7 +25,7 @@ IN_THE_LAB = ("engine", "cluster", "lab")
 MARKED = re.compile(r"^pytestmark = .*pytest\.mark\.(documents|program|engine|cluster|lab)", re.MULTILINE)
 
 if importlib.util.find_spec("polars"):
-    pytest_plugins = ["tests.fixtures"]
+    pytest_plugins = ["tests.fixtures", "tests.gate.candidate"]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -1,17 +1,13 @@
 """The gates' decisions, as plain values."""
 
 import math
-from dataclasses import replace
 
 import pytest
 
 from ml_pipeline.common.rules import (
     NO_BASELINE,
     NO_REFERENCE,
-    Decision,
-    Difference,
     Gate,
-    Interval,
     Measured,
     decide,
     failure,
@@ -19,12 +15,7 @@ from ml_pipeline.common.rules import (
     higher_is_better,
     passed,
 )
-from ml_pipeline.common.wording import difference, number, shown
-
-
-def only(gate: Gate, measured: dict[str, Measured], missing: dict[str, str] | None = None) -> Decision:
-    (decision,) = decide([gate], measured, missing)
-    return decision
+from tests.common.decisions import around, only
 
 
 @pytest.mark.parametrize(
@@ -198,153 +189,6 @@ def test_gates_from_settings_and_back() -> None:
     }
 
 
-def around(value: float, margin: float) -> Interval:
-    """An interval of `margin` on both sides at 95 %, and half as much again at a higher confidence."""
-    return lambda level: (
-        value - margin * (1 + (level > 0.95) / 2),
-        value + margin * (1 + (level > 0.95) / 2),
-    )
-
-
-@pytest.mark.parametrize(
-    ("bounds", "value", "status"),
-    [
-        ({"min": 0.8}, 0.91, "passed"),
-        ({"min": 0.8}, 0.9, "passed"),
-        ({"min": 0.8}, 0.89, "not-enough-evidence"),
-        ({"min": 0.8}, 0.71, "not-enough-evidence"),
-        ({"min": 0.8}, 0.69, "failed"),
-        ({"max": 0.8}, 0.69, "passed"),
-        ({"max": 0.8}, 0.71, "not-enough-evidence"),
-        ({"max": 0.8}, 0.91, "failed"),
-        ({"min": 0.2, "max": 0.8}, 0.5, "passed"),
-        ({"min": 0.2, "max": 0.8}, 0.25, "not-enough-evidence"),
-    ],
-)
-def test_with_a_confidence_the_whole_interval_decides(
-    bounds: dict[str, float], value: float, status: str
-) -> None:
-    measured = {"f1": Measured(value, interval=around(value, 0.1))}
-    decision = only(Gate("f1", confidence=0.95, **bounds), measured)
-    assert (decision.status, decision.blocks) == (status, status != "passed")
-    assert only(Gate("f1", **bounds), measured).status in {"passed", "failed"}
-
-
-@pytest.mark.parametrize(
-    ("metric", "difference", "status"),
-    [
-        ("accuracy", 0.0, "passed"),
-        ("accuracy", -0.001, "not-enough-evidence"),
-        ("accuracy", -0.025, "not-enough-evidence"),
-        ("accuracy", -0.031, "failed"),
-        ("log_loss", 0.0, "passed"),
-        ("log_loss", 0.011, "not-enough-evidence"),
-        ("log_loss", 0.031, "failed"),
-    ],
-)
-def test_a_regression_fails_only_beyond_the_doubt(metric: str, difference: float, status: str) -> None:
-    found = Measured(0.5 + difference, 0.5, difference=Difference(difference, around(difference, 0.01)))
-    decision = only(Gate(metric, max_regression=0.0101, confidence=0.95), {metric: found})
-    assert decision.status == status
-
-
-def test_missing_evidence_is_told_and_blocks_unless_allowed() -> None:
-    measured = {"accuracy": Measured(0.86, interval=around(0.86, 0.02))}
-    gate = Gate("accuracy", min=0.85, confidence=0.95)
-    decision = only(gate, measured)
-    assert decision.reason == "0.86 [0.84, 0.88] is on both sides of min 0.85"
-    assert failure([decision], 300) == (
-        "accuracy: not enough evidence: 0.86 [0.84, 0.88] is on both sides of min 0.85 (300 holdout rows)",
-        'judge it on more holdout rows, or set [tool.ml-pipeline.gates] accuracy.insufficient = "allow"',
-    )
-    allowed = only(replace(gate, insufficient="allow"), measured)
-    assert (allowed.status, allowed.blocks) == ("not-enough-evidence", False)
-    assert not only(replace(gate, required=False), measured).blocks
-
-
-def test_a_failure_comes_before_missing_evidence() -> None:
-    decisions = decide(
-        [Gate("accuracy", min=0.85, confidence=0.95), Gate("f1", min=0.9)],
-        {"accuracy": Measured(0.86, interval=around(0.86, 0.02)), "f1": Measured(0.5)},
-    )
-    assert failure(decisions, 9)[0].startswith("f1 0.5 is below min 0.9, accuracy: not enough evidence")
-
-
-def test_a_confidence_without_an_interval_is_no_pass() -> None:
-    decision = only(Gate("profit", min=1, confidence=0.95), {"profit": Measured(5)})
-    assert (decision.status, decision.blocks) == ("not-enough-evidence", True)
-    assert decision.reason == "5 has no interval"
-    compared = only(Gate("profit", max_regression=1, confidence=0.95), {"profit": Measured(5, 4)})
-    assert (compared.status, compared.reason) == (
-        "not-enough-evidence",
-        "the difference to the baseline has no interval",
-    )
-
-
-SLICE = Measured(
-    0.7,
-    interval=around(0.7, 0.1),
-    difference=Difference(-0.08, around(-0.08, 0.02), "education = 10th (400 rows)"),
-    where="job = smith (90 rows)",
-)
-
-
-def test_slices_are_decided_on_what_the_search_shows() -> None:
-    lost = only(Gate("worst_slice_accuracy", max_regression=0.02), {"worst_slice_accuracy": SLICE})
-    assert (lost.status, lost.blocks) == ("failed", True)
-    assert lost.reason == (
-        "0.08 worse than the baseline on education = 10th (400 rows), max_regression is 0.02"
-    )
-    small = only(Gate("worst_slice_accuracy", max_regression=0.06), {"worst_slice_accuracy": SLICE})
-    assert (small.status, small.blocks) == ("not-enough-evidence", False)
-    assert small.reason == (
-        "no slice is shown to be 0.06 worse than the baseline; "
-        "the likeliest is 0.08 worse on education = 10th (400 rows)"
-    )
-    unsure = only(Gate("worst_slice_accuracy", min=0.75), {"worst_slice_accuracy": SLICE})
-    assert (unsure.status, unsure.blocks) == ("not-enough-evidence", False)
-    assert unsure.reason == "0.7 [0.6, 0.8] on job = smith (90 rows) is on both sides of min 0.75"
-    strict = Gate("worst_slice_accuracy", min=0.75, confidence=0.95)
-    assert only(strict, {"worst_slice_accuracy": SLICE}).blocks
-
-
 def test_no_gates_pass() -> None:
     assert decide([], {}) == ()
     assert passed([])
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.8612, "0.8612"),
-        (0.9, "0.9"),
-        (12, "12"),
-        (431.53, "431.5"),
-        (1e-7, "1e-07"),
-        (-0.5, "-0.5"),
-        (0, "0"),
-    ],
-)
-def test_number(value: float, text: str) -> None:
-    assert number(value) == text
-
-
-@pytest.mark.parametrize(
-    ("ends", "text"), [((0.865, 0.87721), " [0.865, 0.8772]"), ((1.0, 1.0), ""), (None, "")]
-)
-def test_shown(ends: tuple[float, float] | None, text: str) -> None:
-    assert shown(ends) == text
-
-
-@pytest.mark.parametrize(
-    ("found", "text"),
-    [
-        ({"value": 0.01, "interval": None}, "+0.01"),
-        ({"value": -0.01, "interval": [-0.02, None]}, "-0.01"),
-        ({"value": 0, "interval": [-0.02, 0.02]}, "0 [-0.02, 0.02]"),
-        ({"value": None, "interval": None}, ""),
-        (None, ""),
-    ],
-)
-def test_difference(found: dict[str, object] | None, text: str) -> None:
-    assert difference(found) == text

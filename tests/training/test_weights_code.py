@@ -38,7 +38,7 @@ def test_the_engine_and_the_container_compute_the_same_digest(container: Path) -
 
 
 @pytest.mark.parametrize(
-    "module", ["common/outcome", "columns/types", *(f"training/tabular/{m}" for m in AFTER_TRAINING)]
+    "module", ["common/outcome", "columns/types", *(f"training/tabular/{m}" for m in sorted(AFTER_TRAINING))]
 )
 def test_an_edit_of_other_code_keeps_checkpoints(container: Path, module: str) -> None:
     with (container / "ml_pipeline" / f"{module}.py").open("a") as file:
