@@ -53,14 +53,14 @@ def exists(module: str) -> bool:
 
 def closure(*modules: str) -> frozenset[str]:
     """Return the names of the modules that these import, directly or not, with them and their packages."""
-    found: set[str] = set()
+    reached: set[str] = set()
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module not in found:
-            found.add(module)
+        if module not in reached:
+            reached.add(module)
             waiting += [*imported(module), *_packages(module)]
-    return frozenset(found)
+    return frozenset(reached)
 
 
 @cache

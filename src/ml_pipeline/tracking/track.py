@@ -141,11 +141,11 @@ def _write(server: Server, logged: LoggedRun, run: Tracked, files: Path) -> None
 
 def _new_points(server: Server, run_id: str, points: Sequence[Point], logged: set[str]) -> list[Point]:
     """Return the points that an interrupted call has not logged: some servers refuse a point twice."""
-    known = set()
+    on_server = set()
     for name in {point.name for point in points} & logged:
         steps = server.get(Steps, "metrics/get-history", run_id=run_id, metric_key=name)
-        known |= {(name, int(point.step)) for point in steps.metrics}
-    return [point for point in points if (point.name, point.step) not in known]
+        on_server |= {(name, int(point.step)) for point in steps.metrics}
+    return [point for point in points if (point.name, point.step) not in on_server]
 
 
 def _log(server: Server, run_id: str, kind: str, entries: Sequence[Mapping[str, object]]) -> None:
