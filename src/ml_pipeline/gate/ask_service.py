@@ -92,8 +92,8 @@ def _metadata(service: Service, name: str) -> Metadata:
         metadata: Metadata = _document(text)
         return metadata
     # An extension that Triton and MLServer have.
-    status, index = _asked(service, "POST", "/v2/repository/index", {})
-    names = _names(index) if status == 200 else []
+    listing, index = _asked(service, "POST", "/v2/repository/index", {})
+    names = _names(index) if listing == 200 else []
     if len(names) == 1:
         only: Metadata = _json(service, "GET", f"/v2/models/{names[0]}")
         return only
