@@ -40,10 +40,10 @@ def test_who_knows_the_password_publishes(dagger: Dagger, tumours: Project, lock
     name, _, digest = rest.partition("@")
     path = f"http://{locked}/v2/{name.partition(':')[0]}/manifests/{digest}"
     headers = urllib3.make_headers(basic_auth=f"me:{PASSWORD}")
-    answer = urllib3.request(
+    manifest = urllib3.request(
         "HEAD", path, headers={**headers, "Accept": "application/vnd.oci.image.manifest.v1+json"}
     )
-    assert answer.status == 200
+    assert manifest.status == 200
     for said in (refused, answer):
         assert PASSWORD not in said.log + said.out
         assert "let me in" not in said.log + said.out
@@ -51,5 +51,5 @@ def test_who_knows_the_password_publishes(dagger: Dagger, tumours: Project, lock
 
 def test_a_name_without_a_password(dagger: Dagger, tumours: Project) -> None:
     answer = dagger.call(tumours.path, "publish", "--registry=localhost:5999", "--registry-username=me")
-    message = "config: --registry-username and --registry-password go together; give both, or neither"
+    message = "config: --registry-username and --registry-password go together; pass both, or neither"
     assert (answer.code, answer.errors) == (1, [message])
