@@ -32,7 +32,7 @@ TRAINING: dict[str, tuple[str, str]] = {
         "echo broken > $ML_OUTPUT/model.onnx",
         "inspect-model: model.onnx can't be read: [ONNXRuntimeError] : 7 : INVALID_PROTOBUF : "
         "Load model from /model/model.onnx failed:Protobuf parsing failed.; "
-        "export it anew, and check it with onnx.checker",
+        "export it again, and check it with onnx.checker",
     ),
     "is killed, as for its memory": (
         "kill -9 $$",
