@@ -60,7 +60,7 @@ def test_objects_are_fetched_once_and_again_when_they_change(
     store.put("tumours/b.csv", b"\n".join(store.get("tumours/b.csv").splitlines()[:-9]) + b"\n")
     changed = authorized.call(remote.path, "validate-data", options=[OPTION])
     assert "560 rows" in changed.out
-    assert "2 objects, 1 of them fetched" in changed.log
+    assert "2 objects, 1 of them downloaded" in changed.log
     for answer in (first, again, changed):
         assert_silent(answer, store.secret)
 

@@ -1,5 +1,8 @@
 """The steps of a release and a rollback, and how a failed one is undone, on a cluster that acts at once."""
 
+import signal
+from collections.abc import Iterator
+
 import pytest
 
 from ml_pipeline.cluster import watching
@@ -14,6 +17,15 @@ pytestmark = pytest.mark.program  # the client's package
 
 DIGESTS = {name: f"registry/toy@sha256:{name * 64}" for name in "abcd"}
 GOOD = {DIGESTS["a"]: "1", DIGESTS["b"]: "2", DIGESTS["c"]: "3"}
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Give back the handlers of this process: a deploy, which has its own, ignores signals at its end."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -148,7 +148,7 @@ def test_a_line_that_never_ends_is_cut(train: Train) -> None:
 def test_a_command_that_hangs_is_ended_with_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listens: bool
 ) -> None:
-    monkeypatch.setattr(command, "GRACE", 0.5)
+    monkeypatch.setattr(command, "GRACE", 2)
     reaction = "echo stopping >&2; exit 0" if listens else ""
     hangs = f"echo waiting >&2; trap '{reaction}' TERM; sleep 4321 & wait; sleep 4322"
     with pytest.raises(StageFailure) as failed:
