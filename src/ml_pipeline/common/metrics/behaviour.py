@@ -7,11 +7,11 @@ from ml_pipeline.common.metrics.metric import TARGET, Metric
 WILSON = "score interval (Wilson 1927)"
 AT_ONCE = "holds for all slices at once (Bonferroni)"
 NO_SENSITIVE = (
-    "the project names no sensitive column, there is no positive class of two, or no sensitive column has "
-    "two groups of 30 rows"
+    "the project names no sensitive column, if the model has more than two classes or none of the two is "
+    "positive, or if no sensitive column has two groups of 30 rows"
 )
-NO_BASELINE = "there is no baseline (the gate passes)"
-NO_REQUESTS = f"{NO_BASELINE}, or the project has no recorded requests"
+NO_BASELINE = "the run has no baseline (the gate passes then)"
+NO_REQUESTS = f"{NO_BASELINE}, if the project has no recorded requests"
 
 _parity = partial(
     Metric,
@@ -85,7 +85,7 @@ BEHAVIOUR = (
         higher_is_better=True,
         definition="The share of holdout rows for which candidate and baseline predict the same class.",
         source="batch commands of both images",
-        missing=f"{NO_BASELINE}, or the model is a regression",
+        missing=f"{NO_BASELINE}, or if the model is a regression",
     ),
     _behaviour(
         "shadow_agreement",
@@ -93,7 +93,7 @@ BEHAVIOUR = (
         higher_is_better=True,
         definition="The share of recorded requests for which candidate and baseline predict the same class.",
         source="batch commands of both images",
-        missing=f"{NO_REQUESTS}, or the model is a regression",
+        missing=f"{NO_REQUESTS}, or if the model is a regression",
     ),
     _behaviour(
         "shadow_difference",
@@ -105,7 +105,9 @@ BEHAVIOUR = (
         source="batch commands of both images",
         range="0 to 1; of a regression 0 and above",
         interval=f"{WILSON}; of a regression normal, from 30 requests",
-        missing=f"{NO_REQUESTS}, an image returns no valid probabilities, or a prediction is not finite",
+        missing=(
+            f"{NO_REQUESTS}, if an image returns no valid probabilities, or if a prediction is not finite"
+        ),
     ),
     _behaviour(
         "largest_class_share",
@@ -155,7 +157,7 @@ BEHAVIOUR = (
         "standard deviations of the baseline's predictions.",
         source="`scipy.spatial.distance.jensenshannon(base=2)`, `scipy.stats.wasserstein_distance`",
         range="0 to 1; of a regression 0 and above",
-        missing=f"{NO_BASELINE}, or a prediction is not finite",
+        missing=f"{NO_BASELINE}, or if a prediction is not finite",
     ),
     Metric(
         "missing_value_refusals",

@@ -102,6 +102,6 @@ DATA = (
         definition="The share of compared columns that have drifted from the reference. The size of one "
         "column's drift is `drift.COLUMN`.",
         source="validate-data; see docs/data.md",
-        missing="there is no reference (the gate passes), or no gate is on drift",
+        missing="the run has no reference (the gate passes then), or if no gate is on drift",
     ),
 )
