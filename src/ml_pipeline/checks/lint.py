@@ -1,6 +1,5 @@
 """Check a project's code: style and formatting with ruff, and types with mypy if it is configured."""
 
-import argparse
 import json
 import subprocess
 import sys
@@ -9,17 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.lines import last_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
 
 
 def main() -> NoReturn:
     """Run the lint stage on the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.checks.lint",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("checks.lint", __doc__)
     parser.add_argument("--source", type=Path, required=True, help="the project's folder")
     options = parser.parse_args()
     run_stage("lint", lambda: lint(options.source))

@@ -1,6 +1,5 @@
 """Run a project's own tests: pytest with coverage, and a JUnit file."""
 
-import argparse
 import json
 import os
 import subprocess
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import OUTCOME_VARIABLE, STAGE_VARIABLE, StageFailure, run_stage
 
 OWN_VARIABLES = {OUTCOME_VARIABLE, STAGE_VARIABLE}  # the project may have stages of its own
@@ -41,11 +41,7 @@ class Results:
 
 def main() -> NoReturn:
     """Run the test stage on the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.checks.pytest_run",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("checks.pytest_run", __doc__)
     parser.add_argument("--source", type=Path, required=True, help="the project's folder")
     parser.add_argument(
         "--output", type=Path, required=True, help="the folder for junit.xml and coverage.json"

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import polars as pl
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.common.reading import read_settings
 from ml_pipeline.data.settings import Settings
@@ -16,11 +17,7 @@ from ml_pipeline.data.violations import FIX
 
 def parser(program: str, description: str | None) -> argparse.ArgumentParser:
     """Return a parser of --config, --data and --output."""
-    arguments = argparse.ArgumentParser(
-        prog=f"python -m ml_pipeline.data.{program}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    arguments = command_line.parser(f"data.{program}", description)
     arguments.add_argument("--config", required=True, type=Path, help="settings of the data stages, JSON")
     arguments.add_argument("--data", required=True, type=Path, help="folder that their paths are relative to")
     arguments.add_argument("--output", required=True, type=Path, help="folder to write to")

@@ -9,7 +9,6 @@ that changed. Credentials, region and endpoint_url are read from the places that
 credentials the requests are anonymous, which public buckets allow.
 """
 
-import argparse
 import asyncio
 import errno
 import hashlib
@@ -30,6 +29,7 @@ from botocore.exceptions import BotoCoreError
 from fsspec.utils import glob_translate
 from s3fs.utils import FileExpired
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure, run_stage
@@ -228,11 +228,7 @@ def _reason(code: str, error: Exception) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program on the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.data.fetch",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("data.fetch", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     listing = commands.add_parser("list", help="find the objects that URLs name")
     listing.add_argument(

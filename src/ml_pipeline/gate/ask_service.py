@@ -9,7 +9,6 @@ or numbers where the task is a regression; one of shape [N, classes] has probabi
 order of model.json's classes.
 """
 
-import argparse
 import contextlib
 import http.client
 import json
@@ -21,6 +20,7 @@ from typing import Any, NoReturn, TypedDict
 
 import numpy as np
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure, run_stage
@@ -199,11 +199,7 @@ def _document(text: bytes) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Ask the service that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.gate.ask_service",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("gate.ask_service", __doc__)
     parser.add_argument("--url", required=True, help="URL of the running service, http://HOST:PORT")
     parser.add_argument("--name", required=True, help="name of its model; not used if it has only one")
     parser.add_argument("--input", type=Path, required=True, help="holdout.npz of `evaluate prepare`")

@@ -6,7 +6,6 @@ Writes metrics.json: cold_start_ms, the median of the starts. It does not includ
 download and the container's creation. Standard library only: it runs inside the image.
 """
 
-import argparse
 import http.client
 import json
 import os
@@ -18,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
 
 METRIC = "cold_start_ms"
@@ -70,11 +70,7 @@ def _answers(port: int, body: bytes) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the measurement that the arguments describe."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.gate.cold_start",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("gate.cold_start", __doc__)
     parser.add_argument("--requests", type=Path, required=True, help="requests.json of `evaluate prepare`")
     parser.add_argument("--output", type=Path, required=True, help="the folder to write to")
     options = parser.parse_args(arguments)

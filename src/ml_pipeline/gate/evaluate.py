@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import polars as pl
 
-from ml_pipeline.common import rules
+from ml_pipeline.common import command_line, rules
 from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.common.rules import Decision, Measured
@@ -199,11 +199,7 @@ def _digest(path: Path) -> str:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.gate.evaluate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("gate.evaluate", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     preparing = commands.add_parser("prepare", help="write holdout.npz and requests.json")
     judging = commands.add_parser("judge", help="apply the gates; write verdict.json; exit 1 when one blocks")

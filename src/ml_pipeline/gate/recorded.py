@@ -7,7 +7,6 @@ PATH is a file of JSON lines (.jsonl, .ndjson), each a body of /predict or one r
 as a time or the target, are ignored.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.data.paths import shown
 from ml_pipeline.data.tables import open_table
@@ -101,11 +101,7 @@ def _plain(array: Array) -> Array:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Prepare the requests that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.gate.recorded",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("gate.recorded", __doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with the recorded requests")
     parser.add_argument("--path", required=True, help="path of the JSON lines, Parquet or CSV in that folder")
     parser.add_argument("--model-json", type=Path, required=True, help="model.json of the candidate")

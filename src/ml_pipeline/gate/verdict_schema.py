@@ -3,14 +3,13 @@
 python -m ml_pipeline.gate.verdict_schema > src/ml_pipeline/gate/verdict.schema.json
 """
 
-import argparse
 import json
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, Union
 
-from ml_pipeline.common import verdict
+from ml_pipeline.common import command_line, verdict
 
 # Any: type hints are values of no common type, and a schema is any JSON.
 Schema = dict[str, Any]
@@ -106,11 +105,7 @@ _BY_ORIGIN: Mapping[object, Callable[..., Schema]] = {
 
 def main() -> None:
     """Print the schema."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.gate.verdict_schema",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("gate.verdict_schema", __doc__)
     parser.parse_args()
     print(json.dumps(document(), indent=1))
 

@@ -9,7 +9,6 @@ well, OUT gets the files of the image, model.json, and record.json: the summary 
 which later data is compared, and for a graph also of its predictions for these rows.
 """
 
-import argparse
 import json
 import shutil
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, NotRequired, TypedDict
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.distributions.record import Record, RecordError, read, write
 from ml_pipeline.model.inspecting import facts
@@ -117,11 +117,7 @@ def _runtime(folder: Path) -> str | None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the inspection with the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.model.inspect_model",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("model.inspect_model", __doc__)
     parser.add_argument("--model", type=Path, required=True, help="the folder that training wrote")
     parser.add_argument(
         "--data", type=Path, required=True, help="the training rows: train.parquet of `split`"

@@ -5,12 +5,12 @@
 The same files give the same bytes.
 """
 
-import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import run_stage
 from ml_pipeline.publishing.layers import pack
 
@@ -26,11 +26,7 @@ def packed(folder: Path, path: str, output: Path) -> dict[str, object]:
 
 def main() -> NoReturn:
     """Pack the folder that the command line names, and end the process."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.publishing.pack",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("publishing.pack", __doc__)
     parser.add_argument("--folder", type=Path, required=True, help="the folder to pack")
     parser.add_argument("--path", required=True, help="the absolute path of the folder in the image")
     parser.add_argument("--output", type=Path, required=True, help="the folder to write into")

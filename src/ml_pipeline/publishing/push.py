@@ -6,7 +6,6 @@
 image's. Each FOLDER is the output of the program `pack`.
 """
 
-import argparse
 import io
 import json
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 from urllib.parse import urlsplit
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import run_stage
 from ml_pipeline.common.reading import read
 from ml_pipeline.publishing.layers import Layer
@@ -61,11 +61,7 @@ def _opened(path: Path) -> IO[bytes]:
 
 def main() -> NoReturn:
     """Push the image that the command line names, and end the process."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.publishing.push",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("publishing.push", __doc__)
     parser.add_argument(
         "--exported", type=Path, required=True, help="an image as the engine exports it, a tar"
     )

@@ -12,18 +12,16 @@ services get, create, patch, delete; replicasets and pods list; pods/log get; po
 Where the namespace does not exist yet, also: create namespaces.
 """
 
-import argparse
 import dataclasses
 import json
-import signal
 import time
 from pathlib import Path
 from typing import NoReturn
 
+from ml_pipeline.cluster import command_line
 from ml_pipeline.cluster.client import Cluster
 from ml_pipeline.cluster.errors import Refused
 from ml_pipeline.cluster.fields import Json, Object, annotations_of, containers_of, integer, name_of, text
-from ml_pipeline.cluster.kubeconfig import read_kubeconfig
 from ml_pipeline.cluster.objects import selector
 from ml_pipeline.cluster.pods import Failed, Progressing
 from ml_pipeline.common.document import ReleaseRecord
@@ -37,26 +35,11 @@ from ml_pipeline.release.rollout import Ready
 
 def main() -> NoReturn:
     """Run the command line's action, and end the process."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.release.deploy",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("release.deploy", __doc__, "manifests.Release")
     parser.add_argument(
         "action",
         choices=["release", "rollback", "status"],
         help="release the image in --config, go back to the release before, or only show the state",
-    )
-    parser.add_argument(
-        "--config", type=Path, required=True, help="a JSON file with the fields of manifests.Release"
-    )
-    parser.add_argument(
-        "--kubeconfig", type=Path, required=True, help="a kubeconfig; its current-context is used"
-    )
-    parser.add_argument(
-        "--api-server",
-        metavar="URL",
-        help="connect to this address; TLS still checks for the host that the kubeconfig names",
     )
     options = parser.parse_args()
     stage = "deploy" if options.action == "release" else options.action
@@ -67,12 +50,11 @@ def act(action: str, config: Path, kubeconfig: Path, api_server: str | None) -> 
     """Do one of the three actions; return the release record."""
     started = time.monotonic()
     settings = read_settings(Release, config)
-    cluster = Cluster(read_kubeconfig(kubeconfig, api_server), settings.namespace)
+    cluster = command_line.connect(kubeconfig, api_server, settings.namespace)
     if action == "status":
         record = status(cluster, settings)
     else:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _interrupt)
+        command_line.fail_on_signals()
         effect = release if action == "release" else rollback
         record = dataclasses.asdict(effect(cluster, settings))
     record["seconds"] = round(time.monotonic() - started, 3)
@@ -95,12 +77,12 @@ def release(cluster: Cluster, new: Release) -> ReleaseRecord:
         # The API server counts a Deployment's generation up when, and only when, its spec changes.
         served = served and _generation(after) == _generation(before)
         ready, prediction = rolling.settle(cluster, new)
-        _ignore_signals()
+        command_line.ignore_signals()
         newest = GoodRelease(ready.replicaset, new.image, new.version, new.replicas, new.timeout_s)
         if history.remember(good, newest) != good:
             rolling.write_history(cluster, new.name, history.remember(good, newest))
     except StageFailure as failure:
-        _ignore_signals()
+        command_line.ignore_signals()
         if after is None and isinstance(failure, Refused):
             raise
         if served:
@@ -128,10 +110,10 @@ def rollback(cluster: Cluster, settings: Release) -> ReleaseRecord:
     try:
         cluster.apply("deployments", manifests.deployment(target, history.template(back[0], replicasets)))
         ready, prediction = rolling.settle(cluster, target)
-        _ignore_signals()
+        command_line.ignore_signals()
         rolling.write_history(cluster, settings.name, back)
     except StageFailure as failure:
-        _ignore_signals()
+        command_line.ignore_signals()
         raise rolling.undo(cluster, target, failure, good) from None
     return _record("rolled-back", target, ready, prediction, _image(before))
 
@@ -196,16 +178,6 @@ def _record(
         ready=len(ready.pods),
         prediction=prediction,
     )
-
-
-def _interrupt(number: int, _frame: object) -> None:
-    raise StageFailure(f"interrupted by {signal.Signals(number).name}", "run it again")
-
-
-def _ignore_signals() -> None:
-    """An undo is not interrupted: its end is what the signal asks for."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

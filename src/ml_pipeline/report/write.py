@@ -3,13 +3,13 @@
 The report is made of whatever ran: a run that failed early has a shorter report, but always one.
 """
 
-import argparse
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.document import RunDocument, as_json, from_json
 from ml_pipeline.common.outcome import run_stage
 from ml_pipeline.report import curves, junit, mermaid, page, summary
@@ -85,7 +85,7 @@ def _xml(path: Path, notes: list[str]) -> ET.Element | None:
 
 def main() -> None:
     """Write the report that the arguments name."""
-    parser = argparse.ArgumentParser(prog="python -m ml_pipeline.report.write", description=__doc__)
+    parser = command_line.parser("report.write", __doc__)
     files = "pipeline.json, data.json, model.json, verdict.json, history.csv, junit.xml"
     parser.add_argument("--input", type=Path, required=True, help=f"a folder with any of {files}")
     parser.add_argument(

@@ -8,13 +8,13 @@ columns are ignored. Output .npz: `predictions` [N] and, if the model gives them
 output .csv: `prediction` and p_CLASS for each class.
 """
 
-import argparse
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, TypedDict
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.model.files import SUFFIXES, placed, read, sink
 from ml_pipeline.model.loaded import load
@@ -61,11 +61,7 @@ def predict(model_folder: Path, source: Path, target: Path) -> Details:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the batch command with the command line's arguments, and end the process."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.serving.predict",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("serving.predict", __doc__)
     folder = os.environ.get("ML_MODEL", MODEL)
     model_help = f"the folder with the model; default: the variable ML_MODEL, else {MODEL}"
     parser.add_argument("--model", type=Path, default=Path(folder), help=model_help)

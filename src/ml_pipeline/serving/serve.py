@@ -16,7 +16,6 @@ All settings are environment variables, as containers have them:
     ML_THREADS   threads of ONNX Runtime (1 for a fast model, else all processors)
 """
 
-import argparse
 import os
 import signal
 import socket
@@ -27,6 +26,7 @@ from typing import NoReturn, TypedDict
 
 import uvicorn
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.model.loaded import Model, load, processors
 from ml_pipeline.serving.application import Application
@@ -147,11 +147,7 @@ def _setting(name: str, default: float, least: float) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Serve, and end the process."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.serving.serve",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("serving.serve", __doc__)
     parser.parse_args(arguments)
     run_stage("serve", lambda: {**serve()})
 

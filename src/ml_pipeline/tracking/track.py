@@ -11,7 +11,6 @@ FOLDER has the artifacts, with the model in its folder `model`. The login is in 
 own clients read: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.
 """
 
-import argparse
 import hashlib
 import json
 import math
@@ -19,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.document import RunDocument, from_json
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.common.reading import read_settings
@@ -190,11 +190,7 @@ def _values(entries: Sequence[Entry]) -> dict[str, str | float]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the tracking stage on the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.tracking.track",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("tracking.track", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     opening = commands.add_parser("open", help="find the experiment, or create it")
     logging = commands.add_parser("log", help="log a run")

@@ -9,7 +9,6 @@ training that nobody watches ends itself. The folder of --source, which may be r
 where the project may write. The other arguments are those of ml_pipeline.training.train.
 """
 
-import argparse
 import hashlib
 import http.server
 import json
@@ -26,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import OUTCOME_VARIABLE
 from ml_pipeline.training.job import RESULT_PORT
 
@@ -161,11 +161,7 @@ def pack(outcome: Outcome, output: Path, target: Path) -> Path:
 
 def main() -> None:
     """Train as one pod of a Job, as the command line says."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.training.node",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("training.node", __doc__)
     parser.add_argument("--source", type=Path, help="the project's folder, where it has a training command")
     parser.add_argument("--scratch", type=Path, default=SCRATCH, help=f"a folder to write into ({SCRATCH})")
     parser.add_argument(

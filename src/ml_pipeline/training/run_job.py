@@ -10,21 +10,18 @@ Needs in the namespace (training.job.ROLE_RULES, as a Role): jobs and services g
 pods list; pods/log get; pods/proxy get, create. Where the namespace does not exist yet: create namespaces.
 """
 
-import argparse
 import hashlib
 import io
 import json
-import signal
 import tarfile
 import time
 from pathlib import Path
 from typing import NoReturn
 
-from ml_pipeline.cluster import objects, watching
+from ml_pipeline.cluster import command_line, objects, watching
 from ml_pipeline.cluster.client import Cluster
 from ml_pipeline.cluster.errors import Refused, Unreachable
 from ml_pipeline.cluster.fields import Json, text
-from ml_pipeline.cluster.kubeconfig import read_kubeconfig
 from ml_pipeline.cluster.pods import Failed, Progressing
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.common.reading import read_settings
@@ -46,16 +43,14 @@ def train(cluster: Cluster, job: TrainingJob, output: Path) -> dict[str, object]
         cluster.owned(kind, job.name)
     if _delete(cluster, job):
         print("deleted what a previous call of this run left behind", flush=True)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
+    command_line.fail_on_signals()
     try:
         _start(cluster, job)
         follower = Follower(cluster, job)
         done = watching.watch(cluster, follower.look, poll_s=POLL_S, blind_s=BLIND_S)
         outcome = _take(cluster, done.pod, output)
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)  # to be asked to end twice leaves nothing behind either
+        command_line.ignore_signals()  # a second signal must not leave the Job behind either
         try:
             _delete(cluster, job)
         except StageFailure as failure:  # which must not hide how the training went
@@ -154,28 +149,9 @@ def _delete(cluster: Cluster, job: TrainingJob) -> bool:
     return bool(kinds)
 
 
-def _interrupt(number: int, _frame: object) -> None:
-    raise StageFailure(f"interrupted by {signal.Signals(number).name}", "make the same call again")
-
-
 def main() -> NoReturn:
     """Run the Job of the command line's settings, and end the process."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.training.run_job",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--config", type=Path, required=True, help="a JSON file with the fields of job.TrainingJob"
-    )
-    parser.add_argument(
-        "--kubeconfig", type=Path, required=True, help="a kubeconfig; its current-context is used"
-    )
-    parser.add_argument(
-        "--api-server",
-        metavar="URL",
-        help="connect to this address; TLS still checks for the host that the kubeconfig names",
-    )
+    parser = command_line.parser("training.run_job", __doc__, "job.TrainingJob")
     parser.add_argument(
         "--output", type=Path, required=True, help="the folder to write into what training wrote"
     )
@@ -183,7 +159,7 @@ def main() -> NoReturn:
 
     def body() -> dict[str, object]:
         job = read_settings(TrainingJob, options.config)
-        cluster = Cluster(read_kubeconfig(options.kubeconfig, options.api_server), job.namespace)
+        cluster = command_line.connect(options.kubeconfig, options.api_server, job.namespace)
         options.output.mkdir(parents=True, exist_ok=True)
         return train(cluster, job, options.output)
 

@@ -21,12 +21,12 @@ torchrun, once for each GPU (or once on a machine without a GPU), with RANK, WOR
 torchrun's other variables.
 """
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import run_stage
 from ml_pipeline.common.reading import read_settings
 from ml_pipeline.training import built_in, contract, launch, search
@@ -74,11 +74,7 @@ def train(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the training stage on the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.training.train",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("training.train", __doc__)
     parser.add_argument("--config", type=Path, required=True, help="JSON file with the stage's settings")
     parser.add_argument("--command", help="shell command that trains instead of the built-in trainer")
     parser.add_argument(

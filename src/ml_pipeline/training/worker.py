@@ -1,6 +1,5 @@
 """One of several processes that train together. torchrun starts it with a job's file; see launch.py."""
 
-import argparse
 import contextlib
 import importlib
 import io
@@ -11,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.common.reading import read
@@ -24,7 +24,7 @@ from ml_pipeline.training.torchrun import end_with_parent
 def main() -> None:
     """Do the job, and write this process's report beside the job's file."""
     end_with_parent()
-    parser = argparse.ArgumentParser(prog="python -m ml_pipeline.training.worker", description=__doc__)
+    parser = command_line.parser("training.worker", __doc__)
     parser.add_argument("job", type=Path, help="JSON file with a job, see launch.py")
     path = parser.parse_args().job
     job = read(Job, json.loads(path.read_text()))

@@ -3,12 +3,12 @@
 python -m ml_pipeline.common.metrics.document > docs/metrics.md
 """
 
-import argparse
 import re
 import textwrap
 from collections.abc import Iterator
 from typing import get_args
 
+from ml_pipeline.common import command_line
 from ml_pipeline.common.metrics.metric import NONE, Family, Metric
 from ml_pipeline.common.metrics.table import MAIN, METRICS
 
@@ -114,11 +114,7 @@ def _fill(text: str, indent: str = "") -> str:
 
 def main() -> None:
     """Print the page."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ml_pipeline.common.metrics.document",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line.parser("common.metrics.document", __doc__)
     parser.parse_args()
     print(document(), end="")
 
