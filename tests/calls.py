@@ -67,6 +67,17 @@ class Dagger:
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
+    def start(self, source: Path, function: str, *words: str) -> "subprocess.Popen[str]":
+        """Start a call whose log is read while it runs, from the process's stderr."""
+        return subprocess.Popen(
+            self.command(source, function, *words),
+            env=self.variables,
+            cwd=source,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     @property
     def variables(self) -> dict[str, str]:
         return {**os.environ, **self.environment}

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import onnx
 import pytest
 
 from tests.browsing import chromium
+from tests.clusters import Target
+from tests.conftest import Lab
 from tests.model.inspections import inspect, model  # noqa: F401 - fixtures
 from tests.odd_images import Answer, serving
 from tests.people import Project, people
@@ -90,3 +93,11 @@ def project(tmp_path: Path) -> Project:
     project = Project(tmp_path)
     project.put(people())
     return project
+
+
+@pytest.fixture
+def target(lab: Lab, tmp_path: Path) -> Iterator[Target]:
+    """Name a namespace that does not exist yet, for the lab's administrator, and delete it afterwards."""
+    made = Target(tmp_path, lab.kubeconfig, f"test-{uuid.uuid4().hex[:8]}", lab.kubeconfig)
+    yield made
+    made.kubectl("delete", "namespace", made.namespace, "--ignore-not-found", "--wait=false")

@@ -3,9 +3,7 @@
 import json
 import re
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -16,14 +14,6 @@ from tests.conftest import Lab
 from tests.pipeline.test_functions import ROW
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture
-def target(lab: Lab, tmp_path: Path) -> Iterator[Target]:
-    """A namespace that does not exist yet."""
-    made = Target(tmp_path, lab.kubeconfig, f"pipeline-{uuid.uuid4().hex[:8]}", lab.kubeconfig)
-    yield made
-    made.kubectl("delete", "namespace", made.namespace, "--ignore-not-found", "--wait=false")
 
 
 def fact(answer: Answer, label: str) -> str:

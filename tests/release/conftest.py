@@ -1,21 +1,11 @@
 """A namespace for each test, and toy models in the lab's registry."""
 
-import uuid
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 
 from tests import toy_images as toy
-from tests.clusters import Lab, Target
-
-
-@pytest.fixture
-def target(lab: Lab, tmp_path: Path) -> Iterator[Target]:
-    """A namespace that does not exist yet, and the lab's administrator."""
-    made = Target(tmp_path, Path(lab.kubeconfig), f"deploy-{uuid.uuid4().hex[:8]}", Path(lab.kubeconfig))
-    yield made
-    made.kubectl("delete", "namespace", made.namespace, "--ignore-not-found", "--wait=false")
+from tests.clusters import Lab
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The champion on an MLflow server is what the cluster runs."""
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,14 +11,6 @@ from tests.conftest import Lab
 from tests.mlflow_server import Mlflow, serving
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture
-def target(lab: Lab, tmp_path: Path) -> Iterator[Target]:
-    """A namespace that does not exist yet."""
-    made = Target(tmp_path, lab.kubeconfig, f"tracked-{uuid.uuid4().hex[:8]}", lab.kubeconfig)
-    yield made
-    made.kubectl("delete", "namespace", made.namespace, "--ignore-not-found", "--wait=false")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import csv
 import re
 import shutil
 import subprocess
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,14 +28,6 @@ width = 512
 cpu_millicores = 100
 memory_mb = 3000
 """
-
-
-@pytest.fixture
-def target(lab: Lab, tmp_path: Path) -> Iterator[Target]:
-    """A namespace that does not exist yet."""
-    made = Target(tmp_path, lab.kubeconfig, f"train-{uuid.uuid4().hex[:8]}", lab.kubeconfig)
-    yield made
-    made.kubectl("delete", "namespace", made.namespace, "--ignore-not-found", "--wait=false")
 
 
 @pytest.fixture
@@ -101,14 +92,7 @@ def test_two_nodes_of_which_each_is_lost_once_train_the_model_of_one(
     words = ("--nodes=2", f"--registry={lab.registry}/models", *lab.cluster, "export", "--path=together")
     waiting = {"epoch 3 of": 1, "epoch 6 of": 0}
     log = ""
-    with subprocess.Popen(
-        dagger.command(slow.path, "train", *words),
-        env=dagger.variables,
-        cwd=slow.path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with dagger.start(slow.path, "train", *words) as process:
         assert process.stderr is not None
         for line in process.stderr:
             log += line

@@ -4,7 +4,6 @@ import hashlib
 import os
 import secrets
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,14 +29,7 @@ def slow(copy_of: Callable[[str], Project]) -> Project:
 def kill_after(dagger: Dagger, project: Project, epoch: int) -> str:
     """Call `train`, kill the trainer when the log names an epoch, and return the log."""
     log = ""
-    with subprocess.Popen(
-        dagger.command(project.path, "train"),
-        env=dagger.variables,
-        cwd=project.path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with dagger.start(project.path, "train") as process:
         assert process.stderr is not None
         for line in process.stderr:
             log += line

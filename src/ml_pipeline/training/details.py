@@ -17,24 +17,13 @@ class BuiltInDetails(TypedDict, total=False):
     unused: Sequence[str]  # columns that the model does not use
 
 
-class TrialDetails(TypedDict):
-    """One trial of a search."""
-
-    number: int  # from 1
-    parameters: Mapping[str, object]
-    status: str  # passed or failed
-    value: float | None  # of the metric; None if the trial failed
-    seconds: float
-    message: str
-
-
 class SearchDetails(TypedDict):
     """A search and its trials."""
 
     metric: str
     mode: str  # min or max
     best: int  # a trial's number
-    trials: Sequence[TrialDetails]
+    trials: Sequence[Mapping[str, object]]  # each a search.Trial
 
 
 class Details(BuiltInDetails, total=False):

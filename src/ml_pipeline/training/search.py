@@ -22,7 +22,7 @@ from typing import TypedDict
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import OUTCOME_VARIABLE, StageFailure
 from ml_pipeline.training import contract
-from ml_pipeline.training.details import Details, SearchDetails, TrialDetails
+from ml_pipeline.training.details import Details, SearchDetails
 from ml_pipeline.training.settings import Search, Settings
 
 
@@ -36,17 +36,6 @@ class Trial:
     value: float | None  # of the metric; None if the trial failed
     seconds: float
     message: str
-
-    def details(self) -> TrialDetails:
-        """Return the entry in the stage's details."""
-        return {
-            "number": self.number,
-            "parameters": self.parameters,
-            "status": self.status,
-            "value": self.value,
-            "seconds": self.seconds,
-            "message": self.message,
-        }
 
 
 class Outcome(TypedDict):
@@ -117,7 +106,7 @@ def run(
         "metric": search.metric,
         "mode": search.mode,
         "best": best.number,
-        "trials": [trial.details() for trial in trials],
+        "trials": [asdict(trial) for trial in trials],
     }
     return {**details, "search": table}
 
