@@ -27,7 +27,7 @@ from ml_pipeline.report import summary
 from ml_pipeline.serving import stages as serving
 from ml_pipeline.tracking import stages as tracking
 from ml_pipeline.tracking.stages import Tracker
-from ml_pipeline.training import nodes as nodes_of_cluster
+from ml_pipeline.training import nodes as training_nodes
 from ml_pipeline.training import stages as training
 from ml_pipeline.training.nodes import Nodes
 
@@ -43,7 +43,7 @@ STAGES = (
     checks.TEST,
     data.VALIDATE,
     data.SPLIT,
-    nodes_of_cluster.PUBLISH,
+    training_nodes.PUBLISH,
     training.TRAIN,
     INSPECT,
     serving.BUILD,
