@@ -106,3 +106,13 @@ def test_packages_run_nothing_when_they_are_imported() -> None:
     for path in PACKAGE.rglob("__init__.py"):
         (only,) = ast.parse(path.read_text()).body
         assert isinstance(only, ast.Expr), path.relative_to(Path(ROOT))
+
+
+def test_a_program_s_help_has_its_own_name_and_shows_its_examples_as_they_are_written() -> None:
+    """The parser of common/command_line.py does that, so all of them come from there."""
+    silent = {"ml_pipeline.training.torchrun", *(m for m in PROGRAMS if m.startswith("ml_pipeline.stages."))}
+    for module in set(PROGRAMS) - silent:
+        text = programs.files(module)[programs.path(module)]
+        assert f'parser("{module.removeprefix("ml_pipeline.")}", __doc__' in text, module
+    own = [m for m in MODULES if "argparse.ArgumentParser(" in programs.files(m)[programs.path(m)]]
+    assert own == ["ml_pipeline.common.command_line"]

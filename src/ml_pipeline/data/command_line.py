@@ -17,7 +17,7 @@ from ml_pipeline.data.violations import FIX
 
 def parser(program: str, description: str | None) -> argparse.ArgumentParser:
     """Return a parser of --config, --data and --output."""
-    arguments = command_line.parser(f"data.{program}", description)
+    arguments = command_line.parser(program, description)
     arguments.add_argument("--config", required=True, type=Path, help="settings of the data stages, JSON")
     arguments.add_argument("--data", required=True, type=Path, help="folder that their paths are relative to")
     arguments.add_argument("--output", required=True, type=Path, help="folder to write to")

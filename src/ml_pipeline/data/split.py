@@ -64,7 +64,7 @@ def split(settings: Settings, folder: Path, output: Path) -> Split:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program on the command line's arguments."""
-    options = command_line.parser("split", __doc__).parse_args(arguments)
+    options = command_line.parser("data.split", __doc__).parse_args(arguments)
     command_line.run("split", options, lambda settings: split(settings, options.data, options.output))
 
 

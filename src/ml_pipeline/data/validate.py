@@ -135,7 +135,7 @@ def _json(document: Mapping[str, object]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program on the command line's arguments."""
-    parser = command_line.parser("validate", __doc__)
+    parser = command_line.parser("data.validate", __doc__)
     parser.add_argument("--baseline-record", type=Path, help="the record.json of the image in production")
     options = parser.parse_args(arguments)
     command_line.run(
