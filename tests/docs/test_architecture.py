@@ -11,6 +11,7 @@ from tests.imports import MODULES, arrows, reduced, room
 pytestmark = pytest.mark.documents
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "ml_pipeline"
 TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 
 
@@ -73,3 +74,11 @@ def test_the_stages_are_those_of_the_pipeline() -> None:
 
 def test_arrows_that_a_longer_way_implies_are_left_out() -> None:
     assert reduced({("a", "b"), ("b", "c"), ("a", "c")}) == {("a", "b"), ("b", "c")}
+
+
+def test_the_readme_s_tree_lists_what_is_there() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = readme.partition("```\nsrc/ml_pipeline/\n")[2].partition("\ntests/")[0]
+    listed = {line.split()[0] for line in tree.splitlines()}
+    entries = [path for path in PACKAGE.iterdir() if not path.name.startswith("__")]
+    assert listed == {f"{path.name}/" if path.is_dir() else path.name for path in entries}
