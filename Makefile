@@ -20,9 +20,9 @@ UNUSED := schemathesis hypothesispytest anyio
 check: style
 	@$(BIN)/python -m pytest -q $(UNUSED:%=-p no:%) -m "not (program or engine or cluster or lab)"
 
-# Two at once: tests in the lab mostly wait for it (see tests/conftest.py). -m "" runs tests with any mark.
+# Three at once: tests in the lab mostly wait for it (see tests/conftest.py). -m "" runs tests with any mark.
 test: style
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup --durations=15 -m ""
+	@$(BIN)/python -m pytest -q -n 3 --dist loadgroup --durations=15 -m ""
 
 style: .venv/installed
 	@$(BIN)/ruff format --check --quiet .

@@ -1,17 +1,20 @@
 """`dagger call` as its users type it, on copies of the test projects."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import urllib3
+
+from tests import engine_lock
 
 ROOT = Path(__file__).parents[1]
 PROJECTS = ROOT / "tests" / "projects"
@@ -56,27 +59,28 @@ class Dagger:
 
     def call(self, source: Path, function: str, *words: str, options: Sequence[str] = ()) -> Answer:
         """Call a function on a project and wait for its end."""
-        done = subprocess.run(
-            self.command(source, function, *words, options=options),
-            env=self.variables,
-            cwd=source,
-            capture_output=True,
-            text=True,
-            timeout=self.timeout,
-            check=False,
-        )
+        with engine_lock.shared():
+            done = subprocess.run(
+                self.command(source, function, *words, options=options),
+                env=self.variables,
+                cwd=source,
+                capture_output=True,
+                text=True,
+                timeout=self.timeout,
+                check=False,
+            )
         return Answer(done.returncode, done.stdout, done.stderr)
 
-    def start(self, source: Path, function: str, *words: str) -> "subprocess.Popen[str]":
-        """Start a call whose log is read while it runs, from the process's stderr."""
-        return subprocess.Popen(
-            self.command(source, function, *words),
-            env=self.variables,
-            cwd=source,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    @contextlib.contextmanager
+    def start(self, source: Path, function: str, *words: str) -> "Iterator[subprocess.Popen[str]]":
+        """Start a call whose log is read while it runs, from the process's stderr; wait for its end."""
+        command = self.command(source, function, *words)
+        pipes: dict[str, int] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        with (
+            engine_lock.shared(),
+            subprocess.Popen(command, env=self.variables, cwd=source, text=True, **pipes) as process,
+        ):
+            yield process
 
     @property
     def variables(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ the stages. `engine`, `cluster`, `lab`: a machine to build the lab on.
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from tests.calls import Dagger, Project
 SERVICES = {"registry", "engine", "kubelet"}
 LAB_TIMEOUT = 400  # seconds
 IN_THE_LAB = ("engine", "cluster", "lab")
+WAS_UP = pytest.StashKey[bool]()
 MARKED = re.compile(r"^pytestmark = .*pytest\.mark\.(documents|program|engine|cluster|lab)", re.MULTILINE)
 
 if importlib.util.find_spec("polars"):
@@ -39,8 +40,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run all tests that need the lab in one worker, because a machine has one lab.
+    """Give the tests that need the lab a worker for the engine's and one for the cluster's.
 
+    Both mostly wait. Tests of one group run one after the other, because a machine has one lab.
     They get more time: a call of the engine may have to download packages first.
     """
     unmarked = [
@@ -53,11 +55,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if not item.get_closest_marker("timeout"):
                 item.add_marker(pytest.mark.timeout(LAB_TIMEOUT))
             if config.pluginmanager.hasplugin("xdist"):
-                item.add_marker(pytest.mark.xdist_group("lab"))
+                item.add_marker(pytest.mark.xdist_group("engine" if _calls_only(item) else "cluster"))
 
 
 def _in_the_lab(item: pytest.Item) -> bool:
     return any(item.get_closest_marker(mark) for mark in IN_THE_LAB)
+
+
+def _calls_only(item: pytest.Item) -> bool:
+    return item.get_closest_marker("engine") is not None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Note whether the lab is up already: then it stays up."""
+    session.config.stash[WAS_UP] = _is_up()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the lab if a test started it: once, after the last worker."""
+    is_worker = hasattr(session.config, "workerinput")
+    if not is_worker and not session.config.stash[WAS_UP] and _is_up():
+        lifecycle.down()
+
+
+def _is_up() -> bool:
+    return {process.service for process in processes.current()} >= SERVICES
 
 
 @dataclass(frozen=True)
@@ -82,15 +104,11 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """Start the lab unless it is up; end it only if it was started here."""
-    was_up = {process.service for process in processes.current()} >= SERVICES
-    if not was_up:
-        lifecycle.up(cluster=True, gpu_recorder=False)
+def lab() -> Lab:
+    """Start what is not up of the lab; another worker may be doing so too, and then this waits."""
+    lifecycle.up(cluster=True, gpu_recorder=False)
     variables = lifecycle.environment() | {"PATH": f"{paths.BIN}{os.pathsep}{os.environ['PATH']}"}
-    yield Lab(variables, paths.KUBECONFIG)
-    if not was_up:
-        lifecycle.down()
+    return Lab(variables, paths.KUBECONFIG)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab import engine, lifecycle, processes
-from tests import cuda_image
+from tests import cuda_image, engine_lock
 from tests.calls import Dagger, Project
 from tests.conftest import Lab
 
@@ -20,10 +20,11 @@ pytestmark = pytest.mark.engine
 @pytest.fixture(scope="module")
 def requests(lab: Lab) -> Iterator[Path]:
     """The recorder's notes, while the engine runs with it; afterwards the engine runs without."""
-    lifecycle.up(cluster=True, gpu_recorder=True)
-    yield engine.GPU / "requests.log"
-    processes.stop(["engine"])
-    lifecycle.up(cluster=True, gpu_recorder=False)
+    with engine_lock.alone():
+        lifecycle.up(cluster=True, gpu_recorder=True)
+        yield engine.GPU / "requests.log"
+        processes.stop(["engine"])
+        lifecycle.up(cluster=True, gpu_recorder=False)
 
 
 @pytest.mark.timeout(300)

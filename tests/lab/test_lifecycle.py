@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab import processes
+from tests import engine_lock
 from tests.lab.isolated import Machine, eventually
 
 pytestmark = [
@@ -30,11 +31,12 @@ SERVICES = {
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    first = {process.pid for process in processes.current() if process.main}
-    made = Machine()
-    yield made
-    made.close()
-    assert first <= {process.pid for process in processes.current()}, "the first lab is not as it was"
+    with engine_lock.shared():
+        first = {process.pid for process in processes.current() if process.main}
+        made = Machine()
+        yield made
+        made.close()
+        assert first <= {process.pid for process in processes.current()}, "the first lab is not as it was"
 
 
 @pytest.fixture(scope="module")

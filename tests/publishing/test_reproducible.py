@@ -90,6 +90,10 @@ def test_two_publications_have_the_same_digest(
     assert config["created"] == "1970-01-01T00:00:00Z"
     settings = config["config"]
     assert (settings["User"], settings["Cmd"]) == ("10001", ["ml_pipeline.serving.serve"])
+    batch = json.loads(settings["Labels"].pop("ml-pipeline.batch-command"))
+    assert batch[1:] == ["-m", "ml_pipeline.serving.predict"], (
+        "older and newer gates read how to ask this image"
+    )
     assert settings["Labels"] == {
         "org.opencontainers.image.title": "tumours",
         "org.opencontainers.image.version": version,

@@ -31,7 +31,7 @@ TRAINING: dict[str, tuple[str, str]] = {
     "writes a broken graph": (
         "echo broken > $ML_OUTPUT/model.onnx",
         "inspect-model: model.onnx can't be read: [ONNXRuntimeError] : 7 : INVALID_PROTOBUF : "
-        "Load model from /model/model.onnx failed:Protobuf parsing failed.; "
+        "Load model from /model/model.onnx failed:Protobuf parsing failed; "
         "export it again, and check it with onnx.checker",
     ),
     "is killed, as for its memory": (

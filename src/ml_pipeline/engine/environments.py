@@ -4,6 +4,7 @@ Layers go from what changes least to what changes most: base image, uv, pins,
 programs. A stage's inputs come after all of these.
 """
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from ml_pipeline.engine.paths import PROGRAMS, VENV
 UV = "uv==0.9.9"
 EXTRA_INDEX = "UV_INDEX"  # uv looks there first, and takes nothing elsewhere that it finds there
 AT_HAND = Path("module")  # in the working directory of this module's container
+MODIFIED = 315_619_200  # 2 January 1980, in seconds since 1970: the first day that every archive can hold
 DATA_CREDENTIALS = "/run/secrets/aws"
 
 Step = Callable[[dagger.Container], dagger.Container]
@@ -134,12 +136,15 @@ def _at_hand(path: str) -> str:
     """Copy a file of this module to where the engine takes files of its container from; return that path.
 
     As files of `current_module().source()` they would be known by the caller's folder, of which each clone
-    of a repository on one engine has another.
+    of a repository on one engine has another. Times are always the same, or a pushed image would have
+    another digest after each call.
     """
     copy = AT_HAND / path
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(programs.ROOT / path, copy)
+        for each in (copy, *copy.parents[:-1]):
+            os.utime(each, (MODIFIED, MODIFIED))
     return str(copy)
 
 
@@ -185,12 +190,17 @@ def with_torch(container: dagger.Container) -> dagger.Container:
     )
 
 
-def with_programs(*modules: str) -> Step:
-    """Add what these modules of the package need, and nothing else: an edit elsewhere reruns nothing."""
+def program_files(*modules: str) -> dagger.Directory:
+    """Return what these modules of the package need, and nothing else: an edit elsewhere reruns nothing."""
     files = list(programs.files(*modules))
     for file in files:
         _at_hand(f"src/{file}")
-    folder = dag.current_module().workdir(str(AT_HAND / "src"), include=files)
+    return dag.current_module().workdir(str(AT_HAND / "src"), include=files)
+
+
+def with_programs(*modules: str) -> Step:
+    """Add the files of these modules of the package, and let Python find them."""
+    folder = program_files(*modules)
 
     def step(container: dagger.Container) -> dagger.Container:
         return (

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import dagger
 
 from ml_pipeline.cluster.access import Cluster, connected
-from ml_pipeline.engine.environments import with_programs
-from ml_pipeline.engine.paths import OUTPUT
+from ml_pipeline.engine.environments import program_files
+from ml_pipeline.engine.paths import OUTPUT, PROGRAMS
 from ml_pipeline.engine.run import Finished, Run
 from ml_pipeline.engine.stage import Stage
 from ml_pipeline.errors import ConfigError
@@ -50,7 +50,9 @@ async def train(
 
     Like any exec it is cached: the same image on as many nodes trains once.
     """
-    image = container.with_(with_programs(training_job.NODE)).with_(run.environments.without_index)
+    # A command, which the cache answers: a folder would be a new layer, and another digest, each time.
+    added = run.environments.with_source(program_files(training_job.NODE), PROGRAMS)
+    image = container.with_(added).with_(run.environments.without_index)
     name = f"{run.project.name}-training"
     # PyTorch with CUDA's libraries is 7 GB, which gzip takes several times as long for.
     zstd = dagger.ImageLayerCompression.Zstd
