@@ -67,7 +67,7 @@ def test_help_runs_without_a_model() -> None:
     done = run("serving.serve", "--help")
     assert done.returncode == 0
     assert done.stdout.startswith("usage: python -m ml_pipeline.serving.serve ")
-    assert "\n    ML_QUEUE     how many requests" in done.stdout
+    assert "\n    ML_QUEUE           how many requests" in done.stdout
 
 
 def test_nothing_of_training_is_imported(onnx_folder: Path) -> None:

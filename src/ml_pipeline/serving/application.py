@@ -24,10 +24,14 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class Application:
-    """One model over HTTP: an ASGI application."""
+    """One model over HTTP: an ASGI application.
 
-    def __init__(self, service: Service, page: Page) -> None:
+    `connection_age` is how many seconds a connection may live, 0: as long as its caller keeps it.
+    """
+
+    def __init__(self, service: Service, page: Page, connection_age: float = 0) -> None:
         self.service = service
+        self.connection_age = connection_age
         self._model = service.model
         self._page = page
         self._routes = Starlette(routes=_routes(self), exception_handlers={HTTPException: _http_error})

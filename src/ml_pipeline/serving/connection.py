@@ -1,11 +1,19 @@
-"""uvicorn's connections, cheaper in two places: a response is one packet, and a refusal skips ASGI."""
+"""uvicorn's connections: a response is one packet, a refusal skips ASGI, and no connection gets old.
+
+A load balancer in front of pods, such as a Kubernetes Service, chooses a pod for a connection, not for a
+request. So a caller that keeps its connection stays with a pod that gets no new ones any more. The server
+ends a connection that is older than `Application.connection_age` by `Connection: close` on an answer: the
+caller knows it before its next request. An idle connection is never ended for its age, for a request may be
+on its way.
+"""
 
 import asyncio
 from functools import partial
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 LATE = 0.05  # seconds
+LINGER = 1.0  # seconds
 
 
 class Corked:
@@ -16,6 +24,8 @@ class Corked:
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
+        self.lingers_for: asyncio.Protocol | None = None  # whose connection `close` ends in two steps
+        self._lingering = False
         self._transport = transport
         self._pieces: list[bytes] = []
         self._loop = asyncio.get_running_loop()
@@ -27,7 +37,25 @@ class Corked:
 
     def close(self) -> None:
         self._flush()
-        self._transport.close()
+        if self.lingers_for is None or self.is_closing():
+            self._transport.close()
+        else:
+            self._linger(self.lingers_for)
+
+    def is_closing(self) -> bool:
+        return self._lingering or self._transport.is_closing()
+
+    def _linger(self, protocol: asyncio.Protocol) -> None:
+        """Say that no more comes, and close when the caller does, LINGER seconds later at the latest.
+
+        A caller that does not wait for answers may have sent more requests. Bytes that nobody reads would
+        reset the connection, and the last answer could be lost with it.
+        """
+        self._lingering = True
+        self._transport.write_eof()
+        self._transport.set_protocol(Unanswered(protocol))
+        self._transport.resume_reading()
+        self._loop.call_later(LINGER, self._transport.close)
 
     def _flush(self) -> None:
         if self._pieces:
@@ -36,6 +64,16 @@ class Corked:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._transport, name)
+
+
+class Unanswered(asyncio.Protocol):
+    """Reads, and forgets, what comes after the last answer of a connection."""
+
+    def __init__(self, protocol: asyncio.Protocol) -> None:
+        self._protocol = protocol
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.connection_lost(exc)
 
 
 class Protocol(HttpToolsProtocol):  # type: ignore[misc]
@@ -48,9 +86,14 @@ class Protocol(HttpToolsProtocol):  # type: ignore[misc]
 
     _refusal: bytes | None = None  # of the request that is being read
     _late: asyncio.TimerHandle | None = None  # writes the refusal of the previous request
+    _kept = False  # whether the connection had a request before
+    _old = float("inf")  # the loop's time from which on the connection is old
+    _last: RequestResponseCycle = None  # whose answer is to end it for that
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(Corked(transport))
+        if self.app.connection_age:
+            self._old = self.loop.time() + self.app.connection_age
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._late:
@@ -63,11 +106,16 @@ class Protocol(HttpToolsProtocol):  # type: ignore[misc]
 
     def on_headers_complete(self) -> None:
         self._hasten()  # answers keep the order of their requests
-        idle = self.cycle is None or self.cycle.response_complete
+        self.app.service.figures.begun(self._kept)
+        self._kept = True
+        before = self.cycle
+        idle = before is None or before.response_complete
         if idle and not self.expect_100_continue and self.parser.get_method() == b"POST":
             self._refusal = self.app.refusal(self.url)
         if self._refusal is None:
             super().on_headers_complete()
+            if self.loop.time() >= self._old and self.cycle.keep_alive:
+                self._end_after(self.cycle, None if idle else before)
 
     def on_body(self, body: bytes) -> None:
         if self._refusal is None:
@@ -81,13 +129,32 @@ class Protocol(HttpToolsProtocol):  # type: ignore[misc]
         self._refuse = partial(self._write, refusal, self.parser.should_keep_alive())
         self._late = self.loop.call_later(LATE, self._refuse)
 
+    def _end_after(self, last: RequestResponseCycle, before: RequestResponseCycle) -> None:
+        """End an old connection with the answer to `last`, and not with the one to the request before it.
+
+        A caller that always has several requests open would put the end off for ever, so it is put off only
+        until the connection has twice the age.
+        """
+        marked = before is not None and before is self._last
+        if marked and not before.response_started and not self._too_old():
+            before.keep_alive = True
+        last.keep_alive = False
+        self._last, self.transport.lingers_for = last, self
+
+    def _too_old(self) -> bool:
+        too_old: bool = self.loop.time() >= self._old + self.app.connection_age
+        return too_old
+
     def _hasten(self) -> None:
         if self._late:
             self._late.cancel()
-            self._refuse()
+            self._refuse(is_last=False)
 
-    def _write(self, refusal: bytes, stay: bool) -> None:
+    def _write(self, refusal: bytes, stay: bool, *, is_last: bool = True) -> None:
         self._late = None
+        if stay and (self.loop.time() >= self._old if is_last else self._too_old()):
+            stay, self.transport.lingers_for = False, self
+            refusal = refusal.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
         self.transport.write(refusal)
         if not stay:
             self.transport.close()

@@ -18,6 +18,7 @@ class Figures:
     def __init__(self, name: str, version: str, classes: Iterable[Label]) -> None:
         self._model = f'name="{escaped(name)}",version="{escaped(version)}"'
         self._requests: Counter[tuple[str, int]] = Counter()
+        self._begun = [0, 0]  # the first requests of connections, and the others
         self._buckets = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
         self._classes: Counter[str] = Counter({str(value): 0 for value in classes})
@@ -25,6 +26,10 @@ class Figures:
         self._rows = 0
         self._batches = [0] * (len(BATCHES) + 1)
         self._batch_rows = 0
+
+    def begun(self, kept: bool) -> None:
+        """Count one request, of any kind, when it begins; `kept`: its connection had one before."""
+        self._begun[kept] += 1
 
     def request(self, path: str, code: int, seconds: float) -> None:
         """Count one answered request; `path` is the route's, not the caller's."""
@@ -50,6 +55,9 @@ class Figures:
         lines += head("ml_requests_total", "counter", "Requests by route and status code.")
         for (path, code), count in sorted(self._requests.items()):
             lines.append(f'ml_requests_total{{path="{path}",code="{code}"}} {count}')
+        lines += head("ml_connection_requests_total", "counter", "Requests on new and on kept connections.")
+        for connection, count in zip(("new", "kept"), self._begun, strict=True):
+            lines.append(f'ml_connection_requests_total{{connection="{connection}"}} {count}')
         lines += histogram(
             "ml_request_seconds", "Time from a request to its answer, predictions only.",
             BUCKETS, self._buckets, self._seconds,

@@ -7,13 +7,14 @@
 
 All settings are environment variables, as containers have them:
 
-    ML_MODEL     the folder with the model (default /model)
-    ML_PORT      the port; 0 takes any free one (8000)
-    ML_QUEUE     how many requests may wait in a burst (64)
-    ML_STANDING  how many requests may wait under sustained overload (16)
-    ML_MAX_BODY  the largest body of a request, in bytes (8388608)
-    ML_DRAIN     seconds between SIGTERM and closing, for load balancers to notice (3)
-    ML_THREADS   threads of ONNX Runtime (1 for a fast model, else all processors)
+    ML_MODEL           the folder with the model (default /model)
+    ML_PORT            the port; 0 takes any free one (8000)
+    ML_QUEUE           how many requests may wait in a burst (64)
+    ML_STANDING        how many requests may wait under sustained overload (16)
+    ML_MAX_BODY        the largest body of a request, in bytes (8388608)
+    ML_DRAIN           seconds between SIGTERM and closing, for load balancers to notice (3)
+    ML_CONNECTION_AGE  seconds until an answer ends a connection that its caller keeps; 0: never (5)
+    ML_THREADS         threads of ONNX Runtime (1 for a fast model, else all processors)
 """
 
 import os
@@ -83,12 +84,13 @@ def serve() -> Details:
         max_body=int(_setting("ML_MAX_BODY", 8 << 20, 1)),
     )
     drain = _setting("ML_DRAIN", 3, 0)
+    age = _setting("ML_CONNECTION_AGE", 5, 0)
     folder = Path(os.environ.get("ML_MODEL", MODEL))
     model, pace = _loaded(folder, int(_setting("ML_THREADS", 0, 0)))
     record = read_record(folder)
     names = [column.name for column in model.columns]
     watch = monitor(record, names, model.signature.classes) if record else None
-    application = Application(Service(model, pace, limits, watch), page(model, record))
+    application = Application(Service(model, pace, limits, watch), page(model, record), age)
     config = uvicorn.Config(
         application,
         log_level="warning",
