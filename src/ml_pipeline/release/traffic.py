@@ -1,0 +1,224 @@
+"""What pods counted between looks at their /metrics, which are read through the API server.
+
+An image keeps the names of its metrics (serving/figures.py), but an older one, or another server, may lack
+some: these are None here. A pod whose counters went back was started again, and counts from 0.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from ml_pipeline.cluster.errors import Refused, Unreachable
+from ml_pipeline.cluster.fields import Json, Object
+from ml_pipeline.release.evidence import Count
+from ml_pipeline.serving.contract import PORT
+
+PREDICTIONS = ("/predict", "/v2/models/NAME/infer")  # the values of `path` in ml_requests_total
+CLOSED_BY_CALLER = 499
+ENOUGH = 2000  # predictions during a release that tell more than all that the old pods ever counted
+
+K = TypeVar("K")
+
+_SAMPLE = re.compile(r'^(ml_\w+)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? ([0-9.eE+-]+)$', re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+class Pods(Protocol):
+    """Sends requests to pods, as `Cluster` does."""
+
+    def ask(self, pod: str, port: int, path: str, body: Json = None) -> tuple[int, bytes]:
+        """Return the status and the body of the pod's answer."""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What servers counted. None: at least one of them does not count it."""
+
+    codes: Mapping[int, float] | None = None  # answers to predictions, by status
+    buckets: Mapping[float, float] | None = None  # right answers that took up to so many seconds
+    classes: Mapping[str, float] | None = None  # rows, by predicted class
+
+    @property
+    def answers(self) -> float:
+        """How many predictions were answered, in any way."""
+        return sum((self.codes or {}).values())
+
+    @property
+    def errors(self) -> Count | None:
+        """Answers that are errors; a caller that went away is none."""
+        if self.codes is None:
+            return None
+        codes = {code: number for code, number in self.codes.items() if code != CLOSED_BY_CALLER}
+        return Count(sum(number for code, number in codes.items() if code >= 400), sum(codes.values()))
+
+    def __add__(self, other: "Counters") -> "Counters":
+        return Counters(
+            _added(self.codes, other.codes, 1),
+            _added(self.buckets, other.buckets, 1),
+            _added(self.classes, other.classes, 1),
+        )
+
+    def since(self, before: "Counters") -> "Counters | None":
+        """Return what was counted since `before`; None where the counters went back."""
+        went_back = (
+            _went_back(self.codes, before.codes)
+            or _went_back(self.buckets, before.buckets)
+            or _went_back(self.classes, before.classes)
+        )
+        if went_back:
+            return None
+        return Counters(
+            _added(self.codes, before.codes, -1),
+            _added(self.buckets, before.buckets, -1),
+            _added(self.classes, before.classes, -1),
+        )
+
+    def without(self, sent: Mapping[int, int]) -> "Counters":
+        """Return what callers did, without requests that the watch itself sent, by the status they got.
+
+        How long those took, and what they were answered, is not known apart: where there are any, only the
+        statuses are kept.
+        """
+        if not sent or self.codes is None:
+            return self
+        codes = {code: max(0.0, number - sent.get(code, 0)) for code, number in self.codes.items()}
+        return Counters(codes, self.buckets and {}, self.classes and {})
+
+
+NOTHING = Counters({}, {}, {})
+
+
+def parse(text: str) -> Counters:
+    """Return the counters in Prometheus's text format."""
+    codes: Counter[int] = Counter()
+    buckets: dict[float, float] = {}
+    classes: dict[str, float] = {}
+    names = set()
+    for name, labels, value in _SAMPLE.findall(text):
+        names.add(name)
+        label = {key: _unescaped(text) for key, text in _LABEL.findall(labels)}
+        if name == "ml_requests_total" and label.get("path") in PREDICTIONS:
+            codes[int(label["code"])] += int(float(value))
+        elif name == "ml_request_seconds_bucket":
+            buckets[float(label["le"])] = float(value)
+        elif name == "ml_predictions_total":
+            classes[label["class"]] = float(value)
+    # A server that has answered nothing yet has no sample of its requests.
+    is_ours = "ml_requests_total" in names or "ml_model_info" in names
+    return Counters(dict(codes) if is_ours else None, buckets or None, classes or None)
+
+
+@dataclass
+class _Pod:
+    counters: Counters | None = None  # at the last look
+    sent: Counter[int] | None = None  # our own requests since then, by status
+    gone: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """What pods did since the last look, and how many of the reads found them down or started again."""
+
+    counters: Counters
+    down: Count
+
+
+class Reader:
+    """Reads the counters of pods, look by look."""
+
+    def __init__(self, cluster: Pods, pods: Sequence[str]) -> None:
+        self._cluster = cluster
+        self._pods = {name: _Pod() for name in pods}
+        self.total = NOTHING  # what was counted since the first look
+        self.before = NOTHING  # what the pods had counted at the first look
+
+    @property
+    def pods(self) -> tuple[str, ...]:
+        """The pods that still exist."""
+        return tuple(name for name, pod in self._pods.items() if not pod.gone)
+
+    def look(self) -> Look:
+        """Read all pods. The first look at a pod, or at one that was started again, only sets the start."""
+        looks = [self._read(name) for name in self.pods]
+        seen = sum((look.counters for look in looks), NOTHING)
+        self.total += seen
+        return Look(seen, sum((look.down for look in looks), Count()))
+
+    def reference(self) -> Counters:
+        """Return what these pods counted while they were read; with what they had before, if that is few."""
+        return self.total if self.total.answers >= ENOUGH else self.total + self.before
+
+    def ask(self, name: str, body: Object) -> tuple[int, bytes] | None:
+        """Send a prediction to a pod, which is not counted as a caller's; None where it is down."""
+        try:
+            code, data = self._cluster.ask(name, PORT, "/predict", body)
+        except (Refused, Unreachable) as failure:
+            if isinstance(failure, Refused) and failure.code != 404:
+                raise
+            return None
+        pod = self._pods[name]
+        pod.sent = (pod.sent or Counter()) + Counter({code: 1})
+        return code, data
+
+    def get(self, name: str, path: str) -> Json:
+        """Return the JSON document that a pod has at a path; None where it has none, or is down."""
+        try:
+            code, data = self._cluster.ask(name, PORT, path)
+            return json.loads(data) if code == 200 else None
+        except (Refused, Unreachable, ValueError):
+            return None
+
+    def _read(self, name: str) -> Look:
+        pod = self._pods[name]
+        try:
+            code, data = self._cluster.ask(name, PORT, "/metrics")
+        except Refused as refused:
+            if refused.code != 404:
+                raise
+            pod.gone = True
+            return Look(NOTHING, Count())
+        except Unreachable as failure:
+            is_pod = "error trying to reach service" in failure.cause  # else the API server itself
+            return Look(NOTHING, Count(1, 1) if is_pod else Count())
+        before, sent = pod.counters, pod.sent
+        if code != 200 and before is not None and before.codes is not None:
+            return Look(NOTHING, Count(1, 1))  # it can, and does not
+        counters = parse(data.decode(errors="replace")) if code == 200 else Counters()
+        pod.counters, pod.sent = counters, None
+        if before is None:
+            self.before += counters
+            return Look(counters.since(counters) or NOTHING, Count(0, 1))
+        since = counters.since(before)
+        restarted = since is None
+        return Look((counters if since is None else since).without(sent or {}), Count(restarted, 1))
+
+
+def predictions(answer: tuple[int, bytes] | None) -> list[Json] | None:
+    """Return the predictions in an answer to /predict; None where it is an error."""
+    if answer is None or answer[0] != 200:
+        return None
+    try:
+        document = json.loads(answer[1])
+    except ValueError:
+        return None
+    found = document.get("predictions") if isinstance(document, dict) else None
+    return found if isinstance(found, list) else None
+
+
+def _added(
+    one: Mapping[K, float] | None, other: Mapping[K, float] | None, sign: int
+) -> dict[K, float] | None:
+    if one is None or other is None:
+        return None
+    return {key: one.get(key, 0) + sign * other.get(key, 0) for key in (*one, *(set(other) - set(one)))}
+
+
+def _went_back(now: Mapping[K, float] | None, before: Mapping[K, float] | None) -> bool:
+    return any((now or {}).get(key, 0) < number for key, number in (before or {}).items())
+
+
+def _unescaped(value: str) -> str:
+    return re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], value)
