@@ -32,7 +32,7 @@ try:
 
     from ml_pipeline.gate import metrics, slices
     from ml_pipeline.gate.metrics import Answers
-    from ml_pipeline.gate.uncertainty import bootstrap
+    from ml_pipeline.gate.uncertainty import bootstrap, errors, labels
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing}; run it with .venv/bin/python, which `make style` builds")
 
@@ -93,8 +93,11 @@ def main() -> None:
     print(f"{rows:,} rows, {ROUNDS} bootstrap rounds, against {turns} rounds of scikit-learn times {ROUNDS}")
     seconds = alternate(
         turns,
-        classification=lambda: bootstrap.classification(*classes, 2, 1),
-        regression=lambda: bootstrap.regression(*values),
+        classification=lambda: (
+            bootstrap.classification(*classes, 2, 1),
+            labels.intervals(*classes, [0, 1], 1),
+        ),
+        regression=lambda: errors.intervals(*values),
         sklearn=lambda: one_by_one(classes, values),
     )
     ours = [sum(both) for both in zip(seconds["classification"], seconds["regression"], strict=True)]

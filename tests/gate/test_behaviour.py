@@ -14,7 +14,7 @@ from ml_pipeline.common.rules import Measured
 from ml_pipeline.gate import behaviour, changed_requests, probe
 from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.probe import Probe
-from ml_pipeline.gate.uncertainty import intervals
+from ml_pipeline.gate.uncertainty import shares
 from tests.odd_images import Answer
 from tests.programs import COLUMNS, Start
 
@@ -202,4 +202,4 @@ def test_the_gap_between_training_and_holdout(
 def test_the_interval_of_a_share_is_wilson_s() -> None:
     for counted, rows in ((0, 200), (3, 200), (200, 200), (7, 10)):
         wanted = scipy.stats.binomtest(counted, rows).proportion_ci(0.95, method="wilson")
-        assert intervals.Share(counted / rows, rows)(0.95) == pytest.approx((wanted.low, wanted.high))
+        assert shares.Share(counted / rows, rows)(0.95) == pytest.approx((wanted.low, wanted.high))

@@ -1,23 +1,24 @@
 """Intervals: equal to plain resampling with scikit-learn, and right as often as they say."""
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn import metrics as sk
 
 from ml_pipeline.common import rules
 from ml_pipeline.common.rules import Gate, Interval, Measured
 from ml_pipeline.gate import metrics
 from ml_pipeline.gate.metrics import Answers
-from ml_pipeline.gate.uncertainty import bootstrap, cells, intervals, ranks, resampling
+from ml_pipeline.gate.uncertainty import bootstrap, intervals, ranks, resampling
 from ml_pipeline.gate.uncertainty.ranks import Ranking
 
 pytestmark = pytest.mark.program
 
-HOLDOUTS = 1000
+HOLDOUTS = 500
 ROWS = 500
 ROUNDS = 500
 
@@ -34,12 +35,6 @@ def people(rows: int, seed: int, classes: int = 2) -> tuple[Any, list[Answers]]:
         return Answers(shares.argmax(axis=1), shares)
 
     return truth, [image(), image()]
-
-
-def prices(rows: int, seed: int) -> tuple[Any, list[Answers]]:
-    random = np.random.default_rng(seed)
-    truth = 1 + random.gamma(2, 1, rows)
-    return truth, [Answers(truth + random.normal(size=rows)) for _ in range(2)]
 
 
 def test_the_same_rounds_by_scikit_learn_one_by_one() -> None:
@@ -71,53 +66,13 @@ def test_ties_and_several_classes() -> None:
             assert found[name][number] == pytest.approx(wanted)
 
 
-def test_regression_rounds_by_scikit_learn() -> None:
-    truth, (image, _) = prices(1000, 2)
-    (found,) = bootstrap.regression(truth, [image], rounds=10)
-    (drawn,) = resampling.counts(1000, 10)
-    for number, weights in enumerate(drawn):
-        rows = np.repeat(np.arange(1000), weights.astype(int))
-        y, y_hat = truth[rows], image.predicted[rows]
-        expected = {
-            "rmse": sk.root_mean_squared_error(y, y_hat),
-            "mae": sk.mean_absolute_error(y, y_hat),
-            "r2": sk.r2_score(y, y_hat),
-            "mape": sk.mean_absolute_percentage_error(y, y_hat),
-            "absolute_error_p50": np.quantile(np.abs(y - y_hat), 0.5, method="inverted_cdf"),
-            "absolute_error_p90": np.quantile(np.abs(y - y_hat), 0.9, method="inverted_cdf"),
-        }
-        assert {name: values[number] for name, values in found.items()} == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("classes", [2, 4])
-def test_labels_alone_by_scikit_learn(classes: int) -> None:
-    truth, (image, other) = people(150, 3, classes)
-    other.predicted[:5] = -1  # a class that nobody knows
-    positive = 1 if classes == 2 else None
-    counted = cells.count(truth, image.predicted, other.predicted)
-    for number, answers in enumerate((image, other), 1):
-        found = cells.measure(counted, number, counted.rows[None, :] / 150, classes, positive)
-        wanted = metrics.classification(truth, answers, classes, positive).values
-        assert {name: values[0] for name, values in found.items()} == pytest.approx(
-            {name: wanted[name] for name in metrics.LABELS}
-        )
-
-
-@pytest.mark.parametrize("make", [people, prices])
-def test_many_rows_are_resampled_as_few_are(
-    make: Callable[[int, int], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    truth, images = make(6000, 4)
-    measure: Callable[[], Any] = lambda: (  # noqa: E731
-        bootstrap.classification(truth, images, 2, 1)
-        if make is people
-        else bootstrap.regression(truth, images)
-    )
+def test_many_rows_are_resampled_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, images = people(6000, 4)
     monkeypatch.setattr(bootstrap, "EXACT_ROWS", 10**9)
-    exact = measure()
+    exact = bootstrap.classification(truth, images, 2, 1)
     monkeypatch.setattr(bootstrap, "EXACT_ROWS", 0)
     monkeypatch.setattr(resampling, "BLOCK", 4096)  # two blocks, one of them partly filled
-    by_influence = measure()
+    by_influence = bootstrap.classification(truth, images, 2, 1)
     for name in exact[0]:
         for one, other in (
             (exact[0][name], by_influence[0][name]),
@@ -143,31 +98,21 @@ def test_influences_are_the_derivatives() -> None:
 
 @dataclass
 class Simulated:
-    """What 1,000 holdouts said of two images that are equally good: is the truth in, and what a gate says."""
+    """What 500 holdouts said of two images that are equally good: is the truth in, and what a gate says."""
 
     values: dict[str, list[bool]]
     differences: dict[str, list[bool]]
     failed: dict[str, int]
 
 
-@pytest.fixture(scope="module", params=[people, prices], ids=["classification", "regression"])
-def simulated(request: pytest.FixtureRequest) -> Simulated:
-    make = request.param
-
-    truth, images = make(1_000_000, 99)
-    scored = (
-        metrics.classification(truth, images[0], 2, 1)
-        if make is people
-        else metrics.regression(truth, images[0])
-    )
+@pytest.fixture(scope="module")
+def simulated() -> Simulated:
+    truth, images = people(1_000_000, 99)
+    scored = metrics.classification(truth, images[0], 2, 1)
     found = Simulated({}, {}, {})
     for number in range(HOLDOUTS):
-        truth, images = make(ROWS, number)
-        rounds = (
-            bootstrap.classification(truth, images, 2, 1, rounds=ROUNDS, seed=number)
-            if make is people
-            else bootstrap.regression(truth, images, rounds=ROUNDS, seed=number)
-        )
+        truth, images = people(ROWS, number)
+        rounds = bootstrap.classification(truth, images, 2, 1, rounds=ROUNDS, seed=number)
         for name in set(rounds[0]) - intervals.PUSHED:
             value, before = (float(image[name].mean()) for image in rounds)
             spread = intervals.spreads({name: value}, rounds[0])[name]
@@ -190,8 +135,8 @@ def _covers(interval: Interval, value: float) -> bool:
 def test_an_interval_of_95_percent_covers_as_often(simulated: Simulated) -> None:
     shares = {name: float(np.mean(hits)) for name, hits in simulated.values.items()}
     apart = {name: float(np.mean(hits)) for name, hits in simulated.differences.items()}
-    assert {name: share for name, share in shares.items() if not 0.93 <= share <= 0.97} == {}
-    assert {name: share for name, share in apart.items() if not 0.93 <= share <= 0.97} == {}
+    assert {name: share for name, share in shares.items() if not 0.92 <= share <= 0.975} == {}
+    assert {name: share for name, share in apart.items() if not 0.92 <= share <= 0.975} == {}
 
 
 @pytest.mark.timeout(300)
@@ -222,14 +167,11 @@ def test_the_interval_of_a_calibration_error_covers_too() -> None:
     assert 0.93 <= np.mean(hits) <= 0.99
 
 
-def test_a_perfect_image_has_an_interval_where_labels_decide_and_else_none() -> None:
+def test_a_perfect_image_has_no_interval_where_ranks_decide() -> None:
     truth = np.arange(100) % 2
     image = Answers(truth.copy(), np.eye(2)[truth])
     (rounds,) = bootstrap.classification(truth, [image], 2, 1)
     found = intervals.spreads(metrics.classification(truth, image, 2, 1).values, rounds)
-    ends = found["accuracy"](0.95)
-    assert ends is not None
-    assert 0.95 < ends[0] < 0.99  # Clopper and Pearson say 0.964
     assert "roc_auc" not in found
 
 
@@ -245,12 +187,6 @@ def test_what_few_rows_can_not_say() -> None:
     (found,) = bootstrap.classification(rare, [image], 2, 1)
     assert "roc_auc" not in found
     assert "log_loss" in found
-    values, (answers, _) = prices(200, 8)
-    (numbers,) = bootstrap.regression(values, [answers])
-    assert "absolute_error_p50" in numbers
-    assert "absolute_error_p90" not in numbers
-    broken = Answers(np.full(200, np.nan))
-    assert bootstrap.regression(values, [answers, broken])[1] == {}
 
 
 def test_brier_of_two_classes_is_around_its_value_without_a_positive_class_too() -> None:
@@ -260,3 +196,20 @@ def test_brier_of_two_classes_is_around_its_value_without_a_positive_class_too()
     (rounds,) = bootstrap.classification(truth, [answers], 2, None, rounds=50)
     value = metrics.classification(truth, answers, 2, None).values["brier"]
     assert rounds["brier"].mean() == pytest.approx(value, rel=0.05)
+
+
+def test_the_point_is_inside_and_the_range_is_kept() -> None:
+    rounds = np.linspace(0.99, 1.002, 500)
+    (spread,) = intervals.spreads({"average_precision": 0.98}, {"average_precision": rounds}).values()
+    low, high = spread(0.95) or (math.nan, math.nan)
+    assert (low, high) == (0.98, 1.0)
+
+
+@pytest.mark.parametrize("confidence", [0.99, 0.999])
+def test_an_end_far_out_is_more_than_the_last_round(confidence: float) -> None:
+    # 300 sets of 1,000 rounds of a standard normal distribution: the ends of each, and their mean deviation.
+    random = np.random.default_rng(0)
+    ends = np.array([intervals.Spread(0.0, random.normal(size=1000))(confidence) for _ in range(300)])
+    wanted = scipy.stats.norm.ppf(0.5 + confidence / 2)
+    assert np.abs(ends[:, 1]).mean() == pytest.approx(wanted, rel=0.01)
+    assert ends[:, 1].std() < 0.15  # the percentiles themselves: 0.13 and 0.28

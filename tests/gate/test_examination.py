@@ -116,7 +116,9 @@ def test_a_holdout_of_few_rows_claims_nothing(rows: int) -> None:
     made = document(found, "classification", rows, gates)
     assert [gate["status"] for gate in made["gates"]] == ["not-enough-evidence", "passed"]
     assert made["intervals"] == {}
-    assert found.missing["worst_slice_accuracy"] == "no slice has 50 of the holdout's rows"
+    assert (
+        found.missing["worst_slice_accuracy"] == f"too few rows: no slice has 50 of the holdout's {rows} rows"
+    )
 
 
 def test_the_target_may_be_a_slice() -> None:

@@ -8,12 +8,14 @@ import polars as pl
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
+from ml_pipeline.common.rules import Gate, decide
 from ml_pipeline.gate import fairness, groups
 from ml_pipeline.gate.groups import Grouping
-from ml_pipeline.gate.uncertainty import intervals
+from ml_pipeline.gate.sensitive_columns import Columns
 
 pytestmark = pytest.mark.program
 
+HOLDOUTS = 100
 DIFFERENCES = {
     "demographic_parity_difference": oracle.demographic_parity_difference,
     "demographic_parity_ratio": oracle.demographic_parity_ratio,
@@ -72,21 +74,71 @@ def test_equal_to_fairlearn(seed: int) -> None:
         assert points[name] == pytest.approx(measure(truth, answer, sensitive_features=members)), name
 
 
-def test_an_interval_covers_the_difference_of_two_populations() -> None:
-    hits = []
-    for seed in range(300):
+@pytest.mark.parametrize(("groups", "rows", "apart"), [(2, 150, 0.0), (20, 50, 0.0), (5, 100, 0.2)])
+def test_an_interval_covers_the_difference_of_groups_alike_and_apart(
+    groups: int, rows: int, apart: float
+) -> None:
+    # Resampled differences of 20 equal groups cover in 2 % of holdouts: the largest is never near 0.
+    rates = 0.3 + apart * np.linspace(-0.5, 0.5, groups)
+    members = np.repeat(np.arange(groups), rows)
+    true = {"difference": np.ptp(rates), "ratio": rates.min() / rates.max()}
+    hits: dict[str, int] = dict.fromkeys(DIFFERENCES, 0)
+    for seed in range(HOLDOUTS):
         random = np.random.default_rng(seed)
-        members = random.choice(["a", "b", "c"], 800, p=[0.5, 0.3, 0.2])
-        answer = random.random(800) < np.select([members == "a", members == "b"], [0.5, 0.4], 0.3)
-        truth = random.integers(0, 2, 800)
-        found = fairness.measure(
-            "s", members, truth, [answer.astype(int)], min_rows=30, rounds=300, seed=seed
+        answer = (random.random(len(members)) < rates[members]).astype(int)
+        truth = random.integers(0, 2, len(members))
+        found = fairness.measure("s", members.astype(str), truth, [answer], min_rows=10)
+        for name in hits:
+            low, high = found.interval(name, 0.95)
+            assert low <= found.points[0][name] <= high
+            hits[name] += low - 1e-12 <= true[name.rpartition("_")[2]] <= high + 1e-12
+    assert {name: count for name, count in hits.items() if count < 0.91 * HOLDOUTS} == {}
+
+
+def test_what_groups_that_are_alike_would_show() -> None:
+    members, truth = np.repeat(np.arange(20), 50).astype(str), np.arange(1000) % 2
+    answer = (np.random.default_rng(0).random(1000) < 0.3).astype(int)
+    found = fairness.measure("s", members, truth, [answer], min_rows=30)
+    assert found.expected("demographic_parity_difference") == pytest.approx(0.24, abs=0.02)
+
+
+def test_a_loss_in_one_column_is_not_hidden_by_another() -> None:
+    random = np.random.default_rng(3)
+    sex, race = random.choice(["f", "m"], 4000), random.choice(["x", "y"], 4000)
+    truth = random.integers(0, 2, 4000)
+    before = (random.random(4000) < np.where(race == "x", 0.6, 0.4)).astype(int)
+    # The candidate is fairer by race, and unfair by sex.
+    now = (
+        random.random(4000) < np.where(race == "x", 0.58, 0.42) + np.where(sex == "m", 0.08, -0.08)
+    ).astype(int)
+    columns = tuple(
+        fairness.measure(name, members, truth, [now, before], min_rows=30)
+        for name, members in (("race", race), ("sex", sex))
+    )
+    name = "demographic_parity_difference"
+    measured = Columns(name, columns).measured()
+    for gate in (Gate(name, max_regression=0.05), Gate(name, max_regression=0.05, confidence=0.95)):
+        (decision,) = decide([gate], {name: measured})
+        assert decision.status == "failed"
+        assert "worse than the baseline on sex" in decision.reason
+
+
+def test_equal_images_rarely_differ_in_fairness() -> None:
+    members, failed = np.repeat(np.arange(5), 100).astype(str), 0
+    for seed in range(100):
+        random = np.random.default_rng(seed)
+        truth, shared = random.integers(0, 2, 500), random.random(500)
+        answers = [
+            (np.where(random.random(500) < 0.1, random.random(500), shared) < 0.3).astype(int)
+            for _ in range(2)
+        ]
+        found = fairness.measure("s", members, truth, answers, min_rows=30, rounds=300)
+        name = "demographic_parity_difference"
+        (decision,) = decide(
+            [Gate(name, max_regression=0, confidence=0.95)], {name: Columns(name, (found,)).measured()}
         )
-        spread = intervals.spreads(found.points[0], found.rounds[0])["demographic_parity_difference"]
-        ends = spread(0.95)
-        assert ends is not None
-        hits.append(ends[0] <= 0.2 <= ends[1])
-    assert 0.93 <= np.mean(hits) <= 0.99
+        failed += decision.status == "failed"
+    assert failed <= 1
 
 
 def test_both_images_are_resampled_together() -> None:
@@ -95,7 +147,10 @@ def test_both_images_are_resampled_together() -> None:
     answer = random.integers(0, 2, 500)
     same = fairness.measure("s", members, truth, [answer, answer], min_rows=30)
     name = "equalized_odds_difference"
-    assert (same.rounds[0][name] == same.rounds[1][name]).all()
+    assert np.corrcoef(same.rounds[0][name], same.rounds[1][name])[0, 1] > 0.9
+    low, high = Columns(name, (same,)).differences(0.95) or (0, 0)
+    assert low < 0 < high  # labels that agree on these rows may differ on others
+    assert Columns(name, (same,), same=True).differences(0.95) == (0, 0)
     worse = np.where(members == "a", 1, answer)
     apart = fairness.measure("s", members, truth, [worse, answer], min_rows=30)
     assert (apart.rounds[0][name] - apart.rounds[1][name]).min() > 0
@@ -109,7 +164,7 @@ def test_a_group_of_few_rows_takes_no_part() -> None:
     assert points["demographic_parity_difference"] == 0
     alone = fairness.measure("s", members[:110], truth[:110], [answer[:110]], min_rows=200)
     assert alone.points == [{}]
-    assert fairness.worst([alone], "equalized_odds_ratio") is None
+    assert alone.left_out == {"a": 100, "b": 10}
 
 
 def test_where_no_group_is_selected_all_are_equal() -> None:

@@ -14,6 +14,8 @@ from ml_pipeline.common.wording import apart, number, shown
 CONFIDENCE = 0.95  # of the intervals that are shown, and of what a search over slices claims
 # Reasons that a metric has no value for which its gate passes: a first release has nothing to compare with.
 NO_REFERENCE, NO_BASELINE = "no reference to compare with", "no baseline to compare with"
+# How a reason begins that a larger holdout would remove: the gate lacks evidence, and has not failed.
+FEW = "too few rows: "
 # That a candidate is worse than its baseline takes a tenth of the doubt that a gate allows: 99.5 % where it
 # says 95 %. Most candidates are about as good as their baselines, and of those at most 1 % are failed then.
 REGRESSION_DOUBT = 0.1
@@ -68,13 +70,18 @@ class Difference:
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric's value for the candidate, and for the baseline where there is one."""
+    """One metric's value for the candidate, and for the baseline where there is one.
+
+    `no_interval` says why it has none, and `note` is what a reader of a failure should know.
+    """
 
     value: float
     baseline: float | None = None
     interval: Interval | None = None
     difference: Difference | None = None
     where: str = ""
+    no_interval: str = ""
+    note: str = ""
 
     def against_baseline(self) -> Difference | None:
         """Return the difference that was measured, or else that of the two values."""
@@ -180,6 +187,8 @@ def _not_measured(gate: Gate, values: Mapping[str, Measured], reasons: Mapping[s
     reason = reasons.get(gate.metric, "nothing in this run measures it")
     if reason in {NO_REFERENCE, NO_BASELINE}:
         return Decision(gate, None, "passed", reason, blocks=False)
+    if reason.startswith(FEW):
+        return Decision(gate, None, "not-enough-evidence", reason, gate.blocks_undecided)
     status: Status = "failed" if gate.required else "not-measured"
     return Decision(gate, None, status, f"not measured: {reason}", blocks=gate.required)
 
@@ -195,13 +204,16 @@ def _checks(gate: Gate, measured: Measured) -> Iterator[tuple[Status, str]]:
         if bound is None:
             continue
         if ends is None:
-            yield "not-enough-evidence", f"{number(measured.value)}{place} has no interval"
+            yield (
+                "not-enough-evidence",
+                f"{number(measured.value)}{place} has no interval{_because(measured)}",
+            )
             continue
         worst, best = (ends[0], ends[1]) if sign > 0 else (ends[1], ends[0])
         value, limit = apart(measured.value, bound)
         text = f"{value}{shown(ends)}{place}"
         if sign * best < sign * bound:
-            yield "failed", f"{text} {words} {limit}"
+            yield "failed", f"{text} {words} {limit}{f' ({measured.note})' if measured.note else ''}"
         elif sign * worst < sign * bound:
             yield "not-enough-evidence", f"{text} is on both sides of {words.split()[-1]} {limit}"
         else:
@@ -219,7 +231,10 @@ def _compare(gate: Gate, measured: Measured, allowed: float) -> tuple[Status, st
     strict = level and 1 - REGRESSION_DOUBT * (1 - level)
     surely = interval_of(difference.interval, difference.value, strict)
     if ends is None or surely is None:
-        return "not-enough-evidence", "the difference to the baseline has no interval"
+        return (
+            "not-enough-evidence",
+            f"the difference to the baseline has no interval{_because(measured)}",
+        )
     higher = higher_is_better(gate)
     at_least, at_most = (-surely[1], -ends[0]) if higher else (surely[0], ends[1])
     worse_by = -difference.value if higher else difference.value
@@ -246,6 +261,10 @@ def _compare(gate: Gate, measured: Measured, allowed: float) -> tuple[Status, st
     return "passed", ""
 
 
+def _because(measured: Measured) -> str:
+    return f": {measured.no_interval}" if measured.no_interval else ""
+
+
 def interval_of(interval: Interval | None, value: float, level: float | None) -> tuple[float, float] | None:
     """Return the interval that a decision takes: without a confidence it is the point alone."""
     if level is None:
@@ -267,13 +286,19 @@ def failure(decisions: Sequence[Decision], rows: int) -> tuple[str, str]:
     cause = ", ".join(f"{_named(decision)} {decision.reason}" for decision in blocking)
     first = blocking[0]
     key = f"[tool.ml-pipeline.gates] {first.gate.metric}"
+    if first.measured is None and first.status == "not-enough-evidence":
+        return f"{cause} ({rows:,} holdout rows)", _more_rows(key)
     if first.measured is None:
         is_metric = first.gate.metric in METRICS
         return cause, f"set {key}.required = false" if is_metric else f"correct the name in {key}"
     cause = f"{cause} ({rows:,} holdout rows)"
     if first.status == "not-enough-evidence":
-        return cause, f'judge it on more holdout rows, or set {key}.insufficient = "allow"'
+        return cause, _more_rows(key)
     return cause, f"improve the model or {_way_out(first, key)}"
+
+
+def _more_rows(key: str) -> str:
+    return f'judge it on more holdout rows, or set {key}.insufficient = "allow"'
 
 
 def _named(decision: Decision) -> str:

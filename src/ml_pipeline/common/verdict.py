@@ -84,6 +84,12 @@ class ColumnFairness(TypedDict):
 
     column: str
     intervals: Mapping[str, Interval]
+    expected_if_alike: NotRequired[
+        Annotated[Numbers, {"description": "what each metric is on average if all groups are alike"}]
+    ]
+    left_out: NotRequired[
+        Annotated[Mapping[str, int], {"description": "groups that are too small, and their rows"}]
+    ]
 
 
 class SliceDifference(TypedDict):
@@ -153,6 +159,12 @@ class Verdict(TypedDict):
         {"description": "metric to the ends of its interval, at method.confidence"},
     ]
     not_measured: Annotated[Mapping[str, str], {"description": "metric to why it has no value"}]
+    notes: NotRequired[
+        Annotated[Mapping[str, str], {"description": "metric to what a reader of its value should know"}]
+    ]
+    no_interval: NotRequired[
+        Annotated[Mapping[str, str], {"description": "metric to why it has no interval"}]
+    ]
     reported: Annotated[Numbers, {"description": "the training's own metrics.json"}]
     baseline: Annotated[Numbers | None, {"description": "its metrics; null: there is none"}]
     differences: Annotated[

@@ -10,7 +10,8 @@ from ml_pipeline.distributions.differences import compare
 from ml_pipeline.distributions.record import Categories, Column, Numbers
 from ml_pipeline.gate.arrays import Booleans, Floats
 from ml_pipeline.gate.metrics import NOT_FINITE, Answers, normalised, probability_fault
-from ml_pipeline.gate.uncertainty.intervals import Mean, Mirrored, Share
+from ml_pipeline.gate.uncertainty.intervals import Mean, Mirrored
+from ml_pipeline.gate.uncertainty.shares import Share
 
 SHADOW = ("shadow_agreement", "shadow_difference")
 REGRESSION = "a regression has no such metric"

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from ml_pipeline.common.rules import Difference, Measured
+from ml_pipeline.common.rules import Difference, Interval, Measured
 from ml_pipeline.gate import curves, groups, metrics, sensitive_columns, worst_slices
 from ml_pipeline.gate.answers import Holdout, members
 from ml_pipeline.gate.groups import Group, Grouping, Kind
 from ml_pipeline.gate.metrics import Answers, Scores
 from ml_pipeline.gate.quality import Quality
-from ml_pipeline.gate.uncertainty import bootstrap, intervals
+from ml_pipeline.gate.uncertainty import bootstrap, errors, intervals, labels
 from ml_pipeline.gate.uncertainty.bootstrap import Rounds
+from ml_pipeline.gate.uncertainty.labels import Found
 
 
 def examine(
@@ -49,23 +50,33 @@ def _scores(holdout: Holdout, answers: Answers) -> Scores:
 
 def _measured(holdout: Holdout, images: Sequence[Answers], scored: Sequence[Scores]) -> dict[str, Measured]:
     rounds: list[Rounds] = [{} for _ in images]
+    counted, notes = Found(), dict[str, str]()
     task = holdout.task
-    if len(holdout.truth) >= bootstrap.MIN_ROWS:
-        if task.classes is None:
-            rounds = bootstrap.regression(holdout.values, images)
-        else:
-            rounds = bootstrap.classification(holdout.indices, images, len(task.classes), task.positive)
-    spreads = intervals.spreads(scored[0].values, rounds[0])
+    if len(holdout.truth) < bootstrap.MIN_ROWS:
+        few = f"the holdout has {len(holdout.truth)} rows, and {bootstrap.MIN_ROWS} are needed"
+        counted.missing = dict.fromkeys(scored[0].values, few)
+    elif task.classes is None:
+        counted = errors.intervals(holdout.values, images)
+        note = errors.dominated(holdout.values, images[0].values)
+        notes = dict.fromkeys(("rmse", "r2"), note)
+    else:
+        rounds = bootstrap.classification(holdout.indices, images, len(task.classes), task.positive)
+        counted = labels.intervals(holdout.indices, images, task.classes, task.positive)
+    spreads: dict[str, Interval] = counted.values | intervals.spreads(scored[0].values, rounds[0])
     baseline = scored[1].values if len(images) > 1 else {}
     measured = {}
     for name, value in scored[0].values.items():
         difference = None
         if name in baseline:
             apart = value - baseline[name]
-            both = name in rounds[0] and name in rounds[1]
-            spread = intervals.difference(name, apart, rounds[0][name], rounds[1][name]) if both else None
+            spread = counted.differences.get(name)
+            if name in rounds[0] and name in rounds[1]:
+                spread = intervals.difference(name, apart, rounds[0][name], rounds[1][name])
             difference = Difference(apart, spread)
-        measured[name] = Measured(value, baseline.get(name), spreads.get(name), difference)
+        why, note = counted.missing.get(name, ""), notes.get(name, "")
+        measured[name] = Measured(
+            value, baseline.get(name), spreads.get(name), difference, no_interval=why, note=note
+        )
     return measured
 
 

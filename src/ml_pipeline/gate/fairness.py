@@ -1,4 +1,4 @@
-"""How far the groups of sensitive columns are apart, by fairlearn's definitions, with intervals.
+"""How far the groups of sensitive columns are apart, by fairlearn's definitions.
 
 Selection rate: the share of answers that are the positive class. Demographic parity compares the groups'
 selection rates, equalized odds their true and their false positive rates, whichever are further apart;
@@ -6,25 +6,70 @@ the difference is the largest minus the smallest, the ratio the smallest over th
 (`fairlearn.metrics`; Agarwal et al. 2018, Hardt, Price and Srebro 2016).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.gate.arrays import Booleans, Floats, Integers, Texts
-from ml_pipeline.gate.uncertainty import cells
-from ml_pipeline.gate.uncertainty.cells import Cells
+from ml_pipeline.gate.uncertainty import cells, pairs
 from ml_pipeline.gate.uncertainty.resampling import ROUNDS, SEED
+
+_PRIOR = 1.0  # rows for each group's positive and other rows: Jeffreys' prior of their rates
+_EXPECTATION = 400  # rounds of equal groups; their mean is within a fiftieth of the spread
+PARITY = "demographic_parity_"
+ODDS = "equalized_odds_"
+_RATES = {PARITY: slice(0, 1), ODDS: slice(1, 3)}  # of: selection, true positive, false positive
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Rows of each group, and those answered positive [3, G]: of all, the positive and the other rows."""
+
+    selected: Floats
+    rows: Floats
+
+    def share(self) -> Floats:
+        """Return the rates [3, G]; 0 of no rows."""
+        return np.divide(self.selected, self.rows, out=np.zeros_like(self.selected), where=self.rows > 0)
 
 
 @dataclass(frozen=True)
 class Parity:
-    """One column's measures, or those of several columns' crossing: on the holdout, and in each round [R]."""
+    """One column's measures, or those of several columns' crossing: on the holdout, and in each round [R].
+
+    `left_out` has the groups that are too small for a rate: name → rows.
+    """
 
     column: str
-    points: list[dict[str, float]]  # of each image
-    rounds: list[dict[str, Floats]]
+    rates: list[Rates]  # of each image
+    enough: Booleans  # [3, G]
+    points: list[dict[str, float]]
+    rounds: list[dict[str, Floats]]  # only of two images: for the difference between them
+    left_out: Mapping[str, int]
+
+    def interval(self, name: str, confidence: float) -> tuple[float, float]:
+        """Return the interval of the candidate's measure, from intervals of all pairs of groups at once.
+
+        The largest of several differences is larger than the truth on average, and so are its resampled
+        values. Intervals of pairs are not: each pair's holds for all pairs together (Newcombe 1998, with
+        Bonferroni's correction).
+        """
+        compared = _compared(self.rates[0], self.enough, name)
+        tail = (1 - confidence) / 2 / sum(rate.pairs for rate in compared)
+        ends = [(rate.ratio if name.endswith("ratio") else rate.difference)(tail) for rate in compared]
+        extreme = min if name.endswith("ratio") else max
+        return extreme(low for low, _ in ends), extreme(high for _, high in ends)
+
+    def expected(self, name: str) -> float:
+        """Return what the measure would be on average if all groups were alike (in this column's sizes)."""
+        random = np.random.default_rng(SEED)
+        compared = _compared(self.rates[0], self.enough, name)
+        alike = []
+        for rate in compared:
+            sizes, share = rate.rows.astype(np.int64), rate.hits.sum() / rate.rows.sum()
+            alike.append(random.binomial(sizes, share, (_EXPECTATION, len(sizes))) / sizes)
+        return float(_extreme(name, alike).mean())
 
 
 def measure(
@@ -40,54 +85,64 @@ def measure(
     """Measure the groups `members` [N]; `truth` and each image's `answers` [N] say whether it is positive.
 
     A rate of fewer than `min_rows` rows takes no part: a few rows would make the largest difference.
-    The interval is of the groups that do, resampled with their counts.
     """
     names, codes = np.unique(members, return_inverse=True)
-    counted = cells.with_unseen(cells.count(codes, truth, *answers), 2, leading=2)
-    exact = counted.rows[None, :].astype(np.float64)
-    drawn = cells.draw(counted, rounds, seed)
-    points, resampled = [], []
-    for number in range(2, 2 + len(answers)):
-        enough = _sizes(counted, exact, len(names))[:, 0] >= max(min_rows, 1)
-        points.append({k: float(v[0]) for k, v in _parity(counted, number, exact, enough).items()})
-        resampled.append(_parity(counted, number, drawn, enough))
-    return Parity(column, points, resampled)
+    counted = cells.count(codes, truth, *answers)
+    groups, images = len(names), range(2, 2 + len(answers))
+    rates = [_rates(counted, number, counted.rows[None, :], groups) for number in images]
+    rates = [Rates(rate.selected[:, 0], rate.rows[:, 0]) for rate in rates]
+    enough = rates[0].rows >= max(min_rows, 1)
+    resampled = []
+    if len(answers) > 1:
+        smoothed = cells.with_unseen(counted, 2, _PRIOR, leading=2)
+        drawn = cells.draw(smoothed, rounds, seed)
+        resampled = [_parity(_rates(smoothed, number, drawn, groups), enough) for number in images]
+    points = [
+        {name: float(value[0]) for name, value in _parity(_one(rate), enough).items()} for rate in rates
+    ]
+    sizes = {name: int(rows) for name, rows in zip(names.tolist(), rates[0].rows[0], strict=True)}
+    left_out = {name: rows for name, rows in sizes.items() if rows < min_rows}
+    return Parity(column, rates, enough, points, resampled, left_out)
 
 
-def _sizes(counted: Cells, weights: Floats, groups: int) -> Floats:
-    """Return what each rate of each group is of [3, R, G]: all rows, the positive ones, the others."""
+def _one(rates: Rates) -> Rates:
+    return Rates(rates.selected[:, None], rates.rows[:, None])
+
+
+def _rates(counted: cells.Cells, image: int, weights: Floats, groups: int) -> Rates:
+    """Return counts [3, R, G] under the weights [R, K] of the kinds of rows."""
     group = counted.labels[:, :1] == np.arange(groups)
     positive = counted.labels[:, 1:2] == 1
-    return np.stack([weights @ part for part in (group, group & positive, group & ~positive)])
-
-
-def _parity(counted: Cells, image: int, weights: Floats, enough: Booleans) -> dict[str, Floats]:
-    groups = enough.shape[1]
+    parts = (group, group & positive, group & ~positive)
     selected = np.where(counted.labels[:, image] == 1, weights, 0.0)
-    whole, part = _sizes(counted, weights, groups), _sizes(counted, selected, groups)
-    rates = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-    apart, ratio = {}, {}
-    for index, name in enumerate(("selection", "true_positive", "false_positive")):
-        if enough[index].sum() > 1:
-            compared = rates[index][:, enough[index]]
-            high, low = compared.max(axis=1), compared.min(axis=1)
-            apart[name] = high - low
-            # No group with any: all are equal. (fairlearn has NaN here, which no gate can take.)
-            ratio[name] = np.divide(low, high, out=np.ones_like(low), where=high > 0)
-    parity = {}
-    if "selection" in apart:
-        parity["demographic_parity_difference"] = apart.pop("selection")
-        parity["demographic_parity_ratio"] = ratio.pop("selection")
-    if apart:
-        parity["equalized_odds_difference"] = np.max(list(apart.values()), axis=0)
-        parity["equalized_odds_ratio"] = np.min(list(ratio.values()), axis=0)
-    return parity
+    return Rates(np.stack([selected @ part for part in parts]), np.stack([weights @ part for part in parts]))
 
 
-def worst(parities: Sequence[Parity], name: str, image: int = 0) -> Parity | None:
-    """Return the column, or crossing, that is worst by one measure; None where none has it."""
-    measured = {parity.column: parity for parity in parities if name in parity.points[image]}
-    if not measured:
-        return None
-    choose = min if METRICS[name].higher_is_better else max
-    return choose(measured.values(), key=lambda parity: parity.points[image][name])
+def _parity(rates: Rates, enough: Booleans) -> dict[str, Floats]:
+    shares = rates.share()
+    measured = {}
+    for kind, which in _RATES.items():
+        compared = [
+            share[:, some] for share, some in zip(shares[which], enough[which], strict=True) if some.sum() > 1
+        ]
+        for name in (f"{kind}difference", f"{kind}ratio") if compared else ():
+            measured[name] = _extreme(name, compared)
+    return measured
+
+
+def _extreme(name: str, rates: Sequence[Floats]) -> Floats:
+    """Return the largest difference, or the smallest ratio [R], of the groups' rates, arrays [R, G]."""
+    high, low = (np.stack([end(rate, axis=1) for rate in rates]) for end in (np.max, np.min))
+    if name.endswith("difference"):
+        largest: Floats = (high - low).max(axis=0)
+        return largest
+    # No group with any: all are equal. (fairlearn has NaN here, which no gate can take.)
+    ratios = np.divide(low, high, out=np.ones_like(low), where=high > 0)
+    smallest: Floats = ratios.min(axis=0)
+    return smallest
+
+
+def _compared(rates: Rates, enough: Booleans, name: str) -> list[pairs.Shares]:
+    which = _RATES[PARITY if name.startswith(PARITY) else ODDS]
+    each = zip(rates.selected[which], rates.rows[which], enough[which], strict=True)
+    return [pairs.Shares(hits[some], rows[some]) for hits, rows, some in each if some.sum() > 1]

@@ -6,7 +6,7 @@ not the one that looks worst.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -31,6 +31,8 @@ class Slices:
     configured: Booleans  # [S]: columns that the project named; they have half of the allowed error
     sums: Mapping[str, Floats]  # statistic → sum over the rows of each slice [S]
     regression: bool
+    # Statistic → its variance and its kurtosis over all rows.
+    whole: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def values(self, who: str = "candidate") -> Floats:
         """Return each slice's accuracy, or its RMSE [S], of the candidate or the baseline."""
@@ -42,7 +44,7 @@ class Slices:
         rows, tail = self.sums["rows"], self._tails(confidence)
         if not self.regression:
             return _exact(self.sums["candidate"], rows, tail)
-        low, high = _mean(self.sums["candidate"], self.sums["squared"], rows, tail)
+        low, high = _mean(self.sums["candidate"], self.sums["squared"], rows, tail, self.whole["candidate"])
         return np.sqrt(np.maximum(low, 0)), np.sqrt(high)
 
     def differences(self, confidence: float) -> Ends:
@@ -50,11 +52,18 @@ class Slices:
 
         Accuracies differ by the rows that only one of them gets right: how many these are, and which share
         of them is the candidate's, are each exact (Clopper and Pearson 1934; McNemar 1947). Squared errors
-        differ row by row, and a mean of many rows is normal.
+        differ row by row. A slice of few rows often lacks the large errors that its kind of rows has, so
+        their variance is at least that of the whole holdout.
         """
         rows, tail = self.sums["rows"], self._tails(confidence)
         if self.regression:
-            low, high = _mean(self.sums["difference"], self.sums["squared_difference"], rows, tail)
+            low, high = _mean(
+                self.sums["difference"],
+                self.sums["squared_difference"],
+                rows,
+                tail,
+                self.whole["difference"],
+            )
             both = self.values() + self.values("baseline")
             scale = np.divide(1, both, out=np.zeros_like(both), where=both > 0)
             return low * scale, high * scale
@@ -128,7 +137,12 @@ def search(
         [collected.names[index] for index in kept.tolist()],
         np.asarray(collected.configured)[kept],
     )
-    return Slices(names, configured, {name: values[kept] for name, values in sums.items()}, regression)
+    whole = {
+        name: _moments(values)
+        for name, values in statistics.items()
+        if regression and values is not None and name in {"candidate", "difference"}
+    }
+    return Slices(names, configured, {name: values[kept] for name, values in sums.items()}, regression, whole)
 
 
 @dataclass
@@ -218,9 +232,22 @@ def _exact(hits: Floats, rows: Floats, tail: Floats) -> Ends:
     return low, high
 
 
-def _mean(total: Floats, squares: Floats, rows: Floats, tail: Floats) -> Ends:
-    """Return the interval of a mean [S] from its rows' sum and sum of squares, by Student's t."""
+def _moments(values: Floats | Booleans) -> tuple[float, float]:
+    centred = values - np.mean(values)
+    largest = float(np.abs(centred).max()) or 1.0  # so that no power is too large for a number
+    second, fourth = (float(np.mean((centred / largest) ** power)) for power in (2, 4))
+    return second * largest**2, fourth / second**2 if second else 3.0
+
+
+def _mean(total: Floats, squares: Floats, rows: Floats, tail: Floats, whole: tuple[float, float]) -> Ends:
+    """Return the interval of a mean [S] from its rows' sum and sum of squares, by Student's t.
+
+    `whole` is the variance of a row at least, and its kurtosis, which says as of how many rows the variance
+    is known (Satterthwaite 1946).
+    """
+    least, kurtosis = whole
     mean = total / rows
-    variance = np.maximum(squares / rows - mean**2, 0) / (rows - 1)
-    margin = stats.t.ppf(1 - tail, rows - 1) * np.sqrt(variance)
+    variance = np.maximum(squares / rows - mean**2, least) / (rows - 1)
+    freedom = np.clip(2 * rows / max(kurtosis - 1, 1e-9), 1, rows - 1)
+    margin = stats.t.ppf(1 - tail, freedom) * np.sqrt(variance)
     return mean - margin, mean + margin

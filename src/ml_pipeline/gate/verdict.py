@@ -47,6 +47,8 @@ def document(
         "metrics": {name: metric.value for name, metric in measured.items()},
         "intervals": _intervals(measured),
         "not_measured": quality.missing,
+        "notes": {name: metric.note for name, metric in measured.items() if metric.note},
+        "no_interval": {name: metric.no_interval for name, metric in measured.items() if metric.no_interval},
         "reported": dict(reported),
         "baseline": _baseline(measured) if evidence.compared else None,
         "differences": {

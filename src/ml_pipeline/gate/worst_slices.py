@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ml_pipeline.common import verdict
-from ml_pipeline.common.rules import CONFIDENCE, Difference, Measured
+from ml_pipeline.common.rules import CONFIDENCE, FEW, Difference, Measured
 from ml_pipeline.gate import slices
 from ml_pipeline.gate.answers import Holdout
 from ml_pipeline.gate.groups import Kind
@@ -38,7 +38,9 @@ def add(
     rows = holdout.frame if target in configured else holdout.frame.drop(target)
     searched = slices.search(rows, configured, holdout.truth, answers[0], baseline, regression=regression)
     if searched is None:
-        quality.missing[metric] = f"no slice has {slices.MIN_ROWS} of the holdout's rows"
+        quality.missing[metric] = (
+            f"{FEW}no slice has {slices.MIN_ROWS} of the holdout's {len(holdout.truth):,} rows"
+        )
         return
     quality.measured[metric] = _worst(searched, baseline is not None)
     quality.slices = _entry(searched, baseline is not None)

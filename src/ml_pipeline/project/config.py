@@ -78,8 +78,8 @@ def _gate_contradictions(key: str, gate: Gate, metric: Metric | None) -> Iterato
         yield f"{key} has min = {gate.min} above max = {gate.max}", "no model can pass; swap them"
     if gate.confidence is not None and metric and not metric.has_interval:
         yield f"{key} has a confidence, but this metric has no interval", "remove the key"
-    is_search = metric is not None and metric.family == "slices"
-    if gate.insufficient is not None and gate.confidence is None and not is_search:
+    of_groups = metric is not None and metric.family in {"slices", "fairness"}
+    if gate.insufficient is not None and gate.confidence is None and not of_groups:
         yield f"{key}.insufficient needs a confidence", "add confidence = 0.95, or remove it"
 
 

@@ -16,7 +16,8 @@ NO_REQUESTS = f"{NO_BASELINE}, if the project has no recorded requests"
 _parity = partial(
     Metric,
     family="fairness",
-    interval="Bayesian bootstrap of the counts, widened by its mirror image at the value",
+    interval="of all pairs of groups and all columns at once (Newcombe 1998, of ratios Donner and Zou "
+    "2012; Bonferroni); of differences to the baseline the Bayesian bootstrap, widened by its mirror image",
     missing=NO_SENSITIVE,
 )
 _slice = partial(Metric, family="slices")
@@ -74,7 +75,8 @@ SLICES = (
         source="`sklearn.metrics.root_mean_squared_error` on a slice",
         range="0 and above",
         unit=TARGET,
-        interval=f"Student's t on the squared errors, {AT_ONCE}",
+        interval="Student's t on the squared errors, whose variance is at least that of all rows (degrees of "
+        f"freedom: Satterthwaite 1946), {AT_ONCE}",
         missing="the model is a classifier, a prediction is not finite, or no slice has 50 rows",
     ),
 )

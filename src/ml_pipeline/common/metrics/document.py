@@ -20,11 +20,12 @@ Every metric below can be used in a gate (see docs/gate.md), and verdict.json ha
 measured where it is defined: a classifier has no RMSE. The gate's log, verdict.json and the report say
 why a metric was not measured.
 
-**Intervals** are at 95 % unless the gate has another `confidence`. They come from 1,000 rounds of a
-bootstrap (Efron 1979; of counts the Bayesian bootstrap, Rubin 1981, with Jeffreys' prior for answers that
-the holdout happens to lack) and are the percentiles of the rounds. In each round both images are measured
-on the same rows, so that the difference to the baseline has an interval too. A holdout of fewer than 30
-rows has none. A metric without an interval can't be used with `confidence`.
+**Intervals** are at 95 % unless the gate has another `confidence`. Those of labels, errors and groups are
+computed; those of probabilities are percentiles of 1,000 rounds of a bootstrap (Efron 1979), in which both
+images are measured on the same rows. The difference to the baseline has an interval too: if nothing else is
+named below, it is made from both intervals and the correlation of the two metrics (Newcombe 1998; Zou and
+Donner 2008), or from the rows' differences. The value is always inside. A holdout of fewer than 30 rows has
+no intervals. A metric without an interval can't be used with `confidence`.
 
 **The summary** shows, where they are measured, in this order: {main}. The report shows all metrics.
 

@@ -4,14 +4,23 @@ from functools import partial
 
 from ml_pipeline.common.metrics.metric import NATS, TARGET, Metric
 
-COUNTS = "Bayesian bootstrap of the table of counts (truth, candidate, baseline)"
+SHARE = "score interval of a share (Wilson 1927)"
+AVERAGE = f"{SHARE} of an effective number of rows (Korn and Graubard 1998)"
+FEW_OF_A_CLASS = "; no interval if a class has fewer than 10 rows"
+SKEWED = "Student's t with a correction for skewness (Hall 1992; Satterthwaite 1946)"
 ROWS = "bootstrap of the rows"
 RANKS = f"{ROWS}; above 4,096 rows, of each row's influence"
 NO_CLASSES = "the model is a regression"
 NO_PROBABILITIES = f"{NO_CLASSES}, or the image returns no valid probabilities"
 NO_NUMBERS = "the model is a classifier, or a prediction is not finite"
 
-_labels = partial(Metric, family="quality", higher_is_better=True, interval=COUNTS, missing=NO_CLASSES)
+_labels = partial(Metric, family="quality", higher_is_better=True, interval=SHARE, missing=NO_CLASSES)
+_averages = partial(_labels, interval=AVERAGE, missing=NO_CLASSES + FEW_OF_A_CLASS)
+_one_class = partial(
+    _labels,
+    interval=f"{SHARE}; without a positive class that of an effective number of rows",
+    missing=f"{NO_CLASSES}; no interval if there is no positive class and a class has fewer than 10 rows",
+)
 _ranking = partial(Metric, family="quality", higher_is_better=True, interval=RANKS)
 _probability = partial(
     Metric, family="quality", higher_is_better=False, interval=ROWS, missing=NO_PROBABILITIES
@@ -22,7 +31,7 @@ _error = partial(
     higher_is_better=False,
     range="0 and above",
     unit=TARGET,
-    interval=ROWS,
+    interval=f"{SKEWED}, of the logarithm",
     missing=NO_NUMBERS,
 )
 
@@ -34,28 +43,28 @@ LABELS = (
         source="`sklearn.metrics.accuracy_score`",
         main=1,
     ),
-    _labels(
+    _averages(
         "balanced_accuracy",
         "balanced accuracy",
         definition="The mean, over the classes in the holdout, of the share of the class's rows that are "
         "predicted as this class.",
         source="`sklearn.metrics.balanced_accuracy_score`",
     ),
-    _labels(
+    _one_class(
         "precision",
         "precision",
         definition="TP / (TP + FP): the share of the rows predicted as the positive class that are of it. "
         "0 if no row is predicted so. Without a positive class: the mean over all classes of the model.",
         source="`sklearn.metrics.precision_score(zero_division=0)`",
     ),
-    _labels(
+    _one_class(
         "recall",
         "recall",
         definition="TP / (TP + FN): the share of the positive rows that are predicted as positive. 0 if "
         "there are none. Without a positive class: the mean over all classes of the model.",
         source="`sklearn.metrics.recall_score(zero_division=0)`",
     ),
-    _labels(
+    _one_class(
         "f1",
         "F1",
         definition="2 TP / (2 TP + FP + FN) of the positive class: the harmonic mean of precision and "
@@ -63,7 +72,7 @@ LABELS = (
         source="`sklearn.metrics.f1_score(zero_division=0)`",
         main=3,
     ),
-    _labels(
+    _averages(
         "f1_macro",
         "F1, macro average",
         definition="The mean of F1 over all classes of the model, each with the same weight.",
@@ -74,14 +83,17 @@ LABELS = (
         "F1, weighted average",
         definition="The mean of F1 over all classes, each weighted by its number of rows in the holdout.",
         source='`sklearn.metrics.f1_score(average="weighted")`',
+        interval=AVERAGE,
     ),
     _labels(
         "mcc",
         "Matthews correlation",
         definition="The correlation of true and predicted classes; for two classes (TP · TN - FP · FN) / "
         "√((TP + FP)(TP + FN)(TN + FP)(TN + FN)). 0 if all rows are of one class in both.",
-        source="`sklearn.metrics.matthews_corrcoef`",
+        source="`sklearn.metrics.matthews_corrcoef`; Gorodkin 2004",
         range="-1 to 1",
+        interval=AVERAGE,
+        missing=f"{NO_CLASSES}; no interval if fewer than 10 rows are not of the most frequent class",
     ),
 )
 PROBABILITIES = (
@@ -156,7 +168,7 @@ REGRESSION = (
         definition="1 - Σ (prediction - truth)² / Σ (mean of the truth - truth)².",
         source="`sklearn.metrics.r2_score`",
         range="up to 1",
-        interval=ROWS,
+        interval=f"{SKEWED}, of the logarithm of 1 - R²",
         missing=f"{NO_NUMBERS}, or the holdout's target has one value only",
         main=6,
     ),
@@ -168,7 +180,7 @@ REGRESSION = (
         definition="The mean of |prediction - truth| / |truth|, as a fraction: 0.1 is 10 %.",
         source="`sklearn.metrics.mean_absolute_percentage_error`",
         range="0 and above",
-        interval=ROWS,
+        interval=f"{SKEWED}, of the logarithm",
         missing=f"{NO_NUMBERS}, or the target of some row is 0",
     ),
     *(
@@ -176,10 +188,11 @@ REGRESSION = (
             f"absolute_error_p{percent}",
             f"absolute error, {percent} % quantile",
             definition=_QUANTILE.format(percent),
-            source='`numpy.quantile(method="inverted_cdf")`; above 4,096 rows its interval is that of '
+            source='`numpy.quantile(method="inverted_cdf")`',
+            interval="exact, by ranks (David and Nagaraja 2003); of differences with the correlation of "
             "Bahadur 1966",
-            missing=f"{NO_NUMBERS}; no interval if fewer than 100 rows lie beyond the quantile",
+            missing=f"{NO_NUMBERS}; no interval at 95 % of fewer than {rows} rows",
         )
-        for percent in (50, 90, 99)
+        for percent, rows in ((50, 6), (90, 36), (99, 368))
     ),
 )

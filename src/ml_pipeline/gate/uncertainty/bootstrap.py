@@ -1,4 +1,4 @@
-"""Every metric of both images in a thousand resampled holdouts, with the same rows for both."""
+"""Metrics of probabilities in a thousand resampled holdouts, with the same rows for both images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,14 +7,13 @@ import numpy as np
 
 from ml_pipeline.gate import metrics
 from ml_pipeline.gate.arrays import Floats, Integers
-from ml_pipeline.gate.metrics import QUANTILES, Answers
-from ml_pipeline.gate.uncertainty import cells, ranks, resampling
+from ml_pipeline.gate.metrics import Answers
+from ml_pipeline.gate.uncertainty import ranks, resampling
 from ml_pipeline.gate.uncertainty.ranks import Ranking
 from ml_pipeline.gate.uncertainty.resampling import ROUNDS, SEED
 
 EXACT_ROWS = 4096  # up to here every round sorts; beyond, influences are within a fiftieth of the interval
 MIN_ROWS = 30  # of fewer rows, or fewer of a class, a resampled holdout says nothing
-MIN_BEYOND = 100  # rows beyond a quantile; of 50 an interval of 95 % covers it in 93 % of holdouts
 
 Rounds = dict[str, Floats]  # metric → its value in each round [R]
 
@@ -38,34 +37,18 @@ def classification(
     rounds: int = ROUNDS,
     seed: int = SEED,
 ) -> list[Rounds]:
-    """Resample class indices `truth` [N] and each image's answers; return each image's metrics by round.
+    """Resample class indices `truth` [N] and probabilities; return each image's metrics by round.
 
-    Accuracy and what else depends on labels alone comes from `cells`; what depends on probabilities is
-    left out where these are not valid, and rank statistics where a class has fewer than 30 rows.
+    Nothing is measured where probabilities are not valid, and no rank statistics where a class has fewer
+    than 30 rows. `labels` has the intervals of what depends on labels alone.
     """
-    kinds = cells.with_unseen(cells.count(truth, *(image.indices for image in images)), classes)
-    shares = cells.draw(kinds, rounds, seed)
-    resampled = [
-        cells.measure(kinds, number, shares, classes, positive) for number in range(1, len(images) + 1)
-    ]
+    resampled: list[Rounds] = [{} for _ in images]
     parts = {
         number: _scored(truth, metrics.normalised(image.probabilities), classes, positive)
         for number, image in enumerate(images)
         if image.probabilities is not None and not metrics.probability_fault(image.probabilities, classes)
     }
     for number, scores in zip(parts, _resample([*parts.values()], len(truth), rounds, seed), strict=True):
-        resampled[number] |= scores
-    return resampled
-
-
-def regression(
-    truth: Floats, images: Sequence[Answers], rounds: int = ROUNDS, seed: int = SEED
-) -> list[Rounds]:
-    """Resample values `truth` [N] and each image's predictions; return each image's metrics by round."""
-    resampled: list[Rounds] = [{} for _ in images]
-    good = [number for number, image in enumerate(images) if np.isfinite(image.predicted).all()]
-    parts = [_valued(truth, images[number].values) for number in good]
-    for number, scores in zip(good, _resample(parts, len(truth), rounds, seed), strict=True):
         resampled[number] = scores
     return resampled
 
@@ -125,40 +108,3 @@ def _scored(truth: Integers, shares: Floats, classes: int, positive: int | None)
         return {name: points[name] + means[:, i] for i, name in enumerate(names) if rankings}
 
     return _Image([losses, squares, *binned], finish, ranked, influences, restore)
-
-
-def _valued(truth: Floats, predicted: Floats) -> _Image:
-    """Prepare RMSE, MAE, R², MAPE and those quantiles of the absolute error that 100 rows lie beyond."""
-    errors, around = predicted - truth, truth - truth.mean()
-    sizes = np.abs(errors)
-    relative = [sizes / np.abs(truth)] if (truth != 0).all() else []
-    ordered = np.sort(sizes)
-    measurable = {
-        name: share for name, share in QUANTILES.items() if round((1 - share) * len(truth)) >= MIN_BEYOND
-    }
-    levels = list(measurable.values())
-    points = np.quantile(ordered, levels, method="inverted_cdf")
-
-    def finish(means: Floats) -> Rounds:
-        errors = {"rmse": np.sqrt(means[:, 0]), "mae": means[:, 1]}
-        variance = means[:, 3] - means[:, 2] ** 2
-        if np.ptp(truth) > 0:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                errors["r2"] = np.where(variance > 0, 1 - means[:, 0] / variance, np.nan)
-        return errors | ({"mape": means[:, 4]} if relative else {})
-
-    def ranked(weights: Floats) -> Rounds:
-        values = ranks.quantiles(sizes, levels, weights)
-        return {name: values[:, i] for i, name in enumerate(measurable)}
-
-    def influences() -> list[Floats]:
-        return [(sizes <= point).astype(np.float64) for point in points]
-
-    def restore(means: Floats) -> Rounds:
-        return {
-            name: ranks.moved_quantile(ordered, share, means[:, i])
-            for i, (name, share) in enumerate(measurable.items())
-        }
-
-    columns = [errors**2, sizes, around, around**2, *relative]
-    return _Image(columns, finish, ranked, influences, restore)

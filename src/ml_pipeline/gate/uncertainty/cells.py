@@ -1,6 +1,6 @@
-"""Answers that are classes: the holdout as counts of (truth, candidate, baseline), resampled as counts.
+"""Answers that are classes: the holdout as counts of (truth, candidate, baseline).
 
-Whatever depends on labels alone depends on these counts alone, so a round costs as much for a million
+Whatever depends on labels alone depends on these counts alone, so an interval costs as much for a million
 rows as for a hundred.
 """
 
@@ -14,14 +14,10 @@ from ml_pipeline.gate.uncertainty.resampling import ROUNDS, SEED
 
 @dataclass(frozen=True)
 class Cells:
-    """Kinds of rows: `labels` [K, M] has the class indices of each kind, `rows` [K] how many there are.
-
-    `prior` [K] is what is added to the rows when shares are drawn.
-    """
+    """Kinds of rows: `labels` [K, M] has the class indices of each kind, `rows` [K] how many there are."""
 
     labels: Integers
-    rows: Integers
-    prior: Floats
+    rows: Floats
 
 
 def count(*columns: Integers) -> Cells:
@@ -32,72 +28,37 @@ def count(*columns: Integers) -> Cells:
         codes = codes * base + column + 1
     kinds, rows = np.unique(codes, return_counts=True)
     digits = base ** np.arange(len(columns))[::-1]
-    return Cells(kinds[:, None] // digits % base - 1, rows, np.zeros(len(rows)))
+    return Cells(kinds[:, None] // digits % base - 1, rows.astype(np.float64))
 
 
-def with_unseen(cells: Cells, classes: int, leading: int = 1) -> Cells:
-    """Add the kinds of rows that would move a metric most and may be missing: an image right, or wrong.
+def with_unseen(cells: Cells, classes: int, prior: float, leading: int = 1) -> Cells:
+    """Add to the kinds that the holdout has those that it may lack by chance: an image right, or wrong.
 
-    For each class of the holdout (of each group, where `leading` columns come before the answers) there is
-    one row's worth of prior, spread over the ways in which the images can be right or wrong together:
-    Jeffreys' prior of each share. Images that agree on every row are taken to be the same, so there
-    is no such kind in which they differ.
+    Each class of the holdout (of each group, if `leading` columns come before the answers) gets `prior`
+    rows, spread evenly over the ways in which the images can be right or wrong, together and alone. Then its
+    rows are scaled to their old sum. Images that agree on every row may differ on the next one.
     """
-    images = cells.labels.shape[1] - leading
-    answers = cells.labels[:, leading:]
-    agree = images > 1 and bool((answers[:, 0] == answers[:, 1]).all())
-    ways = [way for way in np.ndindex(*(2,) * images) if not (agree and len(set(way)) > 1)]
+    ways = list(np.ndindex(*(2,) * (cells.labels.shape[1] - leading)))
     numbers = {tuple(kind): row for row, kind in enumerate(cells.labels.tolist())}
-    prior = dict.fromkeys(range(len(cells.rows)), 0.0)
-    for first in np.unique(cells.labels[:, :leading], axis=0).tolist():
+    added = dict.fromkeys(range(len(numbers)), 0.0)
+    strata, stratum = np.unique(cells.labels[:, :leading], axis=0, return_inverse=True)
+    own = dict(zip(numbers.values(), stratum.ravel().tolist(), strict=True))
+    for index, first in enumerate(strata.tolist()):
         for way in ways:
             kind = (*first, *((first[-1] + step) % classes for step in way))
-            prior[numbers.setdefault(kind, len(numbers))] = 1 / len(ways)
-    rows = np.append(cells.rows, np.zeros(len(numbers) - len(cells.rows), dtype=int))
-    return Cells(np.asarray(list(numbers)), rows, np.asarray([prior[row] for row in range(len(numbers))]))
+            row = numbers.setdefault(kind, len(numbers))
+            own[row] = index
+            added[row] = prior / len(ways)
+    rows = np.append(cells.rows, np.zeros(len(numbers) - len(cells.rows)))
+    more = rows + np.asarray([added[row] for row in range(len(numbers))])
+    of = np.asarray([own[row] for row in range(len(numbers))])
+    scale = np.bincount(of, rows) / np.bincount(of, more)
+    return Cells(np.asarray(list(numbers)), more * scale[of])
 
 
 def draw(cells: Cells, rounds: int = ROUNDS, seed: int = SEED) -> Floats:
-    """Return the share of each kind of row in each round [rounds, K].
-
-    The Bayesian bootstrap (Rubin 1981). With the prior, kinds that the holdout happens to lack stay
-    possible: without it, an image that errs on none of 30 rows would have an interval without width.
-    """
+    """Return the share of each kind of row in each round [rounds, K]: the Bayesian bootstrap (Rubin 1981)."""
     random = np.random.default_rng(seed)
-    drawn = random.standard_gamma(cells.rows + cells.prior, (rounds, len(cells.rows)))
+    drawn = random.standard_gamma(cells.rows, (rounds, len(cells.rows)))
     shares: Floats = drawn / drawn.sum(axis=1, keepdims=True)
     return shares
-
-
-def measure(
-    cells: Cells, image: int, shares: Floats, classes: int, positive: int | None
-) -> dict[str, Floats]:
-    """Return the metrics [R] of one image (1: the candidate, 2: the baseline) that labels alone decide.
-
-    They are scikit-learn's, with `zero_division` = 0 and the averages that `metrics.classification` names.
-    """
-    truth, answer = cells.labels[:, 0], cells.labels[:, image]
-    label = np.arange(classes)
-    of_truth = shares @ (truth[:, None] == label)
-    of_answer = shares @ (answer[:, None] == np.arange(-1, classes))  # -1: a class that the model lacks
-    hit = shares @ ((truth == answer)[:, None] & (truth[:, None] == label))
-    precision, recall = _ratio(hit, of_answer[:, 1:]), _ratio(hit, of_truth)
-    f1 = _ratio(2 * hit, of_truth + of_answer[:, 1:])
-    right, size = hit.sum(axis=1), of_truth.sum(axis=1)
-    there = of_truth > 0
-    expected = (of_truth * of_answer[:, 1:]).sum(axis=1)
-    spread = (size**2 - (of_answer**2).sum(axis=1)) * (size**2 - (of_truth**2).sum(axis=1))
-    metrics = {
-        "accuracy": right / size,
-        "balanced_accuracy": (recall * there).sum(axis=1) / there.sum(axis=1),
-        "f1_macro": f1.mean(axis=1),
-        "f1_weighted": (f1 * of_truth).sum(axis=1) / size,
-        "mcc": _ratio(right * size - expected, np.sqrt(np.maximum(spread, 0))),
-    }
-    for name, values in {"precision": precision, "recall": recall, "f1": f1}.items():
-        metrics[name] = values.mean(axis=1) if positive is None else values[:, positive]
-    return metrics
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 1e-15)

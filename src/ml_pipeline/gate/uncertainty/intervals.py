@@ -1,4 +1,4 @@
-"""Intervals: from resampled rounds, and of what is only counted."""
+"""Intervals: from resampled rounds, and of means."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from ml_pipeline.common.metrics.table import names
+from ml_pipeline.common.metrics.table import METRICS, names
 from ml_pipeline.common.rules import Interval
 from ml_pipeline.gate.arrays import Floats
 
 # What is a sum of absolute differences, or the largest of several, grows by resampling alone.
 PUSHED = frozenset({"expected_calibration_error", *names("fairness")})
 MANY = 30  # values whose mean is about normally distributed
+EDGE = 20  # rounds beyond an end; an end that has fewer is computed from the one that has so many
 
 
 @dataclass(frozen=True)
@@ -22,53 +23,36 @@ class Spread:
     point: float
     rounds: Floats
     pushed: bool = False
+    low: float = -np.inf
+    high: float = np.inf
 
     def __call__(self, confidence: float) -> tuple[float, float] | None:
-        """Return the interval's ends, percentiles of the rounds (Efron 1981).
+        """Return the interval's ends, percentiles of the rounds (Efron 1981), in the metric's range.
 
         Where resampling pushes a measure to one side the interval also takes in what is mirrored at the
-        point (Davison and Hinkley 1997, "basic"), and so covers at least as often as it says. None where
-        fewer than nine rounds in ten have a value.
+        point (Davison and Hinkley 1997, "basic"), and so covers at least as often as it says. The point
+        is always inside. None where fewer than nine rounds in ten have a value.
         """
         finite = self.rounds[np.isfinite(self.rounds)]
         if len(finite) < 0.9 * len(self.rounds):
             return None
-        tail = (1 - confidence) / 2
-        low, high = (float(end) for end in np.quantile(finite, (tail, 1 - tail)))
+        low, high = _ends(finite, (1 - confidence) / 2)
         if self.pushed:
             low, high = min(low, 2 * self.point - high), max(high, 2 * self.point - low)
-        return low, high
+        low, high = min(low, self.point), max(high, self.point)
+        return max(low, self.low), min(high, self.high)
 
 
-@dataclass(frozen=True)
-class Bounded:
-    """The interval of a measure that can't leave [0, 1]."""
+def _ends(rounds: Floats, tail: float) -> tuple[float, float]:
+    """Return the quantiles `tail` and 1 - `tail`.
 
-    spread: Spread
-
-    def __call__(self, confidence: float) -> tuple[float, float] | None:
-        """Return the interval's part between 0 and 1."""
-        ends = self.spread(confidence)
-        return ends and (min(max(ends[0], 0.0), 1.0), min(max(ends[1], 0.0), 1.0))
-
-
-@dataclass(frozen=True)
-class Share:
-    """The interval of a mean over `rows` of values between 0 and 1, such as a share of rows."""
-
-    mean: float
-    rows: int
-
-    def __call__(self, confidence: float) -> tuple[float, float]:
-        """Return the score interval (Wilson 1927), which is one also where no row or every row counts.
-
-        It is that of values that are 0 or 1; those between vary less, and it then covers more often.
-        """
-        z2 = float(ndtri(0.5 + confidence / 2)) ** 2
-        weight = self.rows + z2
-        middle = (self.rows * self.mean + z2 / 2) / weight
-        half = (z2 * (self.rows * self.mean * (1 - self.mean) + z2 / 4)) ** 0.5 / weight
-        return max(middle - half, 0.0), min(middle + half, 1.0)
+    Of 1,000 rounds the outermost are hardly more than one draw. Ends that lie further out are as far beyond
+    the last ones with EDGE rounds as those of a normal distribution are.
+    """
+    edge = max(tail, min(EDGE / len(rounds), 0.25))
+    low, middle, high = (float(end) for end in np.quantile(rounds, (edge, 0.5, 1 - edge)))
+    further = float(ndtri(tail) / ndtri(edge)) if tail < edge else 1.0
+    return middle + further * (low - middle), middle + further * (high - middle)
 
 
 @dataclass(frozen=True)
@@ -104,17 +88,18 @@ class Mirrored:
         return low, high
 
 
-def spreads(points: Mapping[str, float], rounds: Mapping[str, Floats]) -> dict[str, Spread | Bounded]:
+def spreads(points: Mapping[str, float], rounds: Mapping[str, Floats]) -> dict[str, Spread]:
     """Join each metric's value on the holdout with its rounds.
 
     A perfect value that no round changes has no interval: rows that are all right don't say how far from
-    right the next one may be. (Of labels the cells say it.)
+    right the next one may be. (Of labels the number of rows says it.)
     """
-    intervals: dict[str, Spread | Bounded] = {}
+    intervals: dict[str, Spread] = {}
     for name, values in rounds.items():
         if name in points and not (points[name] in {0.0, 1.0} and np.ptp(values) == 0):
-            spread = Spread(points[name], values, name in PUSHED)
-            intervals[name] = Bounded(spread) if name in PUSHED else spread
+            high = 1.0 if METRICS[name].range == "0 to 1" else np.inf
+            low = -np.inf if name == "r2" else 0.0
+            intervals[name] = Spread(points[name], values, name in PUSHED, low, high)
     return intervals
 
 

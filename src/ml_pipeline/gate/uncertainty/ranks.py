@@ -4,7 +4,6 @@ The second, the influence of a row (Hampel 1974), makes them means of one number
 that is smaller than the interval by the square root of the rows: what a large holdout needs.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,22 +85,3 @@ def area_influences(ranking: Ranking) -> tuple[Floats, Floats]:
     )
     of_average = np.where(is_positive, ranking.spread(precision - average + below), ranking.spread(-dilution))
     return of_area, of_average * rows / total
-
-
-def quantiles(values: Floats, shares: Sequence[float], weights: Floats) -> Floats:
-    """Return the quantiles [R, Q] of `values` [N] under `weights` [R, N]: the least that enough reach."""
-    order = np.argsort(values)
-    reached = np.cumsum(weights[:, order], axis=1)
-    levels = np.asarray(shares) * (1 - 1e-12) * reached[:, -1:]
-    places = np.stack([(reached < level[:, None]).sum(axis=1) for level in levels.T], axis=1)
-    drawn: Floats = values[order][places]
-    return drawn
-
-
-def moved_quantile(ordered: Floats, share: float, reached: Floats) -> Floats:
-    """Return a quantile [R] of sorted values [N] in rounds in which a share `reached` [R] is at most its own.
-
-    Bahadur (1966): the quantile moves against its own level, by as much as the level was missed.
-    """
-    places = np.ceil((2 * share - reached) * len(ordered)).astype(np.int64) - 1
-    return ordered[np.clip(places, 0, len(ordered) - 1)]

@@ -1,0 +1,134 @@
+"""Intervals of the metrics of a regression: means of errors, and quantiles of them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from ml_pipeline.common.rules import CONFIDENCE
+from ml_pipeline.gate.arrays import Booleans, Floats
+from ml_pipeline.gate.metrics import QUANTILES, Answers
+from ml_pipeline.gate.uncertainty.intervals import Mirrored
+from ml_pipeline.gate.uncertainty.labels import Found
+from ml_pipeline.gate.uncertainty.shares import Apart, nothing
+from ml_pipeline.gate.uncertainty.skewed import Exponential, Skewed
+
+FEW_LARGEST = 0.01  # of the rows: if these make more than half of the squared errors, few rows decide
+ALL_RIGHT = "all errors are 0"
+
+
+def intervals(truth: Floats, images: Sequence[Answers]) -> Found:
+    """Return the intervals for values `truth` [N] and the finite predictions of one image or two.
+
+    Those of RMSE, MAE, R² (of 1 - R²) and MAPE are made on the scale of logarithms, on which such metrics are
+    nearly symmetric. Differences are those of the same rows.
+    """
+    good = [image for image in images if np.isfinite(image.predicted).all()]
+    if not good or good[0] is not images[0]:
+        return Found()
+    means = [_means(truth, image.values) for image in good]
+    found = Found()
+    for name, (value, influences) in means[0].items():
+        if value == 0:
+            found.missing[name] = ALL_RIGHT
+            continue
+        interval = Exponential(Skewed.of(math.log(value), influences / value))
+        found.values[name] = Mirrored(interval, 1.0, 1) if name == "r2" else interval
+    sizes = [np.abs(image.values - truth) for image in good]
+    each = [np.sort(errors) for errors in sizes]
+    for name, level in QUANTILES.items():
+        quantiles = [Quantile(ordered, level) for ordered in each]
+        if quantiles[0](CONFIDENCE) is None:
+            needed = quantiles[0].needed()
+            found.missing[name] = f"the holdout has {len(truth):,} rows, and {needed:,} are needed"
+            continue
+        found.values[name] = quantiles[0]
+        if len(good) > 1:
+            beyond = [errors > quantile.value for errors, quantile in zip(sizes, quantiles, strict=True)]
+            found.differences[name] = _apart(quantiles, beyond)
+    if len(good) > 1:
+        for name, (value, influences) in means[0].items():
+            other, before = means[1][name]
+            sign = -1 if name == "r2" else 1
+            apart = Skewed.of(sign * (value - other), sign * (influences - before))
+            found.differences[name] = apart
+        if np.array_equal(sizes[0], sizes[1]):
+            found.differences = dict.fromkeys(found.differences, nothing)
+    return found
+
+
+def _apart(quantiles: Sequence["Quantile"], beyond: Sequence[Booleans]) -> Apart:
+    """Return the interval of the difference of two quantiles of the same rows.
+
+    They vary together as the rows beyond them do (Bahadur 1966).
+    """
+    deviations = [float(np.std(rows)) for rows in beyond]
+    both = float(np.mean(beyond[0] & beyond[1])) - float(np.mean(beyond[0])) * float(np.mean(beyond[1]))
+    correlation = both / (deviations[0] * deviations[1]) if all(deviations) else 0.0
+    one, other = quantiles
+    return Apart(one.value, other.value, one, other, correlation)
+
+
+def _means(truth: Floats, predicted: Floats) -> dict[str, tuple[float, Floats]]:
+    """Return each metric and its influences [N]; of R² those of 1 - R²."""
+    sizes = np.abs(predicted - truth)
+    squares = sizes**2
+    mean = float(squares.mean())
+    root = math.sqrt(mean)
+    found = {
+        "rmse": (root, (squares - mean) / (2 * root) if root else squares),
+        "mae": (float(sizes.mean()), sizes - sizes.mean()),
+    }
+    around = (truth - truth.mean()) ** 2
+    variance = float(around.mean())
+    if np.ptp(truth) > 0:
+        found["r2"] = (mean / variance, squares / variance - mean * around / variance**2)
+    if (truth != 0).all():
+        relative = sizes / np.abs(truth)
+        found["mape"] = (float(relative.mean()), relative - relative.mean())
+    return found
+
+
+@dataclass(frozen=True)
+class Quantile:
+    """The interval of a quantile of sorted values [N]: two of the values, by their ranks."""
+
+    ordered: Floats
+    level: float
+
+    @property
+    def value(self) -> float:
+        """The least value that enough rows do not exceed."""
+        return float(self.ordered[math.ceil(self.level * len(self.ordered) * (1 - 1e-12)) - 1])
+
+    def __call__(self, confidence: float) -> tuple[float, float] | None:
+        """Return the ends, which hold for any distribution (David and Nagaraja 2003, section 7.1).
+
+        None where the holdout has too few rows for an end: then no value is surely beyond the quantile.
+        """
+        tail, rows = (1 - confidence) / 2, len(self.ordered)
+        low = int(stats.binom.ppf(tail, rows, self.level)) - 1
+        high = int(stats.binom.ppf(1 - tail, rows, self.level))
+        if low < 0 or high >= rows:
+            return None
+        return float(self.ordered[low]), float(self.ordered[high])
+
+    def needed(self, confidence: float = 0.95) -> int:
+        """Return of how many rows this quantile has an interval."""
+        return math.ceil(math.log((1 - confidence) / 2) / math.log(max(self.level, 1 - self.level)))
+
+
+def dominated(truth: Floats, predicted: Floats) -> str:
+    """Return the warning that few rows make most of the squared error, or an empty string."""
+    squares = np.sort((predicted - truth) ** 2)[::-1]
+    if not np.isfinite(squares).all():
+        return ""
+    rows = max(1, round(FEW_LARGEST * len(squares)))
+    share = float(squares[:rows].sum() / (squares.sum() or 1.0))
+    if share <= 0.5:
+        return ""
+    return (
+        f"{rows:,} of {len(squares):,} rows make {share:.0%} of the squared error: RMSE and R² are uncertain"
+    )
