@@ -190,6 +190,17 @@ def test_every_section_is_read() -> None:
             "use 1 or more, or remove it to try all",
         ),
         (
+            "[train.search]\nmetric = 'fitness'\nparameters = {width = [1]}",
+            "config: ml-pipeline.toml: "
+            "train.search.metric = 'fitness' does not say whether more of it is better; "
+            'set train.search.mode = "min" or "max"',
+        ),
+        (
+            f"[train.search.parameters]\na = {[*range(200)]}\nb = {[*range(200)]}",
+            "config: ml-pipeline.toml: train.search has 40,000 combinations; "
+            "set train.search.trials to draw some of them",
+        ),
+        (
             "drift = {alpha = 5}",
             "config: ml-pipeline.toml: data.drift.alpha = 5 is out of range; use a number between 0 and 1",
         ),

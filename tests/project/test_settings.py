@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from ml_pipeline.project import config, settings
 
 PROJECT = """
@@ -56,3 +58,21 @@ def test_the_cluster_is_asked_for_a_gpu_where_the_model_is_served_on_one() -> No
     document = json.loads(settings.deploy(config.parse(None, on_cuda), "image", "1"))
     assert (document["gpus"], document["memory_mb"]) == (1, 4096)
     assert json.loads(settings.deploy(config.parse(None, PROJECT), "image", "1"))["gpus"] == 0
+
+
+@pytest.mark.parametrize(
+    ("search", "mode"),
+    [
+        ("", "min"),
+        ("metric = 'accuracy'", "max"),
+        ("metric = 'val/macro_f1'", "max"),
+        ("metric = 'my_score'", "max"),
+        ("metric = 'test_rmse'", "min"),
+        ("metric = 'equalized_odds_difference'", "min"),
+        ("metric = 'accuracy'\nmode = 'min'", "min"),
+        ("metric = 'fitness'\nmode = 'max'", "max"),
+    ],
+)
+def test_a_search_knows_whether_more_of_its_metric_is_better(search: str, mode: str) -> None:
+    text = f"{PROJECT}[train.search]\nparameters = {{width = [1, 2]}}\n{search}\n"
+    assert json.loads(settings.train(config.parse(None, text), "cpu"))["search"]["mode"] == mode

@@ -201,3 +201,24 @@ def test_pods_are_told_by_their_index() -> None:
     assert [index for index, _ in training_watch.running(pods)] == [0, 2, 10]
     pods[0]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert training_watch.answering(pods) == [f"{JOB.name}-0-x", f"{JOB.name}-10-x"]
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("Epoch 1:  50%\rEpoch 1: 100%\r", "Epoch 1: 100%"),
+        ("\r 10%|#    |\r 20%|##   |", " 20%|##   |"),
+        ("zzz\x0cpage", "zzz\x0cpage"),
+        ("~\x85next", "~\x85next"),
+        ("~\u2028next\x1cother", "~\u2028next\x1cother"),
+        ("~\x00~", "~\x00~"),
+        ("~" * 1_000_000, "~" * 1_000_000),
+        ("", ""),
+    ],
+)
+def test_whatever_a_program_writes_no_later_line_is_lost(written: str, shown: str) -> None:
+    first = f"2026-01-01T00:00:01.1Z {written}\n2026-01-01T00:00:01.12Z two\n"
+    lines, last = training_watch.fresh(first, "")
+    assert lines == [shown, "two"]
+    again = f"{first}2026-01-01T00:00:02Z Traceback\n"
+    assert training_watch.fresh(again, last) == (["Traceback"], "2026-01-01T00:00:02Z")

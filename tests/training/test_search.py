@@ -24,7 +24,7 @@ COMMAND = (
     "python3 -c \"import json, os; c = json.load(open(os.environ['ML_CONFIG'])); assert c['epochs'] == 3; "
     "out = open(os.environ['ML_OUTPUT'] + '/metrics.json', 'w'); "
     "json.dump({'loss': abs(c['rate'] - 2) + c['depth']}, out); "
-    "open('started', 'a').write('x')\""
+    "open(os.environ['ML_DATA'] + '.started', 'a').write('x')\""
 )
 
 
@@ -107,7 +107,7 @@ def test_draws_are_seeded_and_all_different() -> None:
 
 def test_an_interrupted_search_goes_on_with_what_is_left(project: Project) -> None:
     slow = COMMAND.replace("import json, os;", "import json, os, time;").replace(
-        "'started', 'a').write('x')", "'started', 'a').write(str(c['rate']) + str(c['depth']) + ' ')"
+        ".write('x')", ".write(str(c['rate']) + str(c['depth']) + ' ')"
     )
     with project.start("--command", slow + "; test -f quick || sleep 0.5") as process:
         assert process.stdout is not None
@@ -119,7 +119,7 @@ def test_an_interrupted_search_goes_on_with_what_is_left(project: Project) -> No
     outcome = project.search("--command", slow + "; test -f quick || sleep 0.5")
     assert outcome["code"] == 0
     assert [trial["value"] for trial in outcome["details"]["search"]["trials"]] == [2, 3, 1, 2, 2, 3]
-    started = (project.folder / "started").read_text().split()
+    started = (project.folder / "train.parquet.started").read_text().split()
     assert set(started) == {"11", "12", "21", "22", "31", "32"}
     assert started.count("12") == 1, "it had ended"
 
@@ -134,11 +134,52 @@ def test_trials_that_fail_are_told_and_left_out(project: Project) -> None:
     assert "failed: the training command exited with 1; its last line was: no such rate" in outcome["printed"]
 
 
+def test_a_trial_without_the_metric_does_not_spoil_the_others(project: Project) -> None:
+    command = COMMAND.replace("{'loss'", "{'lost' if c['rate'] == 2 else 'loss'")
+    outcome = project.search("--command", command)
+    assert outcome["code"] == 0, outcome["message"]
+    search = outcome["details"]["search"]
+    assert [trial["status"] for trial in search["trials"]].count("failed") == 2
+    assert search["trials"][search["best"] - 1]["value"] == 2
+    assert "which is not in the trial's metrics.json; did you mean 'lost'?" in outcome["printed"]
+
+
+def test_trials_share_no_file_that_they_write_beside_their_code(project: Project) -> None:
+    """Each keeps its best weights in one file of the project's folder, and deletes another, as many do."""
+    (project.folder / "cache").mkdir()
+    (project.folder / "cache" / "old").touch()
+    (project.folder / "fit.py").write_text(
+        "import json, os, pathlib, time\n"
+        "rate = json.load(open(os.environ['ML_CONFIG']))['rate']\n"
+        "pathlib.Path('cache/old').unlink()\n"
+        "pathlib.Path('best.ckpt').open('x').write(str(rate))\n"
+        "time.sleep(0.2)\n"
+        "output = pathlib.Path(os.environ['ML_OUTPUT'])\n"
+        "output.joinpath('weights').write_text(pathlib.Path('best.ckpt').read_text())\n"
+        "output.joinpath('metrics.json').write_text(json.dumps({'loss': rate}))\n"
+    )
+    outcome = project.search("--command", "python3 fit.py", parameters={"rate": [3, 1, 2, 4]})
+    assert outcome["code"] == 0, outcome["message"]
+    assert [trial["value"] for trial in outcome["details"]["search"]["trials"]] == [3, 1, 2, 4]
+    assert (project.output / "weights").read_text() == "1", "the weights are those of the best score"
+    assert not (project.folder / "best.ckpt").exists()
+    assert (project.folder / "cache" / "old").exists()
+
+
+def test_a_huge_grid_is_drawn_from() -> None:
+    parameters = {name: tuple(range(100_000)) for name in "abcd"}  # 10**20 combinations
+    assert len({tuple(each.values()) for each in combinations(Search(parameters, "loss", "min", 5), 1)}) == 5
+
+
 @pytest.mark.parametrize(
     ("command", "search", "message"),
     [
         ("exit 3", {}, "all 6 trials failed; the first: the training command exited with 3"),
-        (COMMAND, {"metric": "los"}, "train.search.metric is 'los', which is not in the training's"),
+        (
+            COMMAND,
+            {"metric": "los"},
+            "all 6 trials failed; the first: train.search.metric is 'los', which is not in the trial's",
+        ),
         (
             COMMAND.replace("abs(", "float('nan')*("),
             {},

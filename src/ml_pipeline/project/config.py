@@ -1,9 +1,11 @@
 """The configuration, read and checked; pure: text in, a Project or ConfigError out."""
 
+import math
 import re
 import tomllib
 from collections.abc import Iterator
 
+from ml_pipeline.common.metrics.direction import is_higher_better
 from ml_pipeline.common.metrics.metric import Metric
 from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.reading import DocumentError, read
@@ -12,6 +14,8 @@ from ml_pipeline.project.data_rules import Column
 from ml_pipeline.project.schema import Gate, Project, Train
 
 _DNS_LABEL = r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?"
+
+_MOST_TRIALS = 10_000
 
 
 def parse(pyproject: str | None, ml_pipeline: str | None) -> Project:
@@ -128,6 +132,15 @@ def _train_contradictions(train: Train) -> Iterator[tuple[str, str]]:
     for name, values in train.search.parameters.items():
         if not values:
             yield f"train.search.parameters.{name} is empty", "give it values to try, or remove it"
+    if train.search.mode is None and is_higher_better(train.search.metric) is None:
+        cause = f"train.search.metric = {train.search.metric!r} does not say whether more of it is better"
+        yield cause, 'set train.search.mode = "min" or "max"'
+    combinations = math.prod(len(values) for values in train.search.parameters.values())
+    if combinations > _MOST_TRIALS and (train.search.trials or combinations) > _MOST_TRIALS:
+        yield (
+            f"train.search has {combinations:,} combinations",
+            "set train.search.trials to draw some of them",
+        )
 
 
 def _crossed(bounds: Gate | Column) -> bool:

@@ -87,8 +87,8 @@ class Search:
     parameters: Mapping[str, tuple[Scalar, ...]]
     # Which metric in the training's metrics.json decides.
     metric: str = "validation_loss"
-    # Whether the least or the greatest value of that metric is the best.
-    mode: Literal["min", "max"] = "min"
+    # Whether the least or the greatest value of that metric is the best. Absent: as its name says.
+    mode: Literal["min", "max"] | None = None
     # How many combinations to try, drawn at random. Absent: all.
     trials: Annotated[int, Bounds(minimum=1, hint="use 1 or more, or remove it to try all")] | None = None
 

@@ -7,8 +7,9 @@ import dataclasses
 import json
 from collections.abc import Mapping
 
+from ml_pipeline.common.metrics.direction import is_higher_better
 from ml_pipeline.project.data_rules import Column
-from ml_pipeline.project.schema import Gate, Project
+from ml_pipeline.project.schema import Gate, Project, Search
 
 _DATA_KEYS = ("path", "target", "positive", "holdout", "time", "reference", "key", "exclude")
 
@@ -24,9 +25,14 @@ def data(project: Project) -> str:
 def train(project: Project, device: str) -> str:
     """Return the settings of `train` and of `inspect-model`; `device` is "cpu" or "cuda"."""
     section = project.train
-    search = dataclasses.asdict(section.search) if section.search else None
+    search = _search(section.search) if section.search else None
     options = {key: getattr(section, key) for key in ("seed", "timeout", "config")}
     return _json(_task(project) | options | {"search": search, "device": device})
+
+
+def _search(search: Search) -> dict[str, object]:
+    mode = search.mode or ("max" if is_higher_better(search.metric) else "min")
+    return dataclasses.asdict(search) | {"mode": mode}
 
 
 def track(project: Project) -> str:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from ml_pipeline.common.outcome import StageFailure
@@ -102,4 +103,7 @@ def read_metrics(output: Path) -> dict[str, float]:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             cause = f"metrics.json has {name!r} = {json.dumps(value)[:60]}, which is not a number"
             raise StageFailure(cause, hint)
+        if isinstance(value, int) and abs(value) > sys.float_info.max:
+            digits = len(str(abs(value)))
+            raise StageFailure(f"metrics.json has a number of {digits} digits for {name!r}", hint)
     return metrics

@@ -1,9 +1,11 @@
 """A search over hyperparameters: each trial is the training stage itself, with other settings.
 
-Trials run in parallel, as many as there are GPUs, or else processors. Finished trials are kept in the
-folder of checkpoints, so an interrupted search continues with the trials that are left.
+Trials run in parallel, as many as there are GPUs, or else processors. Each has a copy of the project's
+folder, because a command may write files beside its code that another trial would read. Finished trials are
+kept in the folder of checkpoints, so an interrupted search continues with the trials that are left.
 """
 
+import contextlib
 import csv
 import json
 import math
@@ -13,7 +15,8 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -50,9 +53,10 @@ class Outcome(TypedDict):
 def combinations(search: Search, seed: int) -> list[dict[str, object]]:
     """Return all combinations, or `search.trials` of them, drawn without replacement."""
     total = math.prod(len(values) for values in search.parameters.values())
-    places: Sequence[int] = range(total)
+    places: Sequence[int] = range(min(total, sys.maxsize))
     if search.trials is not None and search.trials < total:
-        places = random.Random(seed).sample(places, search.trials)  # noqa: S311 - no secret
+        draw = random.Random(seed)  # noqa: S311 - no secret
+        places = draw.sample(places, search.trials)
     return [_combination(search.parameters, place) for place in places]
 
 
@@ -68,12 +72,12 @@ def best_of(trials: Sequence[Trial], mode: str) -> Trial:
 
 
 def run(
-    search: Search, settings: Settings, arguments: Sequence[str], variables: Mapping[str, str]
+    search: Search, settings: Settings, command: str | None, workdir: Path, variables: Mapping[str, str]
 ) -> Details:
     """Run all trials, copy the best one's files to ML_OUTPUT, and return its details with the search's.
 
-    `arguments` are further arguments of the stage, `variables` the contract's. Writes trials.csv beside the
-    model. Raises StageFailure if no trial passed, or if one did not write the metric.
+    `command` and `workdir` are those of the stage, `variables` the contract's. Writes trials.csv beside the
+    model. Raises StageFailure if no trial passed and wrote the metric.
     """
     base = json.loads(Path(variables["ML_CONFIG"]).read_text(encoding="utf-8"))
     drawn = combinations(search, int(variables["ML_SEED"]))
@@ -87,7 +91,8 @@ def run(
         if not _finished(own, config):
             place = places.get()
             try:
-                _start(number, own, settings, config, arguments, {**variables, **place})
+                with _copy(command, workdir, variables) as arguments:
+                    _start(number, own, settings, config, arguments, {**variables, **place})
             finally:
                 places.put(place)
         trial = _result(number, own, parameters, search.metric)
@@ -137,6 +142,22 @@ def _places(device: str, trials: int) -> "queue.SimpleQueue[dict[str, str]]":
     return free
 
 
+@contextlib.contextmanager
+def _copy(command: str | None, workdir: Path, variables: Mapping[str, str]) -> Iterator[list[str]]:
+    """Copy the project's folder for one trial; yield the stage's arguments with the copy."""
+    if not command or not workdir.is_dir():
+        yield ["--command", command, "--workdir", str(workdir)] if command else []
+        return
+    others = {variables["ML_OUTPUT"], variables["ML_CHECKPOINTS"]}
+
+    def other(folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if str(Path(folder, name).absolute()) in others]
+
+    with tempfile.TemporaryDirectory(prefix="trial-", ignore_cleanup_errors=True) as scratch:
+        copied = shutil.copytree(workdir, Path(scratch, workdir.absolute().name), symlinks=True, ignore=other)
+        yield ["--command", command, "--workdir", str(copied)]
+
+
 def _outcome(own: Path) -> Outcome:
     outcome: Outcome = json.loads((own / "outcome.json").read_text())
     return outcome
@@ -184,19 +205,21 @@ def _start(
 
 
 def _result(number: int, own: Path, parameters: Mapping[str, object], metric: str) -> Trial:
-    """Return a trial's result. Raises StageFailure if it passed without writing the metric."""
+    """Return a trial's result; one that did not write the metric has failed."""
     outcome = _outcome(own)
     if outcome["status"] == "unfinished":
         message = "it crashed or was killed; its output is above"
         return Trial(number, parameters, "failed", None, 0.0, message)
+
+    def failed(message: str) -> Trial:
+        return Trial(number, parameters, "failed", None, outcome["seconds"], message)
+
     if outcome["status"] != "passed":
-        return Trial(number, parameters, "failed", None, outcome["seconds"], outcome["message"])
+        return failed(outcome["message"])
     metrics = contract.read_metrics(own / "output") if (own / "output" / "metrics.json").exists() else {}
     if metric not in metrics:
-        raise StageFailure(
-            f"train.search.metric is {metric!r}, which is not in the training's metrics.json",
-            nearest(metric, metrics),
-        )
+        cause = f"train.search.metric is {metric!r}, which is not in the trial's metrics.json"
+        return failed(f"{cause}; {nearest(metric, metrics)}")
     return Trial(number, parameters, "passed", metrics[metric], outcome["seconds"], "")
 
 

@@ -49,8 +49,7 @@ def train(
     output = Path(variables["ML_OUTPUT"])
     variables["ML_DEVICE"] = device = contract.choose_device(variables["ML_DEVICE"], gpu_required)
     if settings.search:
-        arguments = ["--command", command, "--workdir", str(workdir)] if command else []
-        details = search.run(settings.search, settings, arguments, variables)
+        details = search.run(settings.search, settings, command, workdir, variables)
         return {**details, "wrote": contract.check_output(output)}
     details = {"device": device, "trainer": "command" if command else "built-in"}
     gpus = contract.gpus() if device == "cuda" else []

@@ -1,6 +1,7 @@
 """Where a training Job stands, and what is new in its pods' logs: decisions over plain objects; pure."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -94,12 +95,26 @@ def answering(pods: Sequence[Object]) -> list[str]:
 def fresh(log: str, last: str) -> tuple[list[str], str]:
     """Return the lines of a log that are newer than `last`, without their times, and the newest time.
 
-    Each line begins with its time, to the nanosecond; Kubernetes filters by the second only.
+    Each line begins with its time, to the nanosecond; Kubernetes filters by the second only. What a program
+    wrote may have any other character that Python takes for the end of a line, and no time then follows it.
     """
-    lines = []
-    for line in log.splitlines():
-        at, _, words = line.partition(" ")
-        if at > last:
-            lines.append(words)
-            last = at
-    return lines, last
+    lines: list[str] = []
+    newest, is_new = last, False
+    for line in log.removesuffix("\n").split("\n") if log else ():
+        stamp = _TIME.match(line)
+        if stamp:
+            is_new = _instant(stamp[1]) > _instant(last)
+            newest = stamp[1] if is_new else newest
+        if is_new:
+            text = line[stamp.end() :] if stamp else line
+            lines.append(text.rstrip("\r").rpartition("\r")[2])  # a progress bar, as a terminal leaves it
+    return lines, newest
+
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) ?")
+
+
+def _instant(time: str) -> tuple[str, str]:
+    """Return what sorts times of one node; its fractions may have any number of digits."""
+    seconds, _, fraction = time[:-1].partition(".")
+    return seconds, fraction
