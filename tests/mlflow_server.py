@@ -114,6 +114,7 @@ def serving(folder: Path) -> Iterator[Mlflow]:
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_ALLOWED_HOST_ADDRESSED_ARTIFACT_SCHEMES": "mlflow-artifacts",  # older servers always do
     }
     log = folder / "log"
     with log.open("w") as stream:

@@ -14,8 +14,8 @@ from ml_pipeline.tracking.experiment import (
     Settings,
     Tracked,
     history,
-    name_of,
 )
+from ml_pipeline.tracking.names import apart, name_of, path_of
 
 SETTINGS = Settings("regression", "python -m it", seed=1, config={"rate": 0.1, "name": "x"})
 MODEL = {"model": {"version": "abc", "runtime": "onnx"}}
@@ -42,14 +42,14 @@ def test_a_name_is_one_that_mlflow_takes(name: str, taken: str) -> None:
 
 
 def test_a_history_counts_by_its_epochs_or_its_rows() -> None:
-    assert history(["step,loss,note", "10,0.5,a", "20,,b"]) == [Point("epoch/loss", 0.5, 10)]
-    assert history(["loss,epoch", "3,nan", "2,7"]) == [Point("epoch/loss", 3, 1), Point("epoch/loss", 2, 7)]
-    assert history(["loss", "3", "2,9"])[1] == Point("epoch/loss", 2, 2)
-    assert history([]) == []
+    assert history("step,loss,note\n10,0.5,a\n20,,b\n") == [Point("epoch/loss", 0.5, 10)]
+    assert history("loss,epoch\n3,nan\n2,7") == [Point("epoch/loss", 3, 1), Point("epoch/loss", 2, 7)]
+    assert history("loss\n3\n2,9")[1] == Point("epoch/loss", 2, 2)
+    assert history("") == []
 
 
 def test_a_long_history_is_thinned_to_its_first_and_last_and_some_between() -> None:
-    points = history(["epoch,loss", *(f"{epoch},1" for epoch in range(1, 12_346))])
+    points = history("epoch,loss\n" + "".join(f"{epoch},1\n" for epoch in range(1, 12_346)))
     assert len(points) == HISTORY
     assert (points[0].step, points[-1].step) == (1, 12_345)
     assert len({point.step for point in points}) == HISTORY
@@ -111,3 +111,16 @@ def test_the_digest_tells_all_that_is_logged() -> None:
 
 def _verdict(**changes: Any) -> dict[str, Any]:
     return {"passed": True, "rows": 10, "metrics": {}, "gates": [], **changes}
+
+
+def test_two_names_that_mlflow_writes_alike_stay_two() -> None:
+    names = ["größe", "gr__e", "gr??e", "plain", "x" * 300 + "a", "x" * 300 + "b"]
+    taken = apart(names)
+    assert (taken["gr__e"], taken["plain"]) == ("gr__e", "plain")
+    assert taken["größe"].startswith("gr__e_")
+    assert len(set(taken.values())) == len(names)
+    assert max(map(len, taken.values())) <= 250
+    assert all(name_of(name) == name for name in taken.values())
+    assert apart(reversed(names)) == taken, "whatever the order"
+    assert apart(["plots/a?.png", "b.png"], path_of)["b.png"] == "b.png"
+    assert len({*apart(["plots/a?.png", "plots/a;.png"], path_of).values()}) == 2

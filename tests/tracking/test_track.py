@@ -5,6 +5,7 @@ import math
 import shutil
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,7 @@ def test_a_logging_that_was_cut_short_is_ended_by_the_next(project: Project) -> 
     project.log()
     run_id = project.run()["run_id"]
     project.mlflow.ask("POST", "runs/delete-tag", run_id=run_id, key="ml-pipeline.logged")
+    project.mlflow.ask("POST", "runs/set-tag", run_id=run_id, key="ml-pipeline.created", value="1700000000")
     project.mlflow.ask("POST", "runs/update", run_id=run_id, status="RUNNING")
     project.log()
     assert project.run()["status"] == "FINISHED"
@@ -227,11 +229,67 @@ def test_a_logging_that_was_cut_short_is_ended_by_the_next(project: Project) -> 
     assert len(project.points("gate/accuracy")) == 1
 
 
-def test_a_deleted_run_is_not_woken_up(project: Project) -> None:
-    first = project.log()["run"]
-    project.mlflow.ask("POST", "runs/delete", run_id=first)
-    assert project.log()["run"] != first
+def test_a_deleted_run_is_not_woken_up_and_its_model_is_registered_anew(project: Project) -> None:
+    first = project.log(release={"version": "88ea58f96449"})
+    project.mlflow.ask("POST", "runs/delete", run_id=first["run"])
+    again = project.log(release={"version": "88ea58f96449"})
+    assert again["run"] != first["run"]
     assert project.run()["status"] == "FINISHED"
+    newest = project.mlflow.versions(project.name)[0]
+    assert newest["run_id"] == again["run"], "whose artifacts there are"
+    assert project.mlflow.aliases(project.name) == {
+        "candidate": newest["version"],
+        "champion": newest["version"],
+    }
+
+
+def test_after_a_failure_the_last_version_that_passed_is_the_candidate(project: Project) -> None:
+    models = [{"version": f"v{number}", "runtime": "onnx"} for number in range(3)]
+    for model in models:
+        project.log(model=model)
+    assert project.mlflow.aliases(project.name) == {"candidate": "3"}
+    failed = [*STAGES, {"stage": "validate-gate", "status": "failed", "message": "accuracy is too low"}]
+    project.log(model=models[2], stages=failed, verdict=FAILED)
+    assert project.mlflow.aliases(project.name) == {"candidate": "2"}
+    project.log(model=models[0], stages=failed, verdict=FAILED)
+    assert project.mlflow.aliases(project.name) == {"candidate": "2"}
+
+
+def test_failures_of_one_commit_for_other_reasons_are_other_runs(project: Project) -> None:
+    for reason in ("1 of 3 tests failed", "2 of 3 tests failed", "1 of 3 tests failed"):
+        broken = {"stage": "test", "status": "failed", "message": reason}
+        project.log(stages=[broken], model=None, verdict=None, training=None)
+    reasons = [
+        next(tag["value"] for tag in run["data"]["tags"] if tag["key"] == "ml-pipeline.reason")
+        for run in project.mlflow.runs(project.name)
+    ]
+    assert sorted(reasons) == ["test: 1 of 3 tests failed", "test: 2 of 3 tests failed"]
+
+
+def test_equal_calls_at_once_are_one_run_and_one_version(project: Project) -> None:
+    def log(number: int) -> dict[str, Any]:
+        own = project.folder / str(number)
+        shutil.copytree(project.folder / "files", own / "files")
+        return Project(project.mlflow, own, project.name).log()
+
+    with ThreadPoolExecutor(4) as pool:
+        details = list(pool.map(log, range(4)))
+    assert details == [details[0]] * 4
+    assert [run["info"]["run_id"] for run in project.mlflow.runs(project.name)] == [details[0]["run"]]
+    (version,) = project.mlflow.versions(project.name)
+    assert (version["run_id"], version["version"]) == (details[0]["run"], details[0]["version"])
+    assert len(project.points("epoch/train_loss")) == 4
+
+
+def test_artifacts_go_where_a_store_with_a_host_has_them(project: Project) -> None:
+    """Servers behind a name of their own write it into the location of each experiment."""
+    own = f"mlflow-artifacts://localhost:{project.mlflow.port}/of-their-own"
+    project.mlflow.ask("POST", "experiments/create", name=project.name, artifact_location=own)
+    run = project.log()["run"]
+    listed = project.mlflow.client(
+        f"import mlflow\nprint([file.path for file in mlflow.artifacts.list_artifacts(run_id='{run}')])"
+    )
+    assert "verdict.json" in listed
 
 
 def test_the_server_is_asked_by_its_own_name_wherever_it_is_reached(project: Project) -> None:
@@ -284,8 +342,8 @@ def test_a_project_s_own_description_of_its_model_is_kept(project: Project) -> N
     assert own.read_text() == "flavors: {}\n"
 
 
-def test_an_experiment_whose_artifacts_the_server_does_not_take(project: Project) -> None:
-    elsewhere = "s3://bucket/experiments"
+@pytest.mark.parametrize("elsewhere", ["s3://bucket/experiments", "mlflow-artifacts://other:5000/x"])
+def test_an_experiment_whose_artifacts_the_server_does_not_take(project: Project, elsewhere: str) -> None:
     project.mlflow.ask("POST", "experiments/create", name=project.name, artifact_location=elsewhere)
     done = project.track("open")
     assert done.returncode == 1

@@ -1,11 +1,11 @@
 """The learning curves: read from a history.csv, grouped in panels, and drawn as one PNG."""
 
-import csv
-import io
 import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
+
+from ml_pipeline.common.history import STEPS, read_history
 
 SPLITS = ("train", "val", "valid", "validation", "test")  # train_loss and val_loss share a panel
 MAX_PANELS = 4
@@ -18,16 +18,16 @@ def panels(text: str, notes: list[str]) -> dict[str, Panel]:
 
     Columns that are not numbers are left out, and so are values that are not finite.
     """
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = read_history(text)
     curves: dict[str, Panel] = {}
-    for column in rows[0] if rows else ():
-        if column in {"epoch", "step", None}:
+    for column in dict.fromkeys(name for row in rows for name in row):
+        if column in STEPS:
             continue
         points = [
-            (x, y)
+            (x, row[column])
             for index, row in enumerate(rows)
-            if (y := _number(row[column])) is not None
-            and (x := _number(row.get("epoch"), index + 1.0)) is not None
+            if math.isfinite(row.get(column, math.nan))
+            and math.isfinite(x := row.get("epoch", row.get("step", index + 1.0)))
         ]
         if points:
             split, _, rest = column.partition("_")
@@ -58,12 +58,3 @@ def plot(curves: Mapping[str, Panel], path: Path) -> None:
 
 def _printable(text: str) -> str:
     return "".join(character for character in text if character.isprintable())
-
-
-def _number(text: object, default: float | None = None) -> float | None:
-    """Return a cell's number, or `default` where it has none that is finite."""
-    try:
-        value = float(str(text))
-    except ValueError:
-        return default
-    return value if math.isfinite(value) else default

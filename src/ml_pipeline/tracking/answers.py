@@ -10,13 +10,16 @@ class RunInfo:
     run_id: str
     artifact_uri: str
     start_time: int
+    status: str = ""
+    lifecycle_stage: str = "active"
 
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A version of a registered model, by MLflow's count."""
+    """A version of a registered model, by MLflow's count, and the run whose artifacts it has."""
 
     version: str | int
+    run_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,8 @@ class Runs:
 
 
 @dataclass(frozen=True)
-class RunCreated:
-    """The answer to runs/create."""
+class OneRun:
+    """The answer to runs/create and runs/get."""
 
     run: LoggedRun
 

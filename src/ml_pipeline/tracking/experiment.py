@@ -3,27 +3,28 @@
 Any part of the run may be missing: it may have ended early.
 """
 
-import csv
 import hashlib
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 from ml_pipeline.common.document import Details, RunDocument, Split, Training
+from ml_pipeline.common.history import STEPS, read_history
 from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.verdict import Gate, Verdict
 from ml_pipeline.report import documents, summary
+from ml_pipeline.tracking.names import apart
 
+T = TypeVar("T")
 OURS = "ml-pipeline."  # the prefix of our own tags
-KEY, LOGGED, VERSION, VERDICT, IMAGE = (
-    f"{OURS}{name}" for name in ("key", "logged", "model-version", "verdict", "image")
+KEY, CREATED, LOGGED, VERSION, VERDICT, IMAGE = (
+    f"{OURS}{name}" for name in ("key", "created", "logged", "model-version", "verdict", "image")
 )
 CANDIDATE, CHAMPION = "candidate", "champion"  # aliases: passed the gate last; is released
-NAME_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000  # characters; a tag's on MLflow before 2.14
+PARAM_LENGTH, TAG_LENGTH = 6000, 5000  # characters; a tag's on MLflow before 2.14
 HISTORY = 1000  # the most epochs that are logged, evenly spaced; the artifact has all
-STEPS = ("epoch", "step")  # columns that number the rows of a history
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,12 @@ def tracked(run: RunDocument, settings: Settings, reported: Mapping[str, float])
     """Return a run as MLflow takes it; `reported` is the training's own metrics.json."""
     model, verdict = documents.model(run), documents.verdict(run)
     version = model.get("version")
-    params = {name_of(name): text[:PARAM_LENGTH] for name, text in _params(run, settings)}
-    identity = [version or run.revision, params]
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    params = _accepted((name, text[:PARAM_LENGTH]) for name, text in _params(run, settings))
     first = summary.headline(run)
     failed = not first.good
+    # Without a model, what went wrong is what one run is about.
+    identity = [version, params] if version else [run.revision, params, first.why]
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     tags = {
         KEY: key,
         VERSION: version,
@@ -92,47 +94,33 @@ def tracked(run: RunDocument, settings: Settings, reported: Mapping[str, float])
         str(version) if version else "no model",
         "FAILED" if failed else "FINISHED",
         params,
-        dict(_metrics(verdict, reported)),
-        {name_of(name): str(text)[:TAG_LENGTH] for name, text in tags.items() if text},
+        _accepted(_metrics(verdict, reported)),
+        _accepted((name, str(text)[:TAG_LENGTH]) for name, text in tags.items() if text),
         version if model.get("runtime") else None,
         verdict["passed"] if verdict else None,
         run.release.version if run.release else None,
     )
 
 
-def name_of(name: str) -> str:
-    """Return a name that MLflow accepts: other characters become underscores."""
-    allowed = re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)[:NAME_LENGTH]
-    # MLflow takes names as paths, and refuses a path that has a shorter form.
-    return "/".join(part if part.strip(".") else "_" for part in allowed.split("/"))
+def _accepted(entries: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """Return the entries under names that MLflow accepts; two names stay two."""
+    values = dict(entries)
+    names = apart(values)
+    return {names[name]: value for name, value in values.items()}
 
 
-def path_of(path: str) -> str:
-    """Return an artifact's path that MLflow accepts: other characters become underscores."""
-    return re.sub(r"[^\w\-. /+=@,()]", "_", path)
-
-
-def history(lines: Iterable[str]) -> list[Point]:
+def history(text: str) -> list[Point]:
     """Return the numbers of a history.csv; the step is its column `epoch` or `step`, or the row."""
-    rows = list(csv.DictReader(lines))
+    rows = read_history(text)
     if len(rows) > HISTORY:
         rows = [rows[index * (len(rows) - 1) // (HISTORY - 1)] for index in range(HISTORY)]
+    names = apart(f"epoch/{name}" for row in rows for name in row)
     points = []
-    for number, row in enumerate(rows, start=1):
-        numbers = dict(_numbers(row))
+    for number, numbers in enumerate(rows, start=1):
         counted = [numbers.pop(name) for name in STEPS if name in numbers]
         step = int(counted[0]) if counted and math.isfinite(counted[0]) else number
-        points += [Point(name_of(f"epoch/{name}"), value, step) for name, value in numbers.items()]
+        points += [Point(names[f"epoch/{name}"], value, step) for name, value in numbers.items()]
     return points
-
-
-def _numbers(row: Mapping[str, str]) -> Iterator[tuple[str, float]]:
-    for name, text in row.items():
-        if name and isinstance(text, str):  # a row that is too long has a list without a name
-            try:
-                yield name, float(text)
-            except ValueError:
-                continue
 
 
 def _params(run: RunDocument, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -164,16 +152,16 @@ def _flat(name: str, value: object) -> Iterator[tuple[str, str]]:
 
 def _metrics(verdict: Verdict, reported: Mapping[str, float]) -> Iterator[tuple[str, float]]:
     for name, value in reported.items():
-        yield name_of(f"training/{name}"), value
+        yield f"training/{name}", value
     intervals = verdict.get("intervals") or {}
     for name, measured in (verdict.get("metrics") or {}).items():
         # The gate has a metric that it does not measure itself from the training.
         if measured is None or (name in reported and name not in METRICS):
             continue
-        yield name_of(f"gate/{name}"), measured
+        yield f"gate/{name}", measured
         for end, bound in zip(("low", "high"), intervals.get(name) or (), strict=False):
             if bound is not None:
-                yield name_of(f"gate/{name}.{end}"), bound
+                yield f"gate/{name}.{end}", bound
 
 
 def _gate(gate: Gate) -> str:

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from ml_pipeline.tracking.answers import ModelAnswer, RunInfo, VersionCreated, Versions
+from ml_pipeline.tracking.answers import ModelAnswer, OneRun, RunInfo, VersionCreated, Versions
 from ml_pipeline.tracking.experiment import CANDIDATE, CHAMPION, IMAGE, VERDICT, VERSION, Tracked
 from ml_pipeline.tracking.server import Refused, Server
 
@@ -13,7 +13,7 @@ MODEL = "model"  # the folder of a run's artifacts that is registered
 
 
 def register(server: Server, name: str, run: Tracked, info: RunInfo) -> dict[str, str]:
-    """Register a model that passed; one that no longer passes loses the alias `candidate`."""
+    """Register a model that passed. The alias `candidate` stays with the last version that did."""
     assert run.version is not None  # noqa: S101
     number = _number(server, name, run.version)
     if run.passed and not number:
@@ -27,7 +27,11 @@ def register(server: Server, name: str, run: Tracked, info: RunInfo) -> dict[str
     if run.passed:
         _set_alias(server, name, CANDIDATE, number)
     elif run.passed is False and _aliases(server, name).get(CANDIDATE) == number:
-        server.delete("registered-models/alias", {"name": name, "alias": CANDIDATE})
+        passed = _loadable(server, name, VERDICT, "passed")
+        if passed:
+            _set_alias(server, name, CANDIDATE, passed[-1])
+        else:
+            server.delete("registered-models/alias", {"name": name, "alias": CANDIDATE})
     return {"version": number}
 
 
@@ -60,14 +64,30 @@ def _new_version(server: Server, name: str, version: str, info: RunInfo) -> str:
         "run_id": info.run_id,
         "tags": [{"key": VERSION, "value": version}],
     }
-    return str(server.post(VersionCreated, "model-versions/create", document).model_version.version)
+    own = str(server.post(VersionCreated, "model-versions/create", document).model_version.version)
+    number = _number(server, name, version) or own
+    if number != own:  # another call registered the same model at the same moment
+        server.delete("model-versions/delete", {"name": name, "version": own})
+    return number
 
 
 def _number(server: Server, name: str, version: str) -> str | None:
     """Return the registry's number of a model's version; None where it is not registered."""
-    query = {"filter": f"name = '{name}' and tags.`{VERSION}` = '{version}'", "max_results": "1"}
+    numbers = _loadable(server, name, VERSION, version)
+    return numbers[0] if numbers else None
+
+
+def _loadable(server: Server, name: str, tag: str, value: str) -> list[str]:
+    """Return the numbers of the versions with a tag, oldest first, without those whose run was deleted."""
+    query = {"filter": f"name = '{name}' and tags.`{tag}` = '{value}'", "max_results": "1000"}
     versions = server.get(Versions, "model-versions/search", **query).model_versions
-    return str(versions[0].version) if versions else None
+    ordered = sorted(versions, key=lambda each: int(each.version))
+    return [str(each.version) for each in ordered if _has_run(server, each.run_id)]
+
+
+def _has_run(server: Server, run_id: str) -> bool:
+    answer = server.find(OneRun, "runs/get", run_id=run_id) if run_id else None
+    return answer is not None and answer.run.info.lifecycle_stage == "active"
 
 
 def _set_alias(server: Server, name: str, alias: str, number: str) -> None:

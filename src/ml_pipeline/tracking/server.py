@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import urllib3
 
@@ -52,6 +52,7 @@ class Server:
         self.uri = uri.rstrip("/")
         parts = urlsplit(self.uri)
         self._path = parts.path
+        self._netloc = _netloc(parts)
         name = parts.hostname or ""
         host, port = name, parts.port or (443 if parts.scheme == "https" else 80)
         if connect:
@@ -92,9 +93,14 @@ class Server:
         """Delete what the document names."""
         self._json("DELETE", f"{API}/{path}", document)
 
+    def stores(self, uri: str) -> bool:
+        """Return whether an artifact URI, with or without a host in it, names this server's own store."""
+        parts = urlsplit(uri)
+        return f"{parts.scheme}:" == ARTIFACTS and _netloc(parts) in {"", self._netloc}
+
     def put(self, uri: str, file: Path) -> None:
         """Upload a file to an artifact URI of this server."""
-        path = f"/api/2.0/mlflow-artifacts/artifacts/{quote(uri.removeprefix(ARTIFACTS).lstrip('/'))}"
+        path = f"/api/2.0/mlflow-artifacts/artifacts/{quote(artifact_path(uri))}"
         with file.open("rb") as stream:
             headers = {"Content-Length": str(file.stat().st_size)}
             self._ask("PUT", path, stream, headers, UPLOAD)
@@ -159,6 +165,20 @@ class Server:
             hint = SET_HOSTS if "Host header" in message else SET_USER
             return Refused(f"{self.uri} refuses: {message}", hint, code or "PERMISSION_DENIED")
         return Refused(f"{self.uri} refuses: {message}", "see the server's log", code)
+
+
+def artifact_path(uri: str) -> str:
+    """Return the path that an artifact URI has in its server's store; it may have any character."""
+    rest = uri.removeprefix(ARTIFACTS)
+    return (rest[2:].partition("/")[2] if rest.startswith("//") else rest).lstrip("/")
+
+
+def _netloc(parts: SplitResult) -> str:
+    """Return host and port, in one form for all ways to write them; "" if there is no host."""
+    if not parts.hostname:
+        return ""
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    return parts.hostname if parts.port in {None, usual} else f"{parts.hostname}:{parts.port}"
 
 
 def _authorization() -> dict[str, str]:

@@ -16,6 +16,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ml_pipeline.common import command_line
@@ -28,11 +29,13 @@ from ml_pipeline.tracking.answers import (
     Experiment,
     ExperimentAnswer,
     LoggedRun,
-    RunCreated,
+    OneRun,
+    RunData,
     Runs,
     Steps,
 )
 from ml_pipeline.tracking.experiment import (
+    CREATED,
     KEY,
     LOGGED,
     OURS,
@@ -40,12 +43,13 @@ from ml_pipeline.tracking.experiment import (
     Settings,
     Tracked,
     history,
-    path_of,
     tracked,
 )
 from ml_pipeline.tracking.models import MODEL
-from ml_pipeline.tracking.server import ARTIFACTS, Refused, Server
+from ml_pipeline.tracking.names import apart, path_of
+from ml_pipeline.tracking.server import Refused, Server
 
+BUSY_S, POLL_S = 20.0, 0.3  # so long after its creation a run may be in the hands of another call
 AT_ONCE = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits of one request
 
 
@@ -67,7 +71,7 @@ def opened(server: Server, name: str) -> Experiment:
     if experiment.lifecycle_stage != "active":
         raise StageFailure(f"{server.uri} has experiment {name!r} deleted", "restore it there")
     location = experiment.artifact_location
-    if not location.startswith(f"{ARTIFACTS}/"):
+    if not server.stores(location):
         cause = f"{server.uri} leaves artifacts of experiment {name!r} in {location} to clients"
         hint = "let the server keep them: mlflow server --serve-artifacts, a new experiment"
         raise StageFailure(cause, hint)
@@ -84,6 +88,7 @@ def log(
     digest = run.digest({path.relative_to(files).as_posix(): _digest(path) for path in _files(files)})
     started = document.started or time.time()
     logged = _find(server, experiment, run.key) or _start(server, experiment, run, started)
+    logged = _finished(server, logged)
     run_id = logged.info.run_id
     if _values(logged.data.tags).get(LOGGED) != digest:
         _write(server, logged, run, files)
@@ -100,24 +105,50 @@ def log(
 
 
 def _find(server: Server, experiment: str, key: str) -> LoggedRun | None:
+    """Return the run of a key; of several that began at once, the one that all calls agree on."""
     query = {
         "experiment_ids": [experiment],
         "filter": f"tags.`{KEY}` = '{key}'",
         "order_by": ["attributes.start_time ASC"],
-        "max_results": 1,
+        "max_results": 100,
     }
     runs = server.post(Runs, "runs/search", query).runs
-    return runs[0] if runs else None
+    return min(runs, key=lambda run: (_created(run), run.info.run_id)) if runs else None
 
 
 def _start(server: Server, experiment: str, run: Tracked, started: float) -> LoggedRun:
+    """Create the run, unless an equal call did so at the same moment: then this one's is deleted."""
     document = {
         "experiment_id": experiment,
         "start_time": int(started * 1000),
         "run_name": run.title,
-        "tags": [{"key": KEY, "value": run.key}],
+        "tags": [{"key": KEY, "value": run.key}, {"key": CREATED, "value": f"{time.time():.6f}"}],
     }
-    return server.post(RunCreated, "runs/create", document).run
+    own = server.post(OneRun, "runs/create", document).run
+    first = _find(server, experiment, run.key) or own
+    if first.info.run_id == own.info.run_id:
+        return replace(own, data=RunData())  # all is still to be logged
+    server.send("runs/delete", {"run_id": own.info.run_id})
+    return first
+
+
+def _finished(server: Server, logged: LoggedRun) -> LoggedRun:
+    """Wait while another call is logging this run, and return it as it is then.
+
+    A call that was killed is not waited for long: what it began is completed by this one.
+    """
+    while True:
+        tags = _values(logged.data.tags)
+        age = time.time() - _created(logged)
+        if not tags or LOGGED in tags or logged.info.status != "RUNNING" or not 0 <= age < BUSY_S:
+            return logged
+        time.sleep(POLL_S)
+        logged = server.get(OneRun, "runs/get", run_id=logged.info.run_id).run
+
+
+def _created(logged: LoggedRun) -> float:
+    """Return when a call created the run, in seconds; 0 for runs of older versions, which did not say so."""
+    return float(_values(logged.data.tags).get(CREATED, 0))
 
 
 def _write(server: Server, logged: LoggedRun, run: Tracked, files: Path) -> None:
@@ -132,10 +163,11 @@ def _write(server: Server, logged: LoggedRun, run: Tracked, files: Path) -> None
     for kind, values in (("params", run.params), ("tags", run.tags)):
         _log(server, info.run_id, kind, [{"key": key, "value": value} for key, value in values.items()])
     for key in tags:
-        if key.startswith(OURS) and key not in {*run.tags, LOGGED}:
+        if key.startswith(OURS) and key not in {*run.tags, CREATED, LOGGED}:
             server.send("runs/delete-tag", {"run_id": info.run_id, "key": key})
-    for path in _files(files):
-        server.put(f"{info.artifact_uri}/{path_of(path.relative_to(files).as_posix())}", path)
+    paths = {path.relative_to(files).as_posix(): path for path in _files(files)}
+    for name, accepted in apart(paths, path_of).items():
+        server.put(f"{info.artifact_uri}/{accepted}", paths[name])
     server.send("runs/update", {"run_id": info.run_id, "status": run.status, "end_time": now})
 
 
@@ -164,10 +196,7 @@ def _reported(files: Path) -> dict[str, float]:
 
 def _history(files: Path) -> list[Point]:
     path = files / MODEL / "history.csv"
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", errors="replace", newline="") as lines:
-        return history(lines)
+    return history(path.read_text(encoding="utf-8", errors="replace")) if path.exists() else []
 
 
 def _digest(path: Path) -> str:
