@@ -4,8 +4,8 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +14,7 @@ from typing import Any, Protocol
 import yaml
 
 from ml_pipeline.release import manifests
-
-ROOT = Path(__file__).parents[1]
+from tests.deployers import Deployer
 
 
 class Lab(Protocol):
@@ -32,6 +31,7 @@ class Result:
     code: int
     stderr: str
     outcome: dict[str, Any] = field(default_factory=dict)
+    stdout: str = ""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -57,31 +57,22 @@ class Target:
     namespace: str
     admin: Path
 
-    def start(self, action: str, *flags: str, **settings: Any) -> "subprocess.Popen[str]":
-        config = self.folder / "settings.json"
+    def start(self, action: str, *flags: str, **settings: Any) -> Deployer:
+        folder = self.folder / uuid.uuid4().hex[:8]  # several calls may run at once
+        folder.mkdir()
+        config = folder / "settings.json"
         base = {"name": "toy", "namespace": self.namespace, "replicas": 2, "timeout_s": 40, "memory_mb": 64}
         config.write_text(json.dumps(base | {"cpu_millicores": 10} | settings))
-        command = [sys.executable, "-m", "ml_pipeline.release.deploy", action, "--config", str(config)]
         kubeconfig = () if "--kubeconfig" in flags else ("--kubeconfig", str(self.kubeconfig))
-        environment = os.environ | {
-            "PYTHONPATH": str(ROOT / "src"),
-            "ML_OUTCOME": str(self.folder / "out.json"),
-        }
-        return subprocess.Popen(
-            [*command, *kubeconfig, *flags],
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        return Deployer(folder, [action, "--config", str(config), *kubeconfig, *flags])
 
     def call(self, action: str, *flags: str, **settings: Any) -> Result:
         return self.finish(self.start(action, *flags, **settings))
 
-    def finish(self, process: "subprocess.Popen[str]") -> Result:
-        _, stderr = process.communicate(timeout=100)
-        outcome = self.folder / "out.json"
-        return Result(process.returncode, stderr, json.loads(outcome.read_text()) if outcome.exists() else {})
+    def finish(self, process: Deployer) -> Result:
+        stdout, stderr = process.communicate(timeout=100)
+        outcome = json.loads(process.outcome.read_text()) if process.outcome.exists() else {}
+        return Result(process.wait(), stderr, outcome, stdout)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         program = shutil.which("kubectl", path=f"{self.admin.parent}/bin:{os.environ['PATH']}")

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated
 
 import dagger
-from dagger import DefaultPath, Doc, Ignore, check, function, object_type
+from dagger import Doc, check, function, object_type
 
 from ml_pipeline import pipeline
 from ml_pipeline.checks import stages as checks
@@ -14,58 +14,29 @@ from ml_pipeline.engine import sources
 from ml_pipeline.engine.environments import Environments
 from ml_pipeline.engine.run import Run, side_by_side
 from ml_pipeline.errors import ConfigError
+from ml_pipeline.options import (
+    Actor,
+    Baseline,
+    Force,
+    KubeApi,
+    Kubeconfig,
+    NodeCount,
+    OptionalKubeconfig,
+    Password,
+    RegistryAddress,
+    Reproducible,
+    Source,
+    Username,
+)
 from ml_pipeline.project import config
 from ml_pipeline.publishing import stages as publishing
 from ml_pipeline.publishing.stages import Registry
+from ml_pipeline.release import stages as release
+from ml_pipeline.release.stages import Caller
 from ml_pipeline.serving import stages as serving
 from ml_pipeline.tracking.stages import Tracker
 from ml_pipeline.training import nodes as training_nodes
 from ml_pipeline.training import stages as training
-
-Source = Annotated[
-    dagger.Directory,
-    DefaultPath("/"),
-    Ignore(
-        [
-            "**/__pycache__", "**/*.pyc", "**/.venv*", "**/venv", "**/.tox", "**/.nox", "**/node_modules",
-            "**/.mypy_cache", "**/.pytest_cache", "**/.ruff_cache", "**/.hypothesis", "**/.ipynb_checkpoints",
-            "**/mlruns",
-            ".git/*", "!.git/HEAD", "!.git/packed-refs", "!.git/refs",
-        ]
-    ),
-    Doc("Folder of your project"),
-]  # fmt: skip
-RegistryAddress = Annotated[
-    str | None, Doc("Registry to push the image to, as HOST[:PORT][/PATH]; without it nothing is published")
-]
-Username = Annotated[str | None, Doc("User name for the registry")]
-Password = Annotated[
-    dagger.Secret | None, Doc("Password or token for the registry, as env://NAME or file://PATH")
-]
-Kubeconfig = Annotated[
-    dagger.Secret, Doc("Kubeconfig of the cluster, as file://PATH or env://NAME; its current-context is used")
-]
-OptionalKubeconfig = Annotated[
-    dagger.Secret | None, Doc("Kubeconfig of a cluster, as file://PATH or env://NAME")
-]
-KubeApi = Annotated[
-    dagger.Service | None,
-    Doc("Kubernetes API server that only this machine can reach, as tcp://localhost:6443"),
-]
-Reproducible = Annotated[
-    bool,
-    Doc(
-        "Give the same source the same image digest. The engine's containers must reach the registry; "
-        "write http://HOST for a registry without https"
-    ),
-]
-NodeCount = Annotated[
-    int, Doc("Number of cluster nodes that train together; with 1, training runs in the engine")
-]
-Baseline = Annotated[
-    dagger.Container | None,
-    Doc("Image to compare the model with; without it, the image that the cluster runs, if any"),
-]
 
 
 @object_type
@@ -211,16 +182,41 @@ class MlPipeline:
         image: Annotated[str, Doc("Image to release, by digest, as publish printed it")],
         kubeconfig: Kubeconfig,
         kube_api: KubeApi = None,
+        actor: Actor = "",
+        force: Force = False,
     ) -> str:
         """Release an image to Kubernetes and return the release record as JSON."""
         run, tracker = await self._run(source), self._tracker()
-        return await pipeline.deploy(run, Cluster(kubeconfig, kube_api), image, tracker)
+        return await pipeline.deploy(run, Cluster(kubeconfig, kube_api), image, tracker, Caller(actor, force))
 
     @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
-    async def rollback(self, source: Source, kubeconfig: Kubeconfig, kube_api: KubeApi = None) -> str:
-        """Go back to the previous release and return the release record as JSON."""
+    async def rollback(
+        self,
+        source: Source,
+        kubeconfig: Kubeconfig,
+        kube_api: KubeApi = None,
+        to: Annotated[
+            str | None,
+            Doc("Revision or digest to go back to, as history shows them; default: the previous one"),
+        ] = None,
+        actor: Actor = "",
+        force: Force = False,
+    ) -> str:
+        """Go back to an earlier release and return the release record as JSON."""
         run, tracker = await self._run(source), self._tracker()
-        return await pipeline.rollback(run, Cluster(kubeconfig, kube_api), tracker)
+        cluster, caller = Cluster(kubeconfig, kube_api), Caller(actor, force)
+        return await pipeline.rollback(run, cluster, tracker, caller, to)
+
+    @function(cache="never")  # type: ignore[call-overload, untyped-decorator]
+    async def history(
+        self,
+        source: Source,
+        kubeconfig: Kubeconfig,
+        kube_api: KubeApi = None,
+        as_json: Annotated[bool, Doc("Return JSON instead of a table")] = False,
+    ) -> str:
+        """Return the last releases: what each was, who released it, and how it ended."""
+        return await release.history(await self._run(source), Cluster(kubeconfig, kube_api), as_json=as_json)
 
     @function(cache="session")  # type: ignore[call-overload, untyped-decorator]
     async def serve(self, source: Source) -> dagger.Service:
@@ -247,6 +243,8 @@ class MlPipeline:
         baseline: Baseline = None,
         nodes: NodeCount = 1,
         reproducible: Reproducible = False,
+        actor: Actor = "",
+        force: Force = False,
     ) -> str:
         """Lint, test, check data, train, build, judge, publish and deploy; return a Markdown summary."""
         login = registry_username, registry_password
@@ -254,7 +252,7 @@ class MlPipeline:
         cluster = Cluster(kubeconfig, kube_api) if kubeconfig else None
         together = training_nodes.chosen(nodes, cluster, target)
         run, tracker = await self._run(source), self._tracker()
-        return await pipeline.full(run, target, cluster, baseline, together, tracker)
+        return await pipeline.full(run, target, cluster, baseline, together, tracker, Caller(actor, force))
 
     def _tracker(self) -> Tracker | None:
         if self.tracking_uri:

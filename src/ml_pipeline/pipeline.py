@@ -22,6 +22,7 @@ from ml_pipeline.publishing import stages as publishing
 from ml_pipeline.publishing.reproducible import PACK, PUBLISH
 from ml_pipeline.publishing.stages import Registry
 from ml_pipeline.release import stages as release
+from ml_pipeline.release.stages import Caller
 from ml_pipeline.report import stages as reporting
 from ml_pipeline.report import summary
 from ml_pipeline.serving import stages as serving
@@ -60,6 +61,7 @@ STAGES = (
     PUBLISH,
     release.DEPLOY,
     release.ROLLBACK,
+    release.HISTORY,
     tracking.TRACK,
     reporting.REPORT,
 )
@@ -105,6 +107,7 @@ async def full(
     baseline_image: dagger.Container | None,
     nodes: Nodes | None,
     tracker: Tracker | None,
+    caller: Caller,
 ) -> str:
     """Run every stage; return the Markdown summary, or raise with the stage that failed.
 
@@ -116,7 +119,7 @@ async def full(
             await check(run, compared)
             trained, served = await judged(run, compared, nodes)
             if served:
-                await _ship(run, trained, served, registry, cluster)
+                await _ship(run, trained, served, registry, cluster, caller)
     except PipelineError as failure:
         run.note(failure)
         print(markdown(run))
@@ -156,6 +159,7 @@ async def _ship(
     served: dagger.Container,
     registry: Registry | None,
     cluster: Cluster | None,
+    caller: Caller,
 ) -> None:
     if not registry:
         run.notes.append(
@@ -166,22 +170,24 @@ async def _ship(
     if not cluster:
         run.notes.append("no --kubeconfig: nothing was deployed")
         return
-    await release.deploy(run, cluster, reference, trained.version)
+    await release.deploy(run, cluster, reference, caller, trained.version)
 
 
-async def deploy(run: Run, cluster: Cluster, image: str, tracker: Tracker | None) -> str:
+async def deploy(run: Run, cluster: Cluster, image: str, tracker: Tracker | None, caller: Caller) -> str:
     """Release an image; return the release record as JSON."""
     if tracker:
         await tracking.begin(run, tracker)
-    return await _log_release(run, tracker, await release.deploy(run, cluster, image))
+    return await _log_release(run, tracker, await release.deploy(run, cluster, image, caller))
 
 
-async def rollback(run: Run, cluster: Cluster, tracker: Tracker | None) -> str:
-    """Go back to the previous release; return the release record as JSON.
+async def rollback(
+    run: Run, cluster: Cluster, tracker: Tracker | None, caller: Caller, to: str | None = None
+) -> str:
+    """Go back to the release `to`, or to the previous good one; return the release record as JSON.
 
     The tracker is only asked afterwards: a server that is down must not prevent a rollback.
     """
-    return await _log_release(run, tracker, await release.rollback(run, cluster))
+    return await _log_release(run, tracker, await release.rollback(run, cluster, caller, to))
 
 
 async def _log_release(run: Run, tracker: Tracker | None, finished: Finished) -> str:

@@ -40,7 +40,7 @@ JOB = TrainingJob(
     ("name", "thing"),
     [
         ("namespace", objects.namespace("models")),
-        ("release service", manifests.service(ON_CPU)),
+        ("release service", manifests.service(ON_CPU, ON_CPU.name, {})),
         ("release on the CPU", manifests.deployment(ON_CPU)),
         ("release on GPUs", manifests.deployment(ON_GPUS)),
         ("training service", training_job.service(JOB, "1-2-3")),

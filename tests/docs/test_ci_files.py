@@ -55,5 +55,5 @@ def test_a_wrong_name_is_found(words: list[str], unknown: list[str]) -> None:
 def test_the_module_has_the_functions_of_its_contract() -> None:
     assert set(FUNCTIONS) == {
         "lint", "test", "validate-data", "train", "build-image", "validate-gate", "publish",
-        "deploy", "rollback", "serve", "report", "full-pipeline",
+        "deploy", "rollback", "history", "serve", "report", "full-pipeline",
     }  # fmt: skip

@@ -10,6 +10,7 @@ from ml_pipeline.common.document import ReleaseRecord
 from ml_pipeline.engine.run import Finished, Run
 from ml_pipeline.errors import StageError
 from ml_pipeline.project.config import parse
+from ml_pipeline.release.stages import Caller
 from ml_pipeline.tracking.stages import Tracker
 from tests.engine import stand_ins
 
@@ -45,10 +46,10 @@ def test_the_log_has_the_record_where_the_tracker_fails(
 ) -> None:
     image = ["r/club@sha256:ab"] if function == "deploy" else []
     with pytest.raises(StageError, match=r"^track: refuses; the release stands; log in$"):
-        anyio.run(lambda: getattr(pipeline, function)(run, None, *image, TRACKER))
+        anyio.run(lambda: getattr(pipeline, function)(run, None, *image, TRACKER, Caller()))
     assert json.loads(capsys.readouterr().out) == RECORD
 
 
 def test_without_a_tracker_the_record_is_the_answer(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert json.loads(anyio.run(lambda: pipeline.rollback(run, None, None))) == RECORD  # type: ignore[arg-type]
+    assert json.loads(anyio.run(lambda: pipeline.rollback(run, None, None, Caller()))) == RECORD  # type: ignore[arg-type]
     assert capsys.readouterr().out == ""

@@ -55,7 +55,8 @@ def test_every_section_is_read() -> None:
         runtime = false
         [deploy]
         replicas = 3
-        strategy = "rolling"
+        strategy = "blue-green"
+        keep = 0
         """,
     )
     assert project.data.columns["age"] == config.Column(
@@ -87,7 +88,8 @@ def test_every_section_is_read() -> None:
         ),
         (
             "[deploy]\nstrategy = 'canary'",  # nothing does it yet
-            'config: ml-pipeline.toml: deploy.strategy is "canary", a string; write "rolling"',
+            'config: ml-pipeline.toml: deploy.strategy is "canary", a string; '
+            'write "rolling" or "blue-green"',
         ),
         (
             "[serve]\nruntime = true",

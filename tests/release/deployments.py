@@ -1,27 +1,52 @@
-"""Deployments and ReplicaSets as the API server returns them."""
+"""Deployments, ReplicaSets and Services as the API server returns them."""
 
+import json
 from typing import Any
 
-from ml_pipeline.release import history, rollout
-from ml_pipeline.release.history import GoodRelease
+from ml_pipeline.release import ledger, rollout
+from ml_pipeline.release.ledger import Ledger
 
 
-def deployment(good: tuple[GoodRelease, ...] = (), revision: int = 2, **status: Any) -> dict[str, Any]:
+def template(letter: str) -> dict[str, Any]:
+    return {
+        "metadata": {"labels": {"app.kubernetes.io/name": "adult"}},
+        "spec": {"containers": [{"name": "model", "image": f"image-{letter}"}]},
+    }
+
+
+def deployment(letter: str = "b", revision: int = 2, **status: Any) -> dict[str, Any]:
     counts = {"observedGeneration": 4, "updatedReplicas": 2, "replicas": 2, "availableReplicas": 2}
     return {
         "metadata": {
             "name": "adult",
             "uid": "deployment",
             "generation": 4,
-            "annotations": {rollout.REVISION: str(revision)} | history.annotation(good),
+            "annotations": {rollout.REVISION: str(revision)},
         },
-        "spec": {"replicas": 2, "progressDeadlineSeconds": 60},
+        "spec": {"replicas": 2, "progressDeadlineSeconds": 60, "template": template(letter)},
         "status": counts | status,
     }
 
 
+def old_annotation(*letters: str) -> dict[str, str]:
+    """Return what version 0.1.0 wrote on the Deployment: the good releases, newest first."""
+    entries = [
+        {
+            "replicaset": f"adult-{letter}",
+            "image": f"registry/adult@sha256:{letter * 64}",
+            "version": letter,
+            "replicas": 2,
+            "timeout_s": 60,
+        }
+        for letter in letters
+    ]
+    return {ledger.OLD_LEDGER: json.dumps(entries)}
+
+
 def replicaset(letter: str, revision: int, owner: str = "deployment") -> dict[str, Any]:
-    labels = {"app.kubernetes.io/name": "adult", history.HASH: letter}
+    ran = template(letter)
+    ran["metadata"]["labels"][rollout.HASH] = letter
+    ran["metadata"]["creationTimestamp"] = None
     return {
         "metadata": {
             "name": f"adult-{letter}",
@@ -29,9 +54,14 @@ def replicaset(letter: str, revision: int, owner: str = "deployment") -> dict[st
             "annotations": {rollout.REVISION: str(revision)},
             "ownerReferences": [{"uid": owner, "controller": True}],
         },
-        "spec": {
-            "template": {"metadata": {"creationTimestamp": None, "labels": labels}, "spec": {"image": letter}}
-        },
+        "spec": {"template": ran},
+    }
+
+
+def service(releases: Ledger, live: str = "adult") -> dict[str, Any]:
+    return {
+        "metadata": {"name": "adult", "annotations": ledger.annotation(releases)},
+        "spec": {"selector": {"app.kubernetes.io/name": live}},
     }
 
 

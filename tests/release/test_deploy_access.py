@@ -133,8 +133,10 @@ def test_what_may_be_begun_but_not_done_leaves_nothing(target: Target, images: M
     releaser = Target(
         target.folder, least_privileged(target, without="create"), target.namespace, target.admin
     )
-    target.kubectl("create", "service", "clusterip", "toy", "--tcp", "80")  # what it may only change
-    target.kubectl("label", "service", "toy", "app.kubernetes.io/managed-by=ml-pipeline")
+    line = releaser.call("release", image=images["good-1"]).line
+    assert f"may not create leases in namespace {target.namespace}; grant it the role" in line
+    lease = '{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"toy-release"}}'
+    target.kubectl("create", "-f", "-", stdin=lease)  # what it may only change
     line = releaser.call("release", image=images["good-1"]).line
     assert f"may not create deployments in namespace {target.namespace}; grant it the role" in line
     assert target.get("deployments,services")["items"] == []
@@ -163,7 +165,7 @@ def test_a_bad_kubeconfig(target: Target, text: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "cause"),
     [
-        ({"strategy": "rolling"}, "the settings are wrong: unknown key 'strategy'"),
+        ({"strategy": "canary"}, 'the settings are wrong: strategy is "canary"'),
         ({"image": "localhost:5000/toy:latest"}, "has no digest"),
         ({"replicas": 0}, "the settings are wrong: replicas = 0 is out of range; use 1 or more"),
     ],

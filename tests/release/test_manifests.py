@@ -13,8 +13,8 @@ DIGEST = "sha256:" + "ab" * 32
 RELEASE = Release("adult-income", "models", f"registry:5000/adult:1@{DIGEST}", "0123456789ab", replicas=3)
 
 
-def _deployment(release: Release = RELEASE) -> Any:
-    return manifests.deployment(release)
+def _deployment(release: Release = RELEASE, name: str = "") -> Any:
+    return manifests.deployment(release, name)
 
 
 def _pod(release: Release = RELEASE) -> Any:
@@ -76,8 +76,31 @@ def test_a_gpu_is_requested_and_limited_alike_where_one_is_needed() -> None:
     assert not [name for kind in without.values() for name in kind if "gpu" in name]
 
 
+def test_each_deployment_has_pods_that_only_its_own_selector_finds() -> None:
+    names = manifests.deployment_names("adult-income")
+    assert names == ("adult-income", "adult-income-blue", "adult-income-green")
+    for name in names:
+        labels = _deployment(RELEASE, name)["spec"]["template"]["metadata"]["labels"]
+        for other in names:
+            service: Any = manifests.service(RELEASE, other, {})
+            assert (service["spec"]["selector"].items() <= labels.items()) == (name == other)
+
+
+def test_the_pods_of_a_rolling_release_are_those_of_older_versions_of_this_module() -> None:
+    assert set(_deployment()["spec"]["template"]["metadata"]["labels"]) == {
+        "app.kubernetes.io/name",
+        "app.kubernetes.io/managed-by",
+        "app.kubernetes.io/component",
+        "app.kubernetes.io/version",
+    }
+    assert "app.kubernetes.io/part-of" not in _deployment()["metadata"]["labels"]
+    assert _deployment(name="adult-income-blue")["metadata"]["labels"]["app.kubernetes.io/part-of"] == (
+        "adult-income"
+    )
+
+
 def test_the_service_finds_the_pods_of_every_revision() -> None:
-    service: Any = manifests.service(RELEASE)
+    service: Any = manifests.service(RELEASE, "adult-income", {})
     selector = service["spec"]["selector"]
     labels = _deployment()["spec"]["template"]["metadata"]["labels"]
     assert selector.items() <= labels.items()
@@ -106,8 +129,23 @@ def test_another_timeout_or_replica_count_starts_no_other_pods() -> None:
 
 def test_an_older_template_is_taken_as_it_is() -> None:
     template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": []}}
-    spec: Any = manifests.deployment(RELEASE, template)["spec"]
-    assert spec["template"] == template
+    spec: Any = manifests.deployment(RELEASE, "adult-income-blue", template)["spec"]
+    labels = {"a": "b"} | spec["selector"]["matchLabels"]
+    assert spec["template"] == {"metadata": {"labels": labels}, "spec": {"containers": []}}
+
+
+@pytest.mark.parametrize(
+    ("field", "own"),
+    [
+        ('.spec.template.spec.containers[name="model"].image', True),
+        (".spec.template.metadata.annotations.ml-pipeline/image-digest", True),
+        (".metadata.labels.app.kubernetes.io/version", True),
+        ('.spec.template.spec.containers[name="model"].resources.limits.memory', False),
+        (".spec.replicas", False),
+    ],
+)
+def test_what_a_release_takes_over_from_others(field: str, own: bool) -> None:
+    assert manifests.is_own(field) is own
 
 
 def test_settings_become_a_release() -> None:

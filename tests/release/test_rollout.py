@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from ml_pipeline.cluster.fields import name_of
 from ml_pipeline.cluster.pods import Failed, Progressing
 from ml_pipeline.release import rollout
 from ml_pipeline.release.rollout import Ready
@@ -32,8 +31,8 @@ CRASH: dict[str, Any] = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}}
 GOOD_PODS = [_pod("one"), _pod("two")]
 
 
-def test_ready_when_all_pods_are_of_the_newest_revision() -> None:
-    assert rollout.judge(deployment(), SETS, GOOD_PODS) == Ready("adult-b", 2, ("one", "two"))
+def test_ready_when_all_pods_are_of_the_template() -> None:
+    assert rollout.judge(deployment(), SETS, GOOD_PODS) == Ready("adult-b", ("one", "two"))
 
 
 @pytest.mark.parametrize(
@@ -49,15 +48,33 @@ def test_progressing_until_all_counts_agree(status: dict[str, Any]) -> None:
     assert isinstance(rollout.judge(deployment(**status), SETS, GOOD_PODS), Progressing)
 
 
-def test_progressing_while_the_newest_revision_has_noreplicaset() -> None:
-    assert isinstance(rollout.judge(deployment(revision=3), SETS, GOOD_PODS), Progressing)
+def test_progressing_while_the_template_has_no_replicaset() -> None:
+    assert isinstance(rollout.judge(deployment("c"), SETS, GOOD_PODS), Progressing)
+
+
+def test_the_template_is_judged_not_the_newest_revision() -> None:
+    newest = [*SETS, replicaset("c", 3)]
+    assert rollout.judge(deployment(revision=3), newest, GOOD_PODS) == Ready("adult-b", ("one", "two"))
+
+
+def test_a_paused_rollout_says_how_to_go_on() -> None:
+    paused = deployment()
+    paused["spec"]["paused"] = True
+    state = rollout.judge(paused, SETS, GOOD_PODS)
+    assert isinstance(state, Failed)
+    assert state.cause == "the rollout of Deployment adult is paused"
+    assert state.hint == "kubectl rollout resume deployment/adult"
+
+
+def test_a_template_is_read_without_what_a_controller_added() -> None:
+    assert rollout.template_of(SETS[0]) == rollout.template_of(deployment("a"))
 
 
 def test_another_deployments_replicaset_of_the_same_revision_does_not_count() -> None:
-    sets = [replicaset("x", 2, owner="other"), *SETS]
+    sets = [replicaset("b", 2, owner="other"), *SETS]
     live = rollout.live_replicaset(deployment(), sets)
     assert live is not None
-    assert name_of(live) == "adult-b"
+    assert live is SETS[1]
 
 
 def test_a_problem_of_one_pod_fails_the_rollout() -> None:

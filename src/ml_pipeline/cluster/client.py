@@ -4,7 +4,7 @@ import json
 import re
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,9 +12,9 @@ import urllib3
 from kubernetes.client import ApiClient, ApiException, Configuration
 from kubernetes.config import ConfigException, load_kube_config_from_dict
 
-from ml_pipeline.cluster.errors import Refused, Unreachable
+from ml_pipeline.cluster.errors import Conflict, Refused, Unreachable
 from ml_pipeline.cluster.fields import Json, Object, labels_of, objects, text
-from ml_pipeline.cluster.kubeconfig import Section, invalid
+from ml_pipeline.cluster.kubeconfig import Section, invalid, user_of
 from ml_pipeline.cluster.objects import MANAGER
 from ml_pipeline.common.lines import last_line, one_line
 from ml_pipeline.common.outcome import StageFailure
@@ -24,9 +24,11 @@ APIS = {
     "deployments": "/apis/apps/v1",
     "replicasets": "/apis/apps/v1",
     "jobs": "/apis/batch/v1",
+    "leases": "/apis/coordination.k8s.io/v1",
 }  # the others are in the core API
 TIMEOUT_S = (5, 30)  # to connect, to read
 RETRIES = AGAIN.new(allowed_methods={"GET", "PATCH", "DELETE"})  # each of ours may be done twice
+DRY = {"dryRun": "All"}
 MEMORY = "/dev/shm"  # noqa: S108 - a private folder in it
 
 
@@ -36,8 +38,10 @@ class Cluster:
     def __init__(self, kubeconfig: Section, namespace: str) -> None:
         """Connect with a kubeconfig, as `read_kubeconfig` returns it."""
         self.namespace = namespace
+        self.guard: Callable[[], object] = lambda: None  # called before each change; may raise
         self._client = _client(kubeconfig)
         self.address = self._client.configuration.host
+        self.user = user_of(kubeconfig)
 
     def get(self, kind: str, name: str) -> Object | None:
         """Return an object, or None where it (or its namespace) does not exist."""
@@ -56,22 +60,39 @@ class Cluster:
             raise StageFailure(f"{where} was not created by {MANAGER}", "use another name, or delete it")
         return thing
 
-    def list(self, kind: str, labels: Mapping[str, str]) -> list[Object]:
-        """Return the objects that have all `labels`."""
-        query = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())}
-        return objects(self._json("GET", self._path(kind), query=query), "items")
+    def list_all(self, kind: str, *, everywhere: bool = False) -> list[Object]:
+        """Return all objects of a kind in the namespace, or in the whole cluster."""
+        path = f"{APIS.get(kind, '/api/v1')}/{kind}" if everywhere else self._path(kind)
+        return objects(self._json("GET", path), "items")
 
-    def apply(self, kind: str, manifest: Object) -> Object:
-        """Create or update by server-side apply, overruling what others set in these fields; return it."""
+    def list(self, kind: str, labels: Mapping[str, str | Sequence[str]]) -> list[Object]:
+        """Return the objects that have all `labels`; a sequence holds the values that one may have."""
+        either = (
+            f"{key}={value}" if isinstance(value, str) else f"{key} in ({','.join(value)})"
+            for key, value in labels.items()
+        )
+        return objects(
+            self._json("GET", self._path(kind), query={"labelSelector": ",".join(either)}), "items"
+        )
+
+    def apply(self, kind: str, manifest: Object, *, force: bool = False, dry_run: bool = False) -> Object:
+        """Create or update by server-side apply; return the object.
+
+        A `resourceVersion` in the manifest's metadata is a precondition. Without `force` it is refused where
+        another manager set one of these fields to another value. With `dry_run` nothing is stored.
+        """
         path = self._path(kind, text(manifest, "metadata", "name"))
-        query = {"fieldManager": MANAGER, "force": "true"}
+        query = {"fieldManager": MANAGER, "force": str(force).lower()} | (DRY if dry_run else {})
         return self._json("PATCH", path, manifest, kind="application/apply-patch+yaml", query=query)
 
-    def annotate(self, kind: str, name: str, annotations: Mapping[str, str]) -> Object:
-        """Set annotations that `apply` leaves alone, for they have another field manager."""
-        body, query = {"metadata": {"annotations": annotations}}, {"fieldManager": f"{MANAGER}-history"}
-        path = self._path(kind, name)
-        return self._json("PATCH", path, body, kind="application/merge-patch+json", query=query)
+    def patch(self, kind: str, name: str, change: Object) -> Object:
+        """Change the fields that are in `change`; its `metadata.resourceVersion` is a precondition."""
+        path, query = self._path(kind, name), {"fieldManager": MANAGER}
+        return self._json("PATCH", path, change, kind="application/merge-patch+json", query=query)
+
+    def create(self, kind: str, manifest: Object) -> Object:
+        """Create an object. Raises Refused, with code 409, where one of this name exists."""
+        return self._json("POST", self._path(kind), manifest, query={"fieldManager": MANAGER})
 
     def create_namespace(self, manifest: Object) -> None:
         """Create a namespace, unless it exists."""
@@ -81,12 +102,17 @@ class Cluster:
             if refused.code != 409:
                 raise
 
-    def delete(self, kind: str, name: str) -> None:
-        """Delete an object, if it exists; it is gone when everything that it owns is gone."""
+    def delete(self, kind: str, name: str, uid: str = "") -> None:
+        """Delete an object, if it exists; it is gone when everything that it owns is gone.
+
+        With `uid`, another object of the same name is left alone.
+        """
+        precondition: dict[str, Json] = {"preconditions": {"uid": uid}} if uid else {}
         try:
-            self._json("DELETE", self._path(kind, name), {"propagationPolicy": "Foreground"})
+            body = {"propagationPolicy": "Foreground"} | precondition
+            self._json("DELETE", self._path(kind, name), body)
         except Refused as refused:
-            if refused.code != 404:
+            if refused.code != 404 and not (uid and refused.code == 409):
                 raise
 
     def last_log_line(self, pod: str) -> str:
@@ -129,6 +155,8 @@ class Cluster:
         kind: str = "application/json",
         query: Mapping[str, str] | None = None,
     ) -> Object:
+        if method != "GET" and not path.endswith("/leases") and "/leases/" not in path:
+            self.guard()
         try:
             answer = json.loads(self._send(method, path, body, kind, query)[1])
         except ValueError:
@@ -191,13 +219,17 @@ class Cluster:
             verb, kind = forbidden.groups()
             cause = f"the kubeconfig's user may not {verb} {kind} in namespace {self.namespace}"
             return Refused(cause, "grant it the role in docs/clusters.md", code)
+        if code == 403 and "being terminated" in message:
+            cause = f"namespace {self.namespace} is being deleted"
+            return Refused(cause, "wait until it is gone, or set another deploy.namespace", code)
         if code == 429 or code >= 500:
             cause, hint = f"the API server answers {code}: {message}", "try again when the cluster works"
             return Unreachable(cause, hint)
         if not _status(data):  # else a 404 of another server would mean "there is none yet"
             cause = f"{self.address} does not answer as a Kubernetes API server does ({code})"
             return StageFailure(f"{cause}: {message[:100]}", "check the address")
-        return Refused(f"the cluster refuses ({code}): {message}", "change the fields that it names", code)
+        cause = f"the cluster refuses ({code}): {message}"
+        return Refused(cause, "change the fields that it names", code, _conflicts(_status(data)))
 
 
 def _client(kubeconfig: Section) -> ApiClient:
@@ -232,6 +264,15 @@ def _client(kubeconfig: Section) -> ApiClient:
         ssl_context=tls, server_hostname=configuration.tls_server_name, retries=RETRIES
     )
     return client
+
+
+def _conflicts(status: Object) -> tuple[Conflict, ...]:
+    """Return the fields for which a server-side apply was refused, and who set them."""
+    return tuple(
+        Conflict(text(cause, "field"), (re.findall(r'"([^"]*)"', text(cause, "message")) or ["another"])[0])
+        for cause in objects(status, "details", "causes")
+        if text(cause, "reason") == "FieldManagerConflict"
+    )
 
 
 def _status(data: bytes) -> Object:

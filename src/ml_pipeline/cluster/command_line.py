@@ -5,9 +5,9 @@ import signal
 from pathlib import Path
 
 from ml_pipeline.cluster.client import Cluster
+from ml_pipeline.cluster.errors import Interrupted
 from ml_pipeline.cluster.kubeconfig import read_kubeconfig
 from ml_pipeline.common import command_line
-from ml_pipeline.common.outcome import StageFailure
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -35,7 +35,7 @@ def connect(kubeconfig: Path, api_server: str | None, namespace: str) -> Cluster
 
 
 def fail_on_signals() -> None:
-    """From now on, a signal that ends the program raises StageFailure, so that it can clean up."""
+    """From now on, a signal that ends the program raises Interrupted, so that it can clean up."""
     for number in SIGNALS:
         signal.signal(number, _interrupt)
 
@@ -47,4 +47,4 @@ def ignore_signals() -> None:
 
 
 def _interrupt(number: int, _frame: object) -> None:
-    raise StageFailure(f"interrupted by {signal.Signals(number).name}", "make the same call again")
+    raise Interrupted(f"interrupted by {signal.Signals(number).name}", "make the same call again")

@@ -1,11 +1,26 @@
 """How a request to a cluster fails; each error is one line, with its hint.
 
 StageFailure
+├── Interrupted   a signal ended the program
 ├── Unreachable   no answer, or one that asks to try again
 └── Refused       the API server's answer is an error
 """
 
+from dataclasses import dataclass
+
 from ml_pipeline.common.outcome import StageFailure
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A field, as the API server writes its path, and the manager who set it to another value."""
+
+    field: str
+    manager: str
+
+
+class Interrupted(StageFailure):
+    """A signal asked the program to end."""
 
 
 class Unreachable(StageFailure):
@@ -13,8 +28,12 @@ class Unreachable(StageFailure):
 
 
 class Refused(StageFailure):
-    """The API server answered, and the answer is an error; `code` is HTTP's."""
+    """The API server answered, and the answer is an error; `code` is HTTP's.
 
-    def __init__(self, cause: str, hint: str, code: int) -> None:
+    `conflicts` are the fields that another manager owns, where that is the reason.
+    """
+
+    def __init__(self, cause: str, hint: str, code: int, conflicts: tuple[Conflict, ...] = ()) -> None:
         super().__init__(cause, hint)
         self.code = code
+        self.conflicts = conflicts

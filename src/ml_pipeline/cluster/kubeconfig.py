@@ -46,6 +46,11 @@ def read_kubeconfig(path: Path, api_server: str | None = None) -> Section:
     return document
 
 
+def user_of(document: Section) -> str:
+    """Return the name of the user of the current context."""
+    return str(_named(document, "contexts", "context", document["current-context"]).get("user"))
+
+
 def invalid(why: str) -> StageFailure:
     """Return the failure of a kubeconfig that can't be used."""
     return StageFailure(f"the kubeconfig is not valid: {why}", PASS_ONE)

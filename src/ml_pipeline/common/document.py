@@ -53,6 +53,9 @@ class ReleaseRecord:
     ready: int | None = None  # pods
     prediction: Details = field(default_factory=dict)  # request and answer
     seconds: float | None = None
+    strategy: str | None = None
+    deployment: str | None = None  # the name of the Deployment that serves
+    notes: tuple[str, ...] = ()  # what an earlier call left, and what this one did about it
 
 
 @dataclass(frozen=True)

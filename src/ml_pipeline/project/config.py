@@ -64,6 +64,8 @@ def _contradictions(project: Project) -> Iterator[tuple[str, str]]:
         if not re.fullmatch(_DNS_LABEL, label):
             hint = "use at most 53 lower-case letters, digits and inner hyphens"
             yield f"{key} = {label!r} is not a valid name in a cluster", hint
+    if not project.name[0].isalpha():  # of a Service, whose names have stricter rules than a namespace's
+        yield f"name = {project.name!r} is not a valid name in a cluster", "let it begin with a letter"
     yield from _data_contradictions(project)
     yield from _train_contradictions(project.train)
     for name, gate in project.gates.items():

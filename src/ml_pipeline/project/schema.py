@@ -164,8 +164,10 @@ class Deploy:
     # How many pods serve.
     replicas: Positive = 2
     # How a release replaces the one before it. "rolling": pod by pod, each old pod after a new one is ready.
-    # Other strategies, such as canary and blue-green, do not exist yet.
-    strategy: Literal["rolling"] = "rolling"
+    # "blue-green": all new pods come up beside the old ones, and one write moves the traffic to them.
+    strategy: Literal["rolling", "blue-green"] = "rolling"
+    # Seconds for which "blue-green" keeps the old pods after that, so that a rollback is one write too.
+    keep: Annotated[int, Bounds(minimum=0)] = 300
     # Seconds until a release that is not ready has failed, and is undone.
     timeout: Positive = 300
     # MiB of memory that each pod requests; the limit too.
@@ -177,7 +179,7 @@ class Project:
     """The whole configuration of one project."""
 
     # The name of the model, of its image, and of the objects in the cluster: at most 53 lower-case letters,
-    # digits and inner hyphens.
+    # digits and inner hyphens, of which the first is a letter.
     name: str
     task: Literal["classification", "regression"]
     data: Data

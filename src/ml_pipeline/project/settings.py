@@ -50,8 +50,19 @@ def evaluate(project: Project) -> str:
     return _json(_task(project) | {"gates": gates} | groups)
 
 
-def deploy(project: Project, image: str, version: str | None) -> str:
-    """Return the settings of `deploy` and `rollback`; `image` is "" where none is released."""
+def deploy(
+    project: Project,
+    image: str,
+    version: str | None,
+    *,
+    by: str = "",
+    commit: str | None = None,
+    verdict: str | None = None,
+) -> str:
+    """Return the settings of `deploy` and `rollback`; `image` is "" where none is released.
+
+    `by`, `commit` and `verdict` are for the ledger of releases.
+    """
     section = project.deploy
     return _json(
         {
@@ -61,8 +72,13 @@ def deploy(project: Project, image: str, version: str | None) -> str:
             "timeout_s": section.timeout,
             "memory_mb": section.memory_mb,
             "gpus": 1 if project.serve.device == "cuda" else 0,
+            "strategy": section.strategy,
+            "keep_s": section.keep,
             "image": image,
             "version": version,
+            "by": by,
+            "commit": commit,
+            "verdict": verdict,
         }
     )
 

@@ -1,82 +1,72 @@
-"""Which releases of a Deployment were good, and where a rollback goes; decisions over plain objects, pure.
+"""The ledger for people and programs: rows of plain values, and a table of text; pure."""
 
-A Deployment remembers in an annotation which of its ReplicaSets were good, that is, gave a
-real prediction. Only those are ever gone back to, so a release that was killed half-way
-is never mistaken for the one before it.
-"""
+import time
+from collections.abc import Mapping, Sequence
 
-import dataclasses
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from ml_pipeline.cluster.fields import Object, annotations_of, name_of, table, text
-from ml_pipeline.common.reading import read
-from ml_pipeline.release.rollout import live_replicaset
-
-GOOD = "ml-pipeline/good-releases"
-HASH = "pod-template-hash"  # the controller's own label: no part of the template
-REMEMBERED = 10
+from ml_pipeline.release.ledger import FAILED, SERVING, Entry, Ledger
 
 
-@dataclass(frozen=True)
-class GoodRelease:
-    """A release that was complete and gave a prediction."""
-
-    replicaset: str
-    image: str
-    version: str | None
-    replicas: int
-    timeout_s: int
-
-
-def history(deployment: Object | None) -> tuple[GoodRelease, ...]:
-    """Return the good releases, newest first; empty where the annotation is absent or can't be read."""
-    if deployment is None:
-        return ()
-    try:
-        entries = json.loads(text(annotations_of(deployment), GOOD) or "[]")
-        return read(tuple[GoodRelease, ...], entries, ignore_unknown=True)
-    except ValueError:
-        return ()
-
-
-def annotation(good: Sequence[GoodRelease]) -> dict[str, str]:
-    """Return the annotation that `history` reads."""
-    return {GOOD: json.dumps([dataclasses.asdict(entry) for entry in good])}
+def as_rows(ledger: Ledger, now: float) -> list[Mapping[str, object]]:
+    """Return the releases as plain values, newest first, with the seconds that each served."""
+    return [
+        {
+            "revision": entry.revision,
+            "digest": entry.digest,
+            "image": entry.image,
+            "version": entry.version,
+            "commit": entry.commit,
+            "by": entry.by,
+            "time": entry.started or None,
+            "verdict": entry.verdict,
+            "strategy": entry.strategy,
+            "outcome": entry.outcome,
+            "served_s": _served(entry, now),
+            "why": entry.why,
+        }
+        for entry in reversed(ledger)
+    ]
 
 
-def remember(good: Sequence[GoodRelease], newest: GoodRelease) -> tuple[GoodRelease, ...]:
-    """Return the history with `newest` at its head, each ReplicaSet in it once."""
-    others = [entry for entry in good if entry.replicaset != newest.replicaset]
-    return (newest, *others)[:REMEMBERED]
+def _served(entry: Entry, now: float) -> float | None:
+    if entry.outcome == FAILED or not entry.started or not (entry.ended or entry.outcome == SERVING):
+        return None
+    return round((entry.ended or now) - entry.started, 1)
 
 
-def rollback_history(deployment: Object, replicasets: Sequence[Object]) -> tuple[GoodRelease, ...]:
-    """Return the history from the release on that a rollback goes to; empty where there is none.
+def table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return the rows as a table of text."""
+    head = (
+        "REVISION",
+        "OUTCOME",
+        "DIGEST",
+        "VERSION",
+        "RELEASED",
+        "SERVED",
+        "STRATEGY",
+        "VERDICT",
+        "BY",
+        "COMMIT",
+    )
+    lines = [head, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
 
-    That is the good release before the live one; where the live one was never good (a kill
-    half-way), the last good one. A rollback forgets what it leaves: the next goes further back.
-    """
-    good = kept(history(deployment), replicasets)
-    live = live_replicaset(deployment, replicasets)
-    for position, entry in enumerate(good):
-        if live and entry.replicaset == name_of(live):
-            return good[position + 1 :]
-    return good
 
-
-def kept(good: Sequence[GoodRelease], replicasets: Sequence[Object]) -> tuple[GoodRelease, ...]:
-    """Return those whose ReplicaSet still exists: Kubernetes keeps only so many."""
-    names = {name_of(replicaset) for replicaset in replicasets}
-    return tuple(entry for entry in good if entry.replicaset in names)
-
-
-def template(entry: GoodRelease, replicasets: Sequence[Object]) -> Object:
-    """Return the pod template of a good release, as it ran. Raises StopIteration without its ReplicaSet."""
-    replicaset = next(each for each in replicasets if name_of(each) == entry.replicaset)
-    ran = table(replicaset, "spec", "template")
-    metadata = {key: value for key, value in table(ran, "metadata").items() if value is not None}
-    labels = table(metadata, "labels")
-    metadata["labels"] = {key: value for key, value in labels.items() if key != HASH}
-    return {"metadata": metadata, "spec": table(ran, "spec")}
+def _cells(row: Mapping[str, object]) -> tuple[str, ...]:
+    started, served = row["time"], row["served_s"]
+    digest = str(row["digest"]).removeprefix("sha256:")[:12]
+    return (
+        str(row["revision"]),
+        str(row["outcome"]),
+        digest,
+        str(row["version"] or "-"),
+        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started))
+        if isinstance(started, int | float)
+        else "-",
+        f"{served:.0f} s" if isinstance(served, int | float) else "-",
+        *(str(row[key] or "-") for key in ("strategy", "verdict", "by")),
+        str(row["commit"] or "-")[:12],
+    )

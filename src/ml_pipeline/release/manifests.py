@@ -1,13 +1,15 @@
 """A release as Kubernetes objects: a frozen description in, plain objects out; pure."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from ml_pipeline.cluster import objects
-from ml_pipeline.cluster.fields import Json, Object
+from ml_pipeline.cluster.fields import Json, Object, table
 from ml_pipeline.cluster.objects import Resources, selector
 from ml_pipeline.common.reading import Bounds
+from ml_pipeline.release import rollout
 from ml_pipeline.serving.contract import PORT
 
 # For this long a pod that ends still serves: until every proxy in the cluster has learned to send elsewhere.
@@ -21,15 +23,19 @@ HISTORY_LIMIT = 10
 ROLE_RULES: tuple[Object, ...] = (
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "create", "patch", "delete"]},
     {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "patch"]},
     *objects.POD_RULES,
 )
+COLOURS = ("blue", "green")
+PART_OF = "app.kubernetes.io/part-of"
 
 
 @dataclass(frozen=True)
 class Release:
     """What is released where: the settings of the programs `deploy` and `rollback`.
 
-    `image` is a reference with a digest, or "" where none is chosen yet. `version` is its model's.
+    `image` is a reference with a digest, or "" where none is chosen yet. `version` is its model's. `by` is
+    who releases; `commit` and `verdict` are the image's, for the ledger.
     """
 
     name: str
@@ -41,55 +47,82 @@ class Release:
     memory_mb: Annotated[int, Bounds(minimum=1)] = 512
     cpu_millicores: Annotated[int, Bounds(minimum=1)] = 100
     gpus: Annotated[int, Bounds(minimum=0)] = 0
+    strategy: Literal["rolling", "blue-green"] = "rolling"
+    keep_s: Annotated[int, Bounds(minimum=0)] = 300
+    by: str = ""
+    commit: str | None = None
+    verdict: str | None = None
 
     @property
     def digest(self) -> str:
         """`sha256:…` of the image, "" where the reference has none."""
-        match = re.search(r"@(sha256:[0-9a-f]{64})$", self.image)
-        return match[1] if match else ""
+        return rollout.digest(self.image)
 
 
-def service(release: Release) -> Object:
-    """Return one stable address, port 80, for the pods of every revision."""
+def deployment_names(name: str) -> tuple[str, ...]:
+    """Return the names of the Deployments that a release may have: the rolling one, and two colours."""
+    return (name, *(f"{name}-{colour}" for colour in COLOURS))
+
+
+def service(release: Release, live: str, annotations: Mapping[str, str]) -> Object:
+    """Return one stable address, port 80, for the pods of the Deployment `live`."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": release.name, "namespace": release.namespace, "labels": selector(release.name)},
+        "metadata": {
+            "name": release.name,
+            "namespace": release.namespace,
+            "labels": selector(release.name),
+            "annotations": dict(annotations),
+        },
         "spec": {
             "type": "ClusterIP",
-            "selector": selector(release.name),
+            "selector": selector(live),
             "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}],
         },
     }
 
 
-def deployment(release: Release, template: Object | None = None) -> Object:
-    """Return the Deployment; `template` is an older revision's own, for going back to exactly that.
+def deployment(release: Release, name: str = "", template: Object | None = None) -> Object:
+    """Return the Deployment `name`, which is the release's own name where none is passed.
 
-    maxUnavailable 0: no old pod ends before a new one is ready, so a release that never gets
-    ready costs no capacity.
+    `template` is an older revision's own, for going back to exactly that. maxUnavailable 0: no old pod ends
+    before a new one is ready, so a release that never gets ready costs no capacity.
     """
+    name = name or release.name
+    part_of = {} if name == release.name else {PART_OF: release.name}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {
-            "name": release.name,
+            "name": name,
             "namespace": release.namespace,
-            "labels": _labels(release),
+            "labels": _labels(release, name) | part_of,
             "annotations": _annotations(release),
         },
         "spec": {
             "replicas": release.replicas,
-            "selector": {"matchLabels": selector(release.name)},
+            "selector": {"matchLabels": selector(name)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "progressDeadlineSeconds": release.timeout_s,
             "revisionHistoryLimit": HISTORY_LIMIT,
-            "template": _template(release) if template is None else template,
+            "template": _template(release, name) if template is None else _moved(template, name),
         },
     }
 
 
-def _template(release: Release) -> Object:
+def is_own(field: str) -> bool:
+    """Tell whether a field is what makes a release: its image, labels and annotations."""
+    return ".metadata." in f"{field}." or field.endswith('.containers[name="model"].image')
+
+
+def _moved(template: Object, name: str) -> Object:
+    """Return a template for the pods of the Deployment `name`, whichever it is from."""
+    metadata = table(template, "metadata")
+    return {**template, "metadata": {**metadata, "labels": {**table(metadata, "labels"), **selector(name)}}}
+
+
+def _template(release: Release, name: str) -> Object:
     scrape = {
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(PORT),
@@ -98,7 +131,7 @@ def _template(release: Release) -> Object:
     # The root filesystem is read-only; libraries still expect to write here.
     tmp: Object = {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}
     return {
-        "metadata": {"labels": _labels(release), "annotations": _annotations(release) | scrape},
+        "metadata": {"labels": _labels(release, name), "annotations": _annotations(release) | scrape},
         "spec": objects.pod(_container(release), [tmp], GRACE_S),
     }
 
@@ -125,8 +158,8 @@ def _probe(path: str, *, period_s: int, failures: int) -> dict[str, Json]:
     return objects.probe(path, "http", period_s=period_s, failures=failures, timeout_s=5)
 
 
-def _labels(release: Release) -> dict[str, str]:
-    labels = selector(release.name) | {"app.kubernetes.io/component": "model-server"}
+def _labels(release: Release, name: str) -> dict[str, str]:
+    labels = selector(name) | {"app.kubernetes.io/component": "model-server"}
     # A label takes fewer characters than a version may have; the annotation has it in full.
     if release.version and re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", release.version):
         labels["app.kubernetes.io/version"] = release.version

@@ -1,9 +1,20 @@
 """Where a Deployment's rollout stands; decisions over plain Kubernetes objects, pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ml_pipeline.cluster.fields import Object, annotations_of, at, integer, name_of, objects, text
+from ml_pipeline.cluster.fields import (
+    Object,
+    annotations_of,
+    at,
+    containers_of,
+    integer,
+    name_of,
+    objects,
+    table,
+    text,
+)
 from ml_pipeline.cluster.pods import (
     Failed,
     Progressing,
@@ -16,25 +27,49 @@ from ml_pipeline.cluster.pods import (
 from ml_pipeline.common.lines import one_line
 
 REVISION = "deployment.kubernetes.io/revision"
+HASH = "pod-template-hash"  # the controller's own label: no part of the template
 
 
 @dataclass(frozen=True)
 class Ready:
-    """All pods are of the newest revision, and available; no other pod is left."""
+    """All pods are of the Deployment's template, and available; no other pod is left."""
 
     replicaset: str
-    revision: int
     pods: tuple[str, ...]
+
+
+def digest(image: str) -> str:
+    """Return `sha256:…` of an image's reference, "" where it has none."""
+    match = re.search(r"@(sha256:[0-9a-f]{64})$", image)
+    return match[1] if match else ""
+
+
+def image_of(thing: Object) -> str:
+    """Return the image in the pod template of a Deployment or a ReplicaSet."""
+    return text(next(iter(containers_of(thing)), None), "image")
+
+
+def template_of(thing: Object) -> Object:
+    """Return the pod template of a Deployment or a ReplicaSet, without what a controller added."""
+    template = table(thing, "spec", "template")
+    metadata = {key: value for key, value in table(template, "metadata").items() if value is not None}
+    metadata["labels"] = {key: value for key, value in table(metadata, "labels").items() if key != HASH}
+    return {"metadata": metadata, "spec": table(template, "spec")}
 
 
 def judge(
     deployment: Object, replicasets: Sequence[Object], pods: Sequence[Object]
 ) -> Progressing | Ready | Failed:
-    """Return where the newest revision of `deployment` stands.
+    """Return where the pods of the Deployment's template stand.
 
     `replicasets` and `pods` may hold others' too: owner references tell them apart.
     """
     replicas = integer(deployment, "spec", "replicas")
+    if at(deployment, "spec", "paused") is True:
+        name = name_of(deployment)
+        return Failed(
+            f"the rollout of Deployment {name} is paused", f"kubectl rollout resume deployment/{name}"
+        )
     if integer(deployment, "status", "observedGeneration") < integer(deployment, "metadata", "generation"):
         return Progressing("the cluster has not started on it")
     newest = newest_pods(deployment, replicasets, pods)
@@ -51,27 +86,37 @@ def judge(
     ready = tuple(sorted(name_of(pod) for pod in newest if holds(pod, "Ready")))
     current = live_replicaset(deployment, replicasets)
     if current and updated == total == available == replicas == len(ready):
-        return Ready(name_of(current), revision(current), ready)
+        return Ready(name_of(current), ready)
     progress, old = f"{len(ready)} of {replicas} pods ready", total - updated
     return Progressing(f"{progress}, {old} old" if old > 0 else progress, ready)
 
 
 def newest_pods(deployment: Object, replicasets: Sequence[Object], pods: Sequence[Object]) -> list[Object]:
-    """Return the pods of the newest revision that have not ended and are not about to."""
+    """Return the pods of the Deployment's template that have not ended and are not about to."""
     current = live_replicaset(deployment, replicasets)
-    uid = at(current, "metadata", "uid")
+    return pods_of(current, pods) if current else []
+
+
+def pods_of(owner: Object, pods: Sequence[Object]) -> list[Object]:
+    """Return the pods of a ReplicaSet that have not ended and are not about to."""
+    uid = text(owner, "metadata", "uid")
     return [pod for pod in pods if uid and _owner(pod) == uid and lives(pod)]
 
 
-def live_replicaset(deployment: Object | None, replicasets: Sequence[Object]) -> Object | None:
-    """Return the ReplicaSet of the Deployment's newest revision: None until its controller has made it."""
-    if deployment is None:
-        return None
-    uid, newest = at(deployment, "metadata", "uid"), annotations_of(deployment).get(REVISION)
-    for replicaset in replicasets:
-        if _owner(replicaset) == uid and annotations_of(replicaset).get(REVISION) == newest:
-            return replicaset
-    return None
+def replicasets_of(deployment: Object, replicasets: Sequence[Object]) -> list[Object]:
+    """Return the Deployment's own ReplicaSets, the one of the newest revision first."""
+    uid = text(deployment, "metadata", "uid")
+    return sorted((each for each in replicasets if _owner(each) == uid), key=revision, reverse=True)
+
+
+def live_replicaset(deployment: Object, replicasets: Sequence[Object]) -> Object | None:
+    """Return the ReplicaSet of the Deployment's template: None until its controller has made it.
+
+    Templates are compared, not revisions: those name a template only after the controller has seen it.
+    """
+    template = template_of(deployment)
+    owned = replicasets_of(deployment, replicasets)
+    return next((each for each in owned if template_of(each) == template), None)
 
 
 def revision(thing: Object) -> int:

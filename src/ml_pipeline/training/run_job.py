@@ -69,14 +69,14 @@ def _details(outcome: dict[str, object]) -> dict[str, object]:
 
 def _start(cluster: Cluster, job: TrainingJob) -> None:
     try:
-        service = cluster.apply("services", training_job.service(job))
+        service = cluster.apply("services", training_job.service(job), force=True)
     except Refused as refused:
         if refused.code != 404:
             raise
         cluster.create_namespace(objects.namespace(job.namespace))
-        service = cluster.apply("services", training_job.service(job))
-    created = cluster.apply("jobs", training_job.job(job, text(service, "spec", "clusterIP")))
-    cluster.apply("services", training_job.service(job, text(created, "metadata", "uid")))
+        service = cluster.apply("services", training_job.service(job), force=True)
+    created = cluster.apply("jobs", training_job.job(job, text(service, "spec", "clusterIP")), force=True)
+    cluster.apply("services", training_job.service(job, text(created, "metadata", "uid")), force=True)
     where = f"Job {job.name} in namespace {job.namespace}"
     print(f"{where}: {job.nodes} pods on {job.device}", flush=True)
 

@@ -1,0 +1,217 @@
+"""One change of what serves, under the lock: bring pods up, move the traffic, and go back if that fails."""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ml_pipeline.cluster import command_line
+from ml_pipeline.cluster.client import Cluster
+from ml_pipeline.cluster.errors import Refused, Unreachable
+from ml_pipeline.cluster.fields import Object, at, integer, text
+from ml_pipeline.common.document import ReleaseRecord
+from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.release import capacity, ledger, rollout, steps
+from ml_pipeline.release import state as states
+from ml_pipeline.release.ledger import FAILED, REPLACED, ROLLED_BACK, SERVING, Entry, Ledger
+from ml_pipeline.release.manifests import Release
+from ml_pipeline.release.prediction import predict
+from ml_pipeline.release.rollout import Ready
+from ml_pipeline.release.state import Serving, State
+
+UNDO_S = 60  # the least: a short timeout of the release must not cut its undo short
+
+
+@dataclass
+class Change:
+    """What one call changes. `template` is an older release's own, None for a new one."""
+
+    cluster: Cluster
+    release: Release
+    state: State
+    serving: Serving | None
+    ledger: Ledger
+    template: Object | None = None
+    action: str = ""
+    notes: list[str] = field(default_factory=list)
+    target: str = ""
+    _applied: Object | None = None
+    _moved: bool = False
+    _entry: Entry | None = None
+
+    def __post_init__(self) -> None:
+        self.target = states.place(self.state, self.release.strategy, self.release.image)
+
+    @property
+    def _is_beside(self) -> bool:
+        return self.target != (self.serving.deployment if self.serving else self.target)
+
+    @property
+    def _up(self) -> Release:
+        """The release as it comes up: beside the live pods it has as many as they are."""
+        live = self.serving.replicas if self.serving and self._is_beside else 0
+        return dataclasses.replace(self.release, replicas=max(self.release.replicas, live))
+
+    @property
+    def _before(self) -> Object | None:
+        """The Deployment of the target, as this call found it."""
+        return self.state.deployments.get(self.target)
+
+    def run(self) -> ReleaseRecord:
+        """Do it, or undo it. Raises StageFailure."""
+        self._check()
+        try:
+            self._applied = steps.apply(self.cluster, self._up, self.target, self.template)
+            ready, prediction = steps.settle(self.cluster, self.release, self._applied)
+            self._serve()
+        except steps.Overruled:
+            raise
+        except StageFailure as failure:
+            command_line.ignore_signals()
+            if self._applied is None and isinstance(failure, Refused):
+                raise
+            raise self._undo(failure) from None
+        command_line.ignore_signals()
+        self._resize()
+        return self._record(ready, prediction)
+
+    def _check(self) -> None:
+        """Refuse what can't go well, before anything starts."""
+        for deployment in (self.state.live_deployment, self._before):
+            if deployment is not None and at(deployment, "spec", "paused") is True:
+                name = text(deployment, "metadata", "name")
+                cause = f"the rollout of Deployment {name} is paused"
+                raise StageFailure(cause, f"kubectl rollout resume deployment/{name}")
+        more = self._up.replicas - (integer(self._before, "spec", "replicas") if self._before else 0)
+        if self._is_beside and more > 0:
+            capacity.check(self.cluster, self.release, more)
+
+    def _serve(self) -> None:
+        """Move the traffic, and record it; a release that already serves and is recorded stays as it is."""
+        current = ledger.serving(self.ledger)
+        unchanged = current is not None and current.image == self.release.image
+        if unchanged and self.state.live == self.target and current in self.state.ledger:
+            self._entry = current
+            return
+        new = self._new_entry()
+        outcome = ROLLED_BACK if self.action == "rolled-back" else REPLACED
+
+        self._moved, self._entry = True, new
+        served = ledger.with_served(self.ledger, new, outcome)
+        steps.serve(self.cluster, self.release, self.target, served)
+
+    def _new_entry(self) -> Entry:
+        release = self.release
+        return Entry(
+            ledger.next_revision(self.ledger),
+            release.image,
+            SERVING,
+            release.version,
+            release.commit,
+            release.verdict,
+            release.by,
+            release.strategy,
+            self.target,
+            round(time.time(), 3),
+            replicas=release.replicas,
+            memory_mb=release.memory_mb,
+        )
+
+    def _resize(self) -> None:
+        """Give the Deployment the number of pods that is configured, unless an autoscaler decides."""
+        live = self.state.live_deployment
+        if self.action != "rolled-back" and not (live and states.is_autoscaled(live)):
+            try:
+                steps.scale(self.cluster, self.target, self.release.replicas)
+            except StageFailure as failure:
+                self.notes.append(f"the number of pods stays as it was: {failure.cause}")
+
+    def _undo(self, failure: StageFailure) -> StageFailure:
+        """Go back to what served before this call; return what to raise."""
+        print(f"deploy: {failure.cause}; undoing", flush=True)
+        release = self.release
+        details = {"action": "undone", "name": release.name, "namespace": release.namespace}
+        details["image"] = release.image
+        try:
+            self._take_back(failure.cause)
+            self._put_back()
+        except StageFailure as second:
+            details["action"] = "broken"
+            cause = f"{failure.cause}; the undo failed too: {second.cause}"
+            if isinstance(second, Unreachable):
+                cause += ", so what serves now is not known"
+            return StageFailure(cause, "make the same call again when the cluster works", details)
+        if self.serving is None:
+            outcome = "the release was undone, and nothing is serving, because nothing served before it"
+        elif self._is_same():
+            outcome = "nothing was changed, for this is the release that served before"
+            return StageFailure(f"{failure.cause}; {outcome}", f"{failure.hint}, or roll back", details)
+        else:
+            details["serving"] = self.serving.image
+            shown = rollout.digest(self.serving.image) or self.serving.image
+            outcome = f"the release was undone, and the last good one ({shown}) is serving"
+        return StageFailure(f"{failure.cause}; {outcome}", failure.hint, details)
+
+    def _is_same(self) -> bool:
+        """Tell whether this call applied what served before."""
+        serving = self.serving
+        if serving is None or serving.template is None or self._is_beside or self._applied is None:
+            return False
+        return bool(serving.pods or serving.is_recorded) and serving.template == rollout.template_of(
+            self._applied
+        )
+
+    def _take_back(self, why: str) -> None:
+        """Send the traffic where it was, and record how the release ended."""
+        if self.serving is None:
+            if self.state.service is None and self._moved:
+                steps.delete(self.cluster, "services", self.release.name)
+        elif not self._is_same():
+            entry = self._entry or self._new_entry()
+            failed = dataclasses.replace(entry, outcome=FAILED, ended=time.time(), why=why[:200])
+            back = ledger.with_ended(self.ledger, failed)
+            steps.serve(self.cluster, self.release, self.serving.deployment, back)
+
+    def _put_back(self) -> None:
+        serving, before = self.serving, self._before
+        if serving is not None and not self._is_beside:
+            old = dataclasses.replace(
+                self.release, image=serving.image, version=serving.version, replicas=serving.replicas
+            )
+            applied = steps.apply(self.cluster, old, self.target, serving.template)
+            patient = dataclasses.replace(old, timeout_s=max(UNDO_S, self.release.timeout_s))
+            if not self._is_same():
+                steps.wait_ready(self.cluster, patient, applied)
+                steps.scale(self.cluster, self.target, serving.replicas)
+        elif before is not None:
+            steps.restore(self.cluster, self.release, before)
+        else:
+            steps.delete(self.cluster, "deployments", self.target)
+
+    def _record(self, ready: Ready, prediction: Object) -> ReleaseRecord:
+        release = self.release
+        return ReleaseRecord(
+            action=self.action,
+            name=release.name,
+            namespace=release.namespace,
+            revision=self._entry.revision if self._entry else None,
+            image=release.image,
+            digest=release.digest,
+            previous_image=self.serving.image if self.serving else None,
+            version=release.version,
+            replicas=release.replicas,
+            ready=len(ready.pods),
+            prediction=prediction,
+            strategy=release.strategy,
+            deployment=self.target,
+            notes=tuple(self.notes),
+        )
+
+
+def gives_prediction(cluster: Cluster, settings: Release, pods: Sequence[str]) -> bool:
+    """Tell whether a pod gives a prediction, whatever its model's version."""
+    try:
+        predict(cluster, dataclasses.replace(settings, version=None), pods[0])
+    except StageFailure:
+        return False
+    return True
