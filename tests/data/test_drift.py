@@ -60,6 +60,9 @@ def test_a_shift_must_be_significant_and_large() -> None:
     assert entries["hardly"]["p_adjusted"] < 1e-4
     assert entries["hardly"]["size"] == pytest.approx(0.02, rel=0.01)
     assert entries["few"]["size"] > 0.1
+    found = drift.metrics({"columns": [*entries.values()], "share": 0.25}, entries)  # type: ignore[typeddict-item]
+    assert found["drift.few"] == 0, "an effect that chance makes is none for a gate"
+    assert found["drift.moved"] == entries["moved"]["size"]
     assert next(iter(entries)) == "moved", "the furthest moved comes first"
 
 

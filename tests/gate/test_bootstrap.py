@@ -14,6 +14,7 @@ from ml_pipeline.common.rules import Gate, Interval, Measured
 from ml_pipeline.gate import metrics
 from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.uncertainty import bootstrap, intervals, ranks, resampling
+from ml_pipeline.gate.uncertainty.calibration import Calibration
 from ml_pipeline.gate.uncertainty.ranks import Ranking
 
 pytestmark = pytest.mark.program
@@ -144,27 +145,24 @@ def test_a_candidate_as_good_as_the_baseline_is_rarely_failed(simulated: Simulat
     assert {name: count for name, count in simulated.failed.items() if count > HOLDOUTS / 100} == {}
 
 
-def test_the_interval_of_a_calibration_error_covers_too() -> None:
-    # It is never below 0, and resampling pushes it upwards: percentiles alone cover it in 9 of 10 holdouts.
-    def errors(rows: int, seed: int) -> tuple[float, Any]:
-        truth, (image, _) = people(rows, seed)
-        where, gaps = metrics.surprise(truth, image.probabilities, 1)
-        binned = (where[:, None] == np.arange(metrics.CALIBRATION_BINS)) * gaps[:, None]
-        point = float(np.abs(binned.sum(axis=0)).sum() / rows)
-        if rows > 10**5:
-            return point, None
-        (drawn,) = resampling.counts(rows, 200, seed)
-        return point, np.abs(drawn @ binned).sum(axis=1) / rows
+@pytest.mark.parametrize("sharpness", [1.0, 2.0])
+def test_the_interval_of_a_calibration_error_covers_too(sharpness: float) -> None:
+    # The measured error is above the true one: resampled ones cover in 47 to 89 % of holdouts.
+    def measured(rows: int, seed: int) -> Calibration:
+        random = np.random.default_rng(seed)
+        score = 1.5 * random.normal(size=rows)
+        share = 1 / (1 + np.exp(-sharpness * score))
+        truth = (random.random(rows) < 1 / (1 + np.exp(-score))).astype(np.int64)
+        return Calibration.of(truth, np.column_stack([1 - share, share]), 1)
 
-    true, _ = errors(1_000_000, 99)
-    hits = []
-    for number in range(HOLDOUTS):
-        point, rounds = errors(1000, number)
-        spread = intervals.spreads(
-            {"expected_calibration_error": point}, {"expected_calibration_error": rounds}
-        )
-        hits.append(_covers(spread["expected_calibration_error"], true))
-    assert 0.93 <= np.mean(hits) <= 0.99
+    true = measured(1_000_000, 99).value
+    hits = 0
+    for seed in range(60):
+        found = measured(300, seed)
+        low, high = found(0.95)
+        assert 0 <= low <= found.value <= high <= 1
+        hits += low <= true + 0.001 <= high + 0.002  # the bins of a million rows are not without noise
+    assert hits >= 52
 
 
 def test_a_perfect_image_has_no_interval_where_ranks_decide() -> None:

@@ -143,8 +143,14 @@ def _line(entry: ColumnDrift, because: str) -> str:
 def metrics(drift: DriftReport | None, names: Iterable[str]) -> dict[str, float | None]:
     """Return the metrics that a gate may name: drift_share, and `drift.COLUMN`, each column's effect.
 
-    None: there is nothing to compare with.
+    The effect counts if its test is significant, else as 0: of few rows, or of many categories, it is
+    large without any drift. None: there is nothing to compare with.
     """
     values: dict[str, float | None] = {"drift_share": drift["share"] if drift else None}
     values |= {f"drift.{name}": None for name in names}
-    return values | {f"drift.{entry['name']}": entry["size"] for entry in (drift["columns"] if drift else ())}
+    return values | {f"drift.{entry['name']}": _shown(entry) for entry in (drift["columns"] if drift else ())}
+
+
+def _shown(entry: ColumnDrift) -> float:
+    p = entry["p_adjusted"]
+    return 0.0 if p is not None and p >= entry["alpha"] else entry["size"]

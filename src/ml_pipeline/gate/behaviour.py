@@ -10,10 +10,11 @@ from ml_pipeline.distributions.differences import compare
 from ml_pipeline.distributions.record import Categories, Column, Numbers
 from ml_pipeline.gate.arrays import Booleans, Floats
 from ml_pipeline.gate.metrics import NOT_FINITE, Answers, normalised, probability_fault
-from ml_pipeline.gate.uncertainty.intervals import Mean, Mirrored
+from ml_pipeline.gate.uncertainty.intervals import Differing, Mirrored
 from ml_pipeline.gate.uncertainty.shares import Share
 
 SHADOW = ("shadow_agreement", "shadow_difference")
+DRIFT_ALPHA = 0.05
 REGRESSION = "a regression has no such metric"
 
 
@@ -47,14 +48,17 @@ def of_answers(images: Sequence[Answers], classes: int | None) -> Behaviour:
     else:
         candidate, baseline = (_column(answers, classes) for answers in images)
         effect = "wasserstein" if classes is None else "jensen_shannon"
-        behaviour.values["prediction_drift"] = compare(baseline, candidate).effects[effect]
+        moved = compare(baseline, candidate)
+        # Of few rows, or of many classes, the distance is large by chance.
+        chance = moved.p is not None and moved.p >= DRIFT_ALPHA
+        behaviour.values["prediction_drift"] = 0.0 if chance else moved.effects[effect]
     if classes is None:
         behaviour.missing |= dict.fromkeys(("largest_class_share", "baseline_agreement"), REGRESSION)
         return behaviour
     predicted = images[0].indices
     behaviour.share("largest_class_share", predicted == np.bincount(predicted + 1).argmax() - 1)
     if len(images) > 1:
-        behaviour.share("baseline_agreement", predicted == images[1].indices)
+        behaviour.share("baseline_agreement", _agree(images))
     else:
         behaviour.missing["baseline_agreement"] = NO_BASELINE
     return behaviour
@@ -80,13 +84,11 @@ def of_recorded(images: Sequence[Answers] | None, classes: int | None) -> Behavi
         apart = np.abs(one - other)
         if np.isfinite(apart).all():
             behaviour.values["shadow_difference"] = float(apart.mean())
-            behaviour.intervals["shadow_difference"] = Mean(
-                float(apart.mean()), float(apart.std()), len(apart)
-            )
+            behaviour.intervals["shadow_difference"] = Differing.of(apart)
         else:
             behaviour.missing["shadow_difference"] = NOT_FINITE
         return behaviour
-    behaviour.share("shadow_agreement", (one == other) & (one >= 0))
+    behaviour.share("shadow_agreement", _agree(images))
     probabilities = [answers.probabilities for answers in images]
     faults = [probability_fault(each, classes) for each in probabilities]
     if any(faults):
@@ -95,6 +97,13 @@ def of_recorded(images: Sequence[Answers] | None, classes: int | None) -> Behavi
         shares = [normalised(each) for each in probabilities if each is not None]
         behaviour.share("shadow_difference", np.abs(shares[0] - shares[1]).sum(axis=1) / 2)
     return behaviour
+
+
+def _agree(images: Sequence[Answers]) -> Booleans:
+    """Say for which rows both images answer the same class; one that the model lacks may be any other."""
+    one, other = (answers.indices for answers in images)
+    agree: Booleans = (one == other) & (one >= 0)
+    return agree
 
 
 def _column(answers: Answers, classes: int | None) -> Column:

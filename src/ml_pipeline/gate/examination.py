@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from ml_pipeline.common.rules import Difference, Interval, Measured
 from ml_pipeline.gate import curves, groups, metrics, sensitive_columns, worst_slices
 from ml_pipeline.gate.answers import Holdout, members
@@ -10,6 +12,7 @@ from ml_pipeline.gate.metrics import Answers, Scores
 from ml_pipeline.gate.quality import Quality
 from ml_pipeline.gate.uncertainty import bootstrap, errors, intervals, labels
 from ml_pipeline.gate.uncertainty.bootstrap import Rounds
+from ml_pipeline.gate.uncertainty.calibration import Calibration
 from ml_pipeline.gate.uncertainty.labels import Found
 
 
@@ -51,6 +54,7 @@ def _scores(holdout: Holdout, answers: Answers) -> Scores:
 def _measured(holdout: Holdout, images: Sequence[Answers], scored: Sequence[Scores]) -> dict[str, Measured]:
     rounds: list[Rounds] = [{} for _ in images]
     counted, notes = Found(), dict[str, str]()
+    computed: dict[str, Interval] = {}
     task = holdout.task
     if len(holdout.truth) < bootstrap.MIN_ROWS:
         few = f"the holdout has {len(holdout.truth)} rows, and {bootstrap.MIN_ROWS} are needed"
@@ -62,7 +66,11 @@ def _measured(holdout: Holdout, images: Sequence[Answers], scored: Sequence[Scor
     else:
         rounds = bootstrap.classification(holdout.indices, images, len(task.classes), task.positive)
         counted = labels.intervals(holdout.indices, images, task.classes, task.positive)
-    spreads: dict[str, Interval] = counted.values | intervals.spreads(scored[0].values, rounds[0])
+        if "expected_calibration_error" in scored[0].values:
+            shares = metrics.normalised(np.asarray(images[0].probabilities))
+            calibration = Calibration.of(holdout.indices, shares, task.positive)
+            computed["expected_calibration_error"] = calibration
+    spreads: dict[str, Interval] = counted.values | intervals.spreads(scored[0].values, rounds[0]) | computed
     baseline = scored[1].values if len(images) > 1 else {}
     measured = {}
     for name, value in scored[0].values.items():

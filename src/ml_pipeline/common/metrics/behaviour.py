@@ -85,7 +85,8 @@ BEHAVIOUR = (
         "baseline_agreement",
         "agreement with the baseline",
         higher_is_better=True,
-        definition="The share of holdout rows for which candidate and baseline predict the same class.",
+        definition="The share of holdout rows for which candidate and baseline predict the same class, one "
+        "of the model's.",
         source="batch commands of both images",
         missing=f"{NO_BASELINE}, or if the model is a regression",
     ),
@@ -93,7 +94,8 @@ BEHAVIOUR = (
         "shadow_agreement",
         "agreement on recorded requests",
         higher_is_better=True,
-        definition="The share of recorded requests for which candidate and baseline predict the same class.",
+        definition="The share of recorded requests for which candidate and baseline predict the same class, "
+        "one of the model's.",
         source="batch commands of both images",
         missing=f"{NO_REQUESTS}, or if the model is a regression",
     ),
@@ -106,7 +108,8 @@ BEHAVIOUR = (
         "target's unit.",
         source="batch commands of both images",
         range="0 to 1; of a regression 0 and above",
-        interval=f"{WILSON}; of a regression normal, from 30 requests",
+        interval=f"{WILSON}; of a regression the share of requests that differ, times how far these "
+        "do, if 5 or more differ",
         missing=(
             f"{NO_REQUESTS}, if an image returns no valid probabilities, or if a prediction is not finite"
         ),
@@ -156,7 +159,8 @@ BEHAVIOUR = (
         higher_is_better=False,
         definition="The distance of the distributions of both images' predictions for the holdout: the "
         "Jensen-Shannon distance (base 2) of the classes; of a regression the Wasserstein distance, in "
-        "standard deviations of the baseline's predictions.",
+        "standard deviations of the baseline's predictions. 0 if the test of this drift (χ²; of a regression "
+        "Kolmogorov and Smirnov's) is not significant at 5 %.",
         source="`scipy.spatial.distance.jensenshannon(base=2)`, `scipy.stats.wasserstein_distance`",
         range="0 to 1; of a regression 0 and above",
         missing=f"{NO_BASELINE}, or if a prediction is not finite",

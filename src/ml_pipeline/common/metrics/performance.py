@@ -100,7 +100,7 @@ DATA = (
         "data",
         higher_is_better=False,
         definition="The share of compared columns that have drifted from the reference. The size of one "
-        "column's drift is `drift.COLUMN`.",
+        "column's drift is `drift.COLUMN`; it is 0 if the column's test is not significant.",
         source="validate-data; see docs/data.md",
         missing="the run has no reference (the gate passes then), or if no gate is on drift",
     ),

@@ -141,7 +141,8 @@ PROBABILITIES = (
         "positive class: of the highest one). The metric is Σ (rows in the bin / all rows) · |mean "
         "probability - share of rows that are positive (or predicted correctly)|.",
         source="Guo et al. 2017",
-        interval=f"{ROWS}, widened by its mirror image at the value (Davison and Hinkley 1997)",
+        interval="by simulated outcomes: the true errors that could give this one; of differences to the "
+        f"baseline {ROWS}, widened by its mirror image (Davison and Hinkley 1997)",
     ),
 )
 _QUANTILE = "The smallest absolute error that at least {} % of the rows do not exceed."

@@ -1,5 +1,6 @@
 """Intervals: from resampled rounds, and of means."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,10 +10,12 @@ from scipy.special import ndtri
 from ml_pipeline.common.metrics.table import METRICS, names
 from ml_pipeline.common.rules import Interval
 from ml_pipeline.gate.arrays import Floats
+from ml_pipeline.gate.uncertainty.shares import Share
+from ml_pipeline.gate.uncertainty.skewed import Exponential, Skewed
 
 # What is a sum of absolute differences, or the largest of several, grows by resampling alone.
 PUSHED = frozenset({"expected_calibration_error", *names("fairness")})
-MANY = 30  # values whose mean is about normally distributed
+FEW = 5  # values above 0 that a mean of them needs
 EDGE = 20  # rounds beyond an end; an end that has fewer is computed from the one that has so many
 
 
@@ -56,19 +59,35 @@ def _ends(rounds: Floats, tail: float) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Mean:
-    """The interval of a mean over `rows` of values of at least 0, with their standard deviation."""
+class Differing:
+    """The interval of a mean of values of at least 0, such as distances of answers; many may be 0."""
 
-    mean: float
-    deviation: float
-    rows: int
+    share: Share
+    size: Interval | None  # of the values above 0; None: they are too few
+
+    @classmethod
+    def of(cls, values: Floats) -> "Differing":
+        """Summarise values [N]."""
+        above = values[values > 0]
+        share = Share(len(above) / len(values), len(values))
+        if len(above) < FEW:
+            return cls(share, None)
+        mean = float(above.mean())
+        return cls(share, Exponential(Skewed.of(math.log(mean), above / mean)))
 
     def __call__(self, confidence: float) -> tuple[float, float] | None:
-        """Return that of the normal distribution, which means of many values have; None for few."""
-        if self.rows < MANY:
+        """Return the product of both intervals, each with half of the doubt (Bonferroni).
+
+        No width if no value is above 0: the images are the same. None where too few are.
+        """
+        if self.share.value == 0:
+            return 0.0, 0.0
+        level = (1 + confidence) / 2
+        sizes = self.size(level) if self.size else None
+        if sizes is None:
             return None
-        half = float(ndtri(0.5 + confidence / 2)) * self.deviation / self.rows**0.5
-        return max(self.mean - half, 0.0), self.mean + half
+        low, high = self.share(level)
+        return low * sizes[0], high * sizes[1]
 
 
 @dataclass(frozen=True)
