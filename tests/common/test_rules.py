@@ -4,14 +4,14 @@ import math
 
 import pytest
 
+from ml_pipeline.common.blocked import failure
+from ml_pipeline.common.bounds import gates_from
 from ml_pipeline.common.rules import (
     NO_BASELINE,
     NO_REFERENCE,
     Gate,
     Measured,
     decide,
-    failure,
-    gates_from,
     higher_is_better,
     passed,
 )

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from ml_pipeline.common.blocked import failure
 from ml_pipeline.common.rules import (
+    FEW,
     Difference,
     Gate,
     Measured,
     decide,
-    failure,
 )
 from tests.common.decisions import around, only
 
@@ -54,15 +55,69 @@ def test_a_regression_fails_only_beyond_the_doubt(metric: str, difference: float
     found = Measured(0.5 + difference, 0.5, difference=Difference(difference, around(difference, 0.01)))
     decision = only(Gate(metric, max_regression=0.0101, confidence=0.95), {metric: found})
     assert decision.status == status
+    # What is undecided blocks only if the measured loss is larger than allowed, unless the gate says so.
+    loss = -difference if metric == "accuracy" else difference
+    assert decision.blocks == (status == "failed" or (status == "not-enough-evidence" and loss > 0.0101))
+    strict = Gate(metric, max_regression=0.0101, confidence=0.95, insufficient="block")
+    assert only(strict, {metric: found}).blocks == (status != "passed")
+
+
+@pytest.mark.parametrize(
+    ("gate", "measured", "rows"),
+    [
+        # 0.01 above the bound with a margin of 0.02 needs four times as many rows.
+        (Gate("accuracy", min=0.85, confidence=0.95), Measured(0.86, interval=around(0.86, 0.02)), "1,200"),
+        (Gate("accuracy", min=0.87, confidence=0.95), Measured(0.86, interval=around(0.86, 0.02)), "1,200"),
+        (
+            Gate("accuracy", max_regression=0.01, confidence=0.95),
+            Measured(0.86, 0.86, difference=Difference(0.0, around(0.0, 0.05))),
+            "7,500",
+        ),
+        (
+            Gate("accuracy", max_regression=0.01, confidence=0.95),
+            Measured(0.83, 0.86, difference=Difference(-0.03, around(-0.03, 0.04))),
+            "2,700",
+        ),
+    ],
+)
+def test_an_undecided_gate_says_how_many_rows_would_decide(gate: Gate, measured: Measured, rows: str) -> None:
+    (decision,) = decide([gate], {"accuracy": measured}, rows=300)
+    assert decision.status == "not-enough-evidence"
+    assert decision.reason.endswith(f"; about {rows} rows would decide this")
+
+
+def test_what_is_not_of_the_holdout_needs_so_many_times_as_many() -> None:
+    gate = Gate("shadow_agreement", min=0.95, confidence=0.95)
+    (decision,) = decide([gate], {"shadow_agreement": Measured(0.96, interval=around(0.96, 0.02))}, rows=300)
+    assert decision.reason.endswith("; about 4 times as many rows would decide this")
+    at_the_bound = Measured(0.95, interval=around(0.95, 0.02))
+    (decision,) = decide([gate], {"shadow_agreement": at_the_bound}, rows=300)
+    assert "would decide" not in decision.reason
+
+
+def test_too_few_rows_are_not_a_failure() -> None:
+    gate = Gate("equalized_odds_difference", max=0.1)
+    reason = f"{FEW}no sensitive column has two groups of 30 rows"
+    undecided = only(gate, {}, {gate.metric: reason})
+    assert (undecided.status, undecided.blocks) == ("not-enough-evidence", True)
+    assert not only(replace(gate, insufficient="allow"), {}, {gate.metric: reason}).blocks
+    assert failure([undecided], 40)[1].startswith("judge it on more holdout rows, or set")
+
+
+def test_why_there_is_no_interval_is_told() -> None:
+    few = Measured(0.93, no_interval="4 holdout rows are of class 'c', and 10 are needed")
+    decision = only(Gate("f1_macro", min=0.9, confidence=0.95), {"f1_macro": few})
+    assert decision.reason == "0.93 has no interval: 4 holdout rows are of class 'c', and 10 are needed"
 
 
 def test_missing_evidence_is_told_and_blocks_unless_allowed() -> None:
     measured = {"accuracy": Measured(0.86, interval=around(0.86, 0.02))}
     gate = Gate("accuracy", min=0.85, confidence=0.95)
     decision = only(gate, measured)
-    assert decision.reason == "0.86 [0.84, 0.88] is on both sides of min 0.85"
+    told = "0.86 [0.84, 0.88] is on both sides of min 0.85; about 4 times as many rows would decide this"
+    assert decision.reason == told
     assert failure([decision], 300) == (
-        "accuracy: not enough evidence: 0.86 [0.84, 0.88] is on both sides of min 0.85 (300 holdout rows)",
+        f"accuracy: not enough evidence: {told} (300 holdout rows)",
         'judge it on more holdout rows, or set [tool.ml-pipeline.gates] accuracy.insufficient = "allow"',
     )
     allowed = only(replace(gate, insufficient="allow"), measured)

@@ -47,6 +47,15 @@ def test_the_gate_does_not_see_the_trainer() -> None:
     assert json.loads(settings.evaluate(project))["gates"] == {"accuracy": {"min": 0.9, "required": True}}
 
 
+def test_what_gates_do_without_evidence_is_said_once() -> None:
+    gates = 'accuracy = {min = 0.9, confidence = 0.95}\nf1 = {min = 0.8, confidence = 0.95, insufficient = "block"}'
+    text = 'insufficient = "allow"\n' + PROJECT.replace("accuracy = {min = 0.9}", gates)
+    document = json.loads(settings.evaluate(config.parse(None, text)))
+    assert {name: gate["insufficient"] for name, gate in document["gates"].items()} == {
+        "accuracy": "allow", "f1": "block"
+    }  # fmt: skip
+
+
 def test_the_data_stage_gets_rules_that_are_set() -> None:
     document = json.loads(settings.data(config.parse(None, PROJECT)))
     assert document["columns"] == {"ash": {"type": "number", "max": 3, "nullable": True, "unique": False}}

@@ -2,11 +2,11 @@
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal
 
-from ml_pipeline.common import verdict
+from ml_pipeline.common import evidence, verdict
 from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.verdict import Status
 from ml_pipeline.common.wording import apart, number, shown
@@ -52,6 +52,19 @@ class Gate:
         """
         allowed = self.insufficient or ("allow" if self.searches and self.confidence is None else "block")
         return self.required and allowed == "block"
+
+    def blocks_regression(self, lost: float, allowed: float) -> bool:
+        """Whether missing evidence of a regression blocks: by default if the measured loss is too large.
+
+        Most candidates are about as good as their baselines, and few holdouts can show that they are not a
+        little worse.
+        """
+        return self.blocks_undecided and not (self.insufficient is None and lost <= allowed)
+
+    @property
+    def of_holdout(self) -> bool:
+        """Whether its metric is measured on all rows of the holdout."""
+        return self.metric in METRICS and METRICS[self.metric].family in {"quality", "fairness"}
 
     @property
     def searches(self) -> bool:
@@ -103,6 +116,8 @@ class Decision:
     def as_dict(self) -> verdict.Gate:
         """Return the entry of `gates` in verdict.json."""
         measured, level = self.measured, self.gate.decided_at or CONFIDENCE
+        undecided = self.status == "not-enough-evidence"
+        blocks = self.blocks if undecided else self.gate.blocks_undecided
         difference = measured.against_baseline() if measured else None
         return {
             "metric": self.gate.metric,
@@ -122,27 +137,11 @@ class Decision:
             "max_regression": self.gate.max_regression,
             "required": self.gate.required,
             "confidence": self.gate.decided_at,
-            "insufficient": "block" if self.gate.blocks_undecided else "allow",
+            "insufficient": "block" if blocks else "allow",
             "status": self.status,
             "reason": self.reason,
             "blocks": self.blocks,
         }
-
-
-class Bounds(TypedDict, total=False):
-    """A gate's keys in the configuration."""
-
-    min: float
-    max: float
-    max_regression: float
-    required: bool
-    confidence: float
-    insufficient: Literal["block", "allow"]
-
-
-def gates_from(settings: Mapping[str, Bounds]) -> tuple[Gate, ...]:
-    """Return the gates of the settings' table, metric → bounds, in its order."""
-    return tuple(Gate(metric, **bounds) for metric, bounds in settings.items())
 
 
 def higher_is_better(gate: Gate) -> bool:
@@ -152,30 +151,46 @@ def higher_is_better(gate: Gate) -> bool:
 
 
 def decide(
-    gates: Iterable[Gate], measured: Mapping[str, Measured], not_measured: Mapping[str, str] | None = None
+    gates: Iterable[Gate],
+    measured: Mapping[str, Measured],
+    not_measured: Mapping[str, str] | None = None,
+    rows: int | None = None,
 ) -> tuple[Decision, ...]:
     """Apply every gate, so that one run names all that is wrong.
 
     `not_measured` says why a known metric has no value, such as ROC AUC on a holdout of one class;
     where there is nothing to compare with the gate passes, as a regression does without a baseline.
     A metric that nobody knows blocks even where its gate is not required: it is a spelling
-    mistake, and a gate that can't fail is worse than none.
+    mistake, and a gate that can't fail is worse than none. `rows` of the holdout: an undecided gate says how
+    many would decide it.
     """
     reasons = not_measured or {}
-    return tuple(_decide(gate, measured, reasons) for gate in gates)
+    return tuple(_decide(gate, measured, reasons, rows) for gate in gates)
 
 
-def _decide(gate: Gate, values: Mapping[str, Measured], reasons: Mapping[str, str]) -> Decision:
+@dataclass(frozen=True)
+class _Check:
+    """One bound's outcome; `blocks` says whether a lack of evidence does."""
+
+    status: Status
+    reason: str = ""
+    blocks: bool = False
+
+
+def _decide(
+    gate: Gate, values: Mapping[str, Measured], reasons: Mapping[str, str], rows: int | None
+) -> Decision:
     measured = values.get(gate.metric)
     if measured is None:
         return _not_measured(gate, values, reasons)
-    checks = list(_checks(gate, measured))
-    outcomes: dict[Status, bool] = {"failed": gate.required, "not-enough-evidence": gate.blocks_undecided}
-    for worst, blocks in outcomes.items():
-        causes = [reason for status, reason in checks if status == worst]
+    checks = list(_checks(gate, measured, rows if gate.of_holdout else None))
+    for worst in ("failed", "not-enough-evidence"):
+        causes = [check for check in checks if check.status == worst]
         if causes:
-            return Decision(gate, measured, worst, " and ".join(causes), blocks)
-    reason = next((reason for _, reason in checks if reason), "")
+            reason = " and ".join(check.reason for check in causes)
+            blocks = gate.required and (worst == "failed" or any(check.blocks for check in causes))
+            return Decision(gate, measured, causes[0].status, reason, blocks)
+    reason = next((check.reason for check in checks if check.reason), "")
     return Decision(gate, measured, "passed", reason, blocks=False)
 
 
@@ -193,10 +208,10 @@ def _not_measured(gate: Gate, values: Mapping[str, Measured], reasons: Mapping[s
     return Decision(gate, None, status, f"not measured: {reason}", blocks=gate.required)
 
 
-def _checks(gate: Gate, measured: Measured) -> Iterator[tuple[Status, str]]:
+def _checks(gate: Gate, measured: Measured, rows: int | None) -> Iterator[_Check]:
     """Yield each bound's outcome and, where there is something to say, the reason."""
     if not math.isfinite(measured.value):
-        yield "failed", f"{number(measured.value)} is not a finite number"
+        yield _Check("failed", f"{number(measured.value)} is not a finite number")
         return
     ends = interval_of(measured.interval, measured.value, gate.decided_at)
     place = f" on {measured.where}" if measured.where else ""
@@ -204,37 +219,37 @@ def _checks(gate: Gate, measured: Measured) -> Iterator[tuple[Status, str]]:
         if bound is None:
             continue
         if ends is None:
-            yield (
-                "not-enough-evidence",
-                f"{number(measured.value)}{place} has no interval{_because(measured)}",
-            )
+            reason = f"{number(measured.value)}{place} has no interval{_because(measured)}"
+            yield _Check("not-enough-evidence", reason, gate.blocks_undecided)
             continue
         worst, best = (ends[0], ends[1]) if sign > 0 else (ends[1], ends[0])
         value, limit = apart(measured.value, bound)
         text = f"{value}{shown(ends)}{place}"
         if sign * best < sign * bound:
-            yield "failed", f"{text} {words} {limit}{f' ({measured.note})' if measured.note else ''}"
+            note = f" ({measured.note})" if measured.note else ""
+            yield _Check("failed", f"{text} {words} {limit}{note}")
         elif sign * worst < sign * bound:
-            yield "not-enough-evidence", f"{text} is on both sides of {words.split()[-1]} {limit}"
+            reason = f"{text} is on both sides of {words.split()[-1]} {limit}"
+            end = worst if sign * measured.value > sign * bound else best
+            more = _rows(gate, measured.value - bound, measured.value - end, rows)
+            yield _Check("not-enough-evidence", reason + more, gate.blocks_undecided)
         else:
-            yield "passed", ""
+            yield _Check("passed")
     if gate.max_regression is not None:
-        yield _compare(gate, measured, gate.max_regression)
+        yield _compare(gate, measured, gate.max_regression, rows)
 
 
-def _compare(gate: Gate, measured: Measured, allowed: float) -> tuple[Status, str]:
+def _compare(gate: Gate, measured: Measured, allowed: float, rows: int | None) -> _Check:
     difference = measured.against_baseline()
     if difference is None:
-        return "passed", NO_BASELINE
+        return _Check("passed", NO_BASELINE)
     level = gate.decided_at
     ends = interval_of(difference.interval, difference.value, level)
     strict = level and 1 - REGRESSION_DOUBT * (1 - level)
     surely = interval_of(difference.interval, difference.value, strict)
     if ends is None or surely is None:
-        return (
-            "not-enough-evidence",
-            f"the difference to the baseline has no interval{_because(measured)}",
-        )
+        reason = f"the difference to the baseline has no interval{_because(measured)}"
+        return _Check("not-enough-evidence", reason, gate.blocks_undecided)
     higher = higher_is_better(gate)
     at_least, at_most = (-surely[1], -ends[0]) if higher else (surely[0], ends[1])
     worse_by = -difference.value if higher else difference.value
@@ -245,20 +260,23 @@ def _compare(gate: Gate, measured: Measured, allowed: float) -> tuple[Status, st
     else:
         text = f"{number(measured.value)} is {worse} worse than the baseline's {number(measured.baseline)}"
     if not at_least <= allowed:
-        return "failed", f"{text}{place}, max_regression is {limit}"
-    if not at_most <= allowed:
-        if gate.searches:
-            likeliest = f"the likeliest is {worse} worse{place}"
-            return (
-                "not-enough-evidence",
-                f"no slice is shown to be {limit} worse than the baseline; {likeliest}",
-            )
-        most, limit = apart(at_most, allowed)
-        return (
-            "not-enough-evidence",
-            f"may be {most} worse than the baseline{place}, max_regression is {limit}",
+        return _Check("failed", f"{text}{place}, max_regression is {limit}")
+    if at_most <= allowed:
+        return _Check("passed")
+    if gate.searches:
+        reason = (
+            f"no slice is shown to be {limit} worse than the baseline; the likeliest is {worse} worse{place}"
         )
-    return "passed", ""
+    else:
+        most, limit = apart(at_most, allowed)
+        reason = f"may be {most} worse than the baseline{place}, max_regression is {limit}"
+        end = at_most if worse_by <= allowed else at_least
+        reason += _rows(gate, worse_by - allowed, worse_by - end, rows)
+    return _Check("not-enough-evidence", reason, gate.blocks_regression(worse_by, allowed))
+
+
+def _rows(gate: Gate, gap: float, margin: float, rows: int | None) -> str:
+    return "" if gate.searches else evidence.needed(evidence.times(gap, margin), rows)
 
 
 def _because(measured: Measured) -> str:
@@ -275,44 +293,6 @@ def interval_of(interval: Interval | None, value: float, level: float | None) ->
 def passed(decisions: Iterable[Decision]) -> bool:
     """Say whether the candidate may ship."""
     return not any(decision.blocks for decision in decisions)
-
-
-def failure(decisions: Sequence[Decision], rows: int) -> tuple[str, str]:
-    """Return the cause and the hint of a failed verdict, each one line; every blocking gate is named.
-
-    What failed comes before what lacks evidence, each in the gates' order.
-    """
-    blocking = sorted((d for d in decisions if d.blocks), key=lambda d: d.status != "failed")
-    cause = ", ".join(f"{_named(decision)} {decision.reason}" for decision in blocking)
-    first = blocking[0]
-    key = f"[tool.ml-pipeline.gates] {first.gate.metric}"
-    if first.measured is None and first.status == "not-enough-evidence":
-        return f"{cause} ({rows:,} holdout rows)", _more_rows(key)
-    if first.measured is None:
-        is_metric = first.gate.metric in METRICS
-        return cause, f"set {key}.required = false" if is_metric else f"correct the name in {key}"
-    cause = f"{cause} ({rows:,} holdout rows)"
-    if first.status == "not-enough-evidence":
-        return cause, _more_rows(key)
-    return cause, f"improve the model or {_way_out(first, key)}"
-
-
-def _more_rows(key: str) -> str:
-    return f'judge it on more holdout rows, or set {key}.insufficient = "allow"'
-
-
-def _named(decision: Decision) -> str:
-    undecided = decision.status == "not-enough-evidence"
-    return f"{decision.gate.metric}: not enough evidence:" if undecided else decision.gate.metric
-
-
-def _way_out(decision: Decision, key: str) -> str:
-    gate, value = decision.gate, decision.measured.value if decision.measured else math.nan
-    if gate.min is not None and value < gate.min:
-        return f"lower {key}.min"
-    if gate.max is not None and value > gate.max:
-        return f"raise {key}.max"
-    return f"raise {key}.max_regression" if math.isfinite(value) else f"change {key}"
 
 
 def _ends(interval: Interval | None, level: float) -> tuple[float, float] | None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
+from ml_pipeline.common.bounds import Bounds
 from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.common.rules import Bounds
 from ml_pipeline.model.signature import Label
 
 Value = str | int | float | bool | None  # of a column, in JSON

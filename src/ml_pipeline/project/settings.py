@@ -45,7 +45,8 @@ def track(project: Project) -> str:
 
 def evaluate(project: Project) -> str:
     """Return the settings of `validate-gate`."""
-    gates = {name: _set_fields(gate) for name, gate in project.gates.items()}
+    common = {"insufficient": project.insufficient} if project.insufficient else {}
+    gates = {name: common | _set_fields(gate) for name, gate in project.gates.items()}
     groups = {"sensitive": project.data.sensitive, "slices": project.data.slices}
     return _json(_task(project) | {"gates": gates} | groups)
 
