@@ -48,7 +48,8 @@ def test_the_gate_does_not_see_the_trainer() -> None:
 
 
 def test_what_gates_do_without_evidence_is_said_once() -> None:
-    gates = 'accuracy = {min = 0.9, confidence = 0.95}\nf1 = {min = 0.8, confidence = 0.95, insufficient = "block"}'
+    gates = """accuracy = {min = 0.9, confidence = 0.95}
+f1 = {min = 0.8, confidence = 0.95, insufficient = "block"}"""
     text = 'insufficient = "allow"\n' + PROJECT.replace("accuracy = {min = 0.9}", gates)
     document = json.loads(settings.evaluate(config.parse(None, text)))
     assert {name: gate["insufficient"] for name, gate in document["gates"].items()} == {
