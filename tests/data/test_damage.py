@@ -147,7 +147,7 @@ def folder(adult: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def test_clean_data_has_nothing_to_report(folder: Path, adult: pl.DataFrame) -> None:
     # True of the example, and nothing that a schema or a reference would call wrong.
-    assert check(folder, adult) == {("hours-per-week", "outliers")}
+    assert check(folder, adult) == {("hours-per-week", "outliers"), ("id", "row_number")}
 
 
 @pytest.mark.parametrize("kind", DAMAGES)

@@ -106,7 +106,11 @@ def test_a_line_too_deep_to_read(tmp_path: Path, onnx_folder: Path) -> None:
             "age,job,member,seen\n,a,true,\n",
             "'asked.csv' has no 'age' in row 1, where the model needs",
         ),
-        ("asked.csv", "age,job,member,seen\nx,a,true,\n", "column 'age' of 'asked.csv' is not all integer"),
+        (
+            "asked.csv",
+            "age,job,member,seen\nx,a,true,\n",
+            "'asked.csv': column 'age' has 1 value that is not an integer (row 1)",
+        ),
         ("asked.txt", "what", "asked.txt is neither Parquet nor CSV"),
         ("else.jsonl", "", "'asked.jsonl' can't be read: "),
         ("else.csv", "a,b\n1,2\n", "path 'asked.csv' does not exist"),

@@ -144,6 +144,26 @@ def test_every_section_is_read() -> None:
             "use a path inside the project's folder",
         ),
         (
+            "[data.columns.seen]\nformat = '%m/%d/%Y'",
+            'config: ml-pipeline.toml: data.columns.seen.format needs type = "datetime"; '
+            "set data.columns.seen.type, or remove the format",
+        ),
+        (
+            "[data.columns.seen]\ntype = 'datetime'\nformat = 'US'",
+            "config: ml-pipeline.toml: data.columns.seen.format = 'US' has no directive; "
+            'use those of strptime: "%m/%d/%Y"',
+        ),
+        (
+            "encoding = 'utf-99'",
+            "config: ml-pipeline.toml: data.encoding = 'utf-99' is not an encoding; "
+            'use one such as "utf-8" or "cp1252"',
+        ),
+        (
+            "group = 'customer'\ntime = 'day'",
+            "config: ml-pipeline.toml: data.group and data.time each decide which rows are held out; "
+            "remove one of them",
+        ),
+        (
             "holdout = 1.5",
             "config: ml-pipeline.toml: data.holdout = 1.5 must be a fraction; "
             "use a number between 0 and 1, or the path of a table",

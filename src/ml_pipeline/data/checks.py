@@ -36,19 +36,18 @@ def require_target(frame: pl.LazyFrame, settings: Settings, violations: Sequence
         raise StageFailure(wrong[0].message, FIX)
 
 
-def widened(frame: pl.LazyFrame, types: Mapping[str, TableType]) -> pl.LazyFrame:
-    """Return the holdout with integers as numbers where `types`, the training data's, say number.
+def unlike(
+    types: Mapping[str, TableType], holdout: Mapping[str, TableType], settings: Settings
+) -> list[Violation]:
+    """Return the training data's columns that the holdout does not have, or has with another type.
 
-    A short CSV may have whole numbers alone in such a column.
+    Those that the model does not get may be absent or different.
     """
-    whole = [name for name, own in types_of(frame).items() if (own, types.get(name)) == ("integer", "number")]
-    return frame.with_columns(pl.col(whole).cast(pl.Float64)) if whole else frame
-
-
-def unlike(types: Mapping[str, TableType], holdout: Mapping[str, TableType]) -> list[Violation]:
-    """Return the training data's columns that the holdout does not have, or has with another type."""
+    used = {settings.target, settings.time, *settings.features(types)}
     violations = []
     for name, column_type in types.items():
+        if name not in used:
+            continue
         if name not in holdout:
             message = f"column {name!r} does not exist ({nearest(name, holdout)})"
             violations.append(Violation(name, "missing_column", message))

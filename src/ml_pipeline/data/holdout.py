@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.data.grouped import groups_held_out
 from ml_pipeline.data.settings import Settings
 
 SET_HOLDOUT = "change holdout under [tool.ml-pipeline.data]"
@@ -22,6 +23,8 @@ def holdout_rows(frame: pl.LazyFrame, settings: Settings) -> Mask:
     row stays on either side; a class of one row is trained on.
     """
     fraction = float(settings.holdout)
+    if settings.group:
+        return groups_held_out(frame, settings, fraction)
     if not 0 < fraction < 1:
         raise StageFailure(f"holdout = {settings.holdout} is not between 0 and 1", SET_HOLDOUT)
     rows = int(frame.select(pl.len()).collect().item())

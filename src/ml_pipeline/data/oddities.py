@@ -8,7 +8,11 @@ import polars as pl
 
 from ml_pipeline.columns.types import NUMBERS
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.data.keys import key_warnings
 from ml_pipeline.data.report import ColumnReport, TargetReport
+from ml_pipeline.data.settings import Settings
+from ml_pipeline.data.tables import Table
+from ml_pipeline.data.texts import text_warnings
 from ml_pipeline.data.violations import FIX, Rule, Violation, broken
 
 RARE_CLASS = 0.05  # of the rows, where there are two classes
@@ -19,17 +23,23 @@ MANY_OUTLIERS = 0.01
 
 
 def oddities(
-    frame: pl.LazyFrame, columns: Sequence[ColumnReport], target: TargetReport, *, is_text: bool
+    frame: pl.LazyFrame,
+    columns: Sequence[ColumnReport],
+    target: TargetReport,
+    settings: Settings,
+    table: Table,
 ) -> list[Violation]:
-    """Return duplicated rows, constant and keylike columns, far outliers, mixed types and rare classes."""
+    """Return duplicated rows, constant and keylike columns, far outliers, odd texts and rare classes."""
     rows = frame.select(pl.len()).collect().item()
     warnings = list(_duplicates(frame, rows))
     for column in columns:
         if column["name"] != target["name"]:
             warnings += _column(column, rows)
     warnings += _outliers(frame, columns, rows)
-    if is_text:
-        warnings += _mixed(frame, columns)
+    warnings += key_warnings(frame, columns, settings, table)
+    if table.text:
+        warnings += text_warnings(frame, columns, settings, table)
+    warnings += _unlabelled(columns, settings, rows)
     return warnings + list(_rare_classes(target))
 
 
@@ -88,19 +98,11 @@ def _outliers(frame: pl.LazyFrame, columns: Sequence[ColumnReport], rows: int) -
     yield from broken(frame, masks, MANY_OUTLIERS)
 
 
-def _mixed(frame: pl.LazyFrame, columns: Sequence[ColumnReport]) -> Iterator[Violation]:
-    """Yield the text columns of a CSV in which some values are numbers and others are not."""
-    missing = {column["name"]: column["missing"] for column in columns if column["type"] == "string"}
-    if not missing:
-        return
-    are_numbers = pl.col(list(missing)).cast(pl.Float64, strict=False)
-    numbers = frame.select(are_numbers.count()).collect().row(0, named=True)
-    rows = frame.select(pl.len()).collect().item()
-    for name, count in numbers.items():
-        values = rows - missing[name]
-        if 0 < count < values:
-            message = f"column {name!r} is text, but {count:,} of its {values:,} values are numbers"
-            yield Violation(name, "mixed_types", message, count, count / values)
+def _unlabelled(columns: Sequence[ColumnReport], settings: Settings, rows: int) -> Iterator[Violation]:
+    missing = next(column["missing"] for column in columns if column["name"] == settings.target)
+    if missing and settings.unlabelled == "drop":
+        message = f"{missing:,} of {rows:,} rows have no {settings.target!r}, and are left out"
+        yield Violation(settings.target, "unlabelled", message, missing, missing / rows)
 
 
 def _rare_classes(target: TargetReport) -> Iterator[Violation]:

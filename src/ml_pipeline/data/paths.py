@@ -15,7 +15,8 @@ def is_glob(path: str) -> bool:
 def is_table(path: PurePath) -> bool:
     """Return whether a file in a folder is part of the folder's table, by its name."""
     hidden = path.name.startswith((".", "_"))
-    return not hidden and path.suffix.lower() in {".parquet", ".pq", ".csv"}
+    name = path.name.lower().removesuffix(".gz")
+    return not hidden and name.endswith((".parquet", ".pq", ".csv", ".tsv"))
 
 
 def shown(path: PurePath) -> str:

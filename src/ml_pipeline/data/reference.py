@@ -6,11 +6,10 @@ from pathlib import Path
 
 import polars as pl
 
-from ml_pipeline.columns.polars_types import types_of
 from ml_pipeline.columns.types import NOT_FEATURES, TableType, compatible
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.data import drift
-from ml_pipeline.data.load import SET_REFERENCE, load
+from ml_pipeline.data.load import SET_REFERENCE, Loaded, load
 from ml_pipeline.data.recording import whole
 from ml_pipeline.data.report import DriftReport
 from ml_pipeline.data.settings import Settings
@@ -31,17 +30,17 @@ def compared(
     settings: Settings,
     folder: Path,
     baseline: Path | None,
-    frame: pl.LazyFrame,
-    types: Mapping[str, TableType],
+    loaded: Loaded,
 ) -> DriftReport | None:
     """Compare the table's columns with the reference; None where there is none.
 
     A table as reference must have every column, with the same type. A record may be of another version of
     the project: columns that only one side has are listed.
     """
+    frame, types = loaded.frame, loaded.types
     used = [name for name in types if name not in settings.exclude and types[name] not in NOT_FEATURES]
     if settings.reference:
-        reference = _table(settings, settings.reference, folder, {name: types[name] for name in used})
+        reference = _table(settings, settings.reference, folder, loaded, used)
     elif baseline:
         reference = _recorded(baseline, {name: types[name] for name in used})
     else:
@@ -58,11 +57,12 @@ def compared(
     return report
 
 
-def _table(settings: Settings, path: str, folder: Path, types: Mapping[str, TableType]) -> Reference:
-    table, frame, violations = load(settings, folder, "reference")
-    if violations:
-        raise StageFailure(f"the reference: {violations[0].message}", SET_REFERENCE)
-    before = types_of(frame)
+def _table(settings: Settings, path: str, folder: Path, training: Loaded, used: list[str]) -> Reference:
+    loaded = load(settings, folder, "reference", training)
+    frame, before = loaded.frame, loaded.types
+    types = {name: training.types[name] for name in used}
+    if loaded.violations:
+        raise StageFailure(f"the reference: {loaded.violations[0].message}", SET_REFERENCE)
     for name, column_type in types.items():
         if name not in before:
             raise StageFailure(f"the reference does not have column {name!r}", SET_REFERENCE)
@@ -72,7 +72,7 @@ def _table(settings: Settings, path: str, folder: Path, types: Mapping[str, Tabl
     read_as = {name: types[name] if before[name] == "empty" else before[name] for name in types}
     rows = frame.select(pl.len()).collect().item()
     report: DriftReport = {
-        "reference": path, "sha256": table.digest, "rows": rows,
+        "reference": path, "sha256": loaded.table.digest, "rows": rows,
         "only_current": [], "share": 0.0, "columns": [],
     }  # fmt: skip
     return Reference(lambda name: whole(frame, name, read_as[name]), list(types), rows, report)

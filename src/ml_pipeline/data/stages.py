@@ -24,7 +24,7 @@ SPLIT = Stage(
     "split",
     "ml_pipeline.data.split",
     ("data",),
-    ("train.parquet", "holdout.parquet", "record.json"),
+    ("train.parquet", "holdout.parquet", "record.json", "text.json"),
     "split",
 )
 

@@ -1,11 +1,11 @@
-"""Find and open the table that a project names: Parquet or CSV; a file, a folder or a glob."""
+"""Find and open the table that a project names: a file, a folder or a glob."""
 
-import csv
 import hashlib
 import os
 import tempfile
+import unicodedata
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,15 @@ from ml_pipeline.columns.polars_types import types_of
 from ml_pipeline.columns.types import compatible
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.data import files as formats
+from ml_pipeline.data import partitions
+from ml_pipeline.data.files import AS_SHOWN, Format, Reading, Source
 from ml_pipeline.data.paths import is_glob, is_table, shown
 
-_MAGIC = b"PAR1"
-_SNIFF = 1 << 16
 _ALIKE = "give all files of the table the same columns"
+_RENAME = "rename the column in the file"
+_SMALL = 100_000_000  # bytes of text that are kept in memory as columns
+_LONGEST = 500  # bytes of a name, which is also that of a file in an archive
 # Types that Arrow's users add, such as JSON, are what they are stored as: text, here.
 warnings.filterwarnings("ignore", "Extension type .* is not registered; loading as its storage type")
 SET_PATH = "set path under [tool.ml-pipeline.data] to a Parquet or CSV file, a folder or a glob in the source"
@@ -27,13 +31,25 @@ SET_PATH = "set path under [tool.ml-pipeline.data] to a Parquet or CSV file, a f
 
 @dataclass(frozen=True)
 class Table:
-    """A table that nobody has read yet. `names` are its columns, in order; of a CSV, `text` is true."""
+    """A table that nobody has read yet. `names` are its columns, in order.
+
+    Of a CSV all columns are text, `format` is "CSV" and `separator` is what separates its fields.
+    `left_out` are nameless columns of row numbers; of a small table the rows fit into memory.
+    """
 
     frame: pl.LazyFrame
     names: tuple[str, ...]
     files: tuple[str, ...]
     digest: str  # sha256 over each file's name and bytes
-    text: bool
+    format: Format
+    separator: str = ","
+    left_out: tuple[str, ...] = ()
+    is_small: bool = False
+
+    @property
+    def text(self) -> bool:
+        """Whether the values are text, whose meaning is still to be decided."""
+        return self.format == "CSV"
 
 
 def reason(error: Exception) -> str:
@@ -42,32 +58,35 @@ def reason(error: Exception) -> str:
     return lines[0].rstrip(".:") if lines else type(error).__name__
 
 
-def open_table(folder: Path, path: str, as_text: Iterable[str] = (), hint: str = SET_PATH) -> Table:
+def open_table(folder: Path, path: str, reading: Reading = AS_SHOWN, hint: str = SET_PATH) -> Table:
     """Open what `path` names inside `folder`.
 
-    Of a CSV, the columns `as_text` stay text, for the schema to parse; the others are inferred
-    from every row. Raises `StageFailure` when there is nothing to read, or it can't be read.
+    Raises `StageFailure` when there is nothing to read, or it can't be read.
     """
     # A table may be larger than memory: no query takes more of it at a time than it needs.
     pl.Config.set_engine_affinity("streaming")
     files = _locate(folder, path, hint)
-    formats = {file: _format(file, _shown(file, folder), hint) for file in files}
-    first = files[0]
-    for file, own in formats.items():
-        if own != formats[first]:
-            cause = f"{_shown(file, folder)} is {own}, but {_shown(first, folder)} is {formats[first]}"
+    sources = {file: formats.source(file, _shown(file, folder), reading, hint) for file in files}
+    first = sources[files[0]]
+    for file, own in sources.items():
+        if own.format != first.format:
+            cause = (
+                f"{_shown(file, folder)} is {own.format}, but {_shown(files[0], folder)} is {first.format}"
+            )
             raise StageFailure(cause, hint)
     try:
-        frame = _scan(files, formats[first], set(as_text), folder)
-        names = tuple(frame.collect_schema().names())
+        is_small = sum(source.path.stat().st_size for source in sources.values()) < _SMALL
+        frame = _scan(sources, folder, in_memory=is_small)
         if not frame.select(pl.len()).collect().item():
             raise StageFailure(f"{path!r} has columns but no rows", "check what writes the file")
+        frame, left_out = _named(frame, path, is_text=first.format == "CSV")
     except (pl.exceptions.PolarsError, OSError) as error:
         raise StageFailure(
-            f"{path!r} can't be read as {formats[first]}: {reason(error)}", "check what writes the file"
+            f"{path!r} can't be read as {first.format}: {reason(error)}", "check what writes the file"
         ) from error
     named = tuple(_shown(file, folder) for file in files)
-    return Table(frame, names, named, _digest(files, named), formats[first] == "CSV")
+    digest, names = _digest(files, named), tuple(frame.collect_schema().names())
+    return Table(frame, names, named, digest, first.format, first.separator, left_out, is_small)
 
 
 def _shown(file: Path, folder: Path) -> str:
@@ -96,64 +115,9 @@ def _locate(folder: Path, path: str, hint: str) -> list[Path]:
     return [target]
 
 
-def _format(file: Path, shown: str, hint: str) -> str:
-    """Return Parquet where its magic bytes say so, whatever the name, and CSV for text that looks like it."""
-    size = file.stat().st_size
-    if not size:
-        raise StageFailure(f"{shown} is empty (0 bytes)", "check what writes the file")
-    with file.open("rb") as stream:
-        head = stream.read(_SNIFF)
-        stream.seek(max(0, size - len(_MAGIC)))
-        tail = stream.read()
-    if head.startswith(_MAGIC):
-        if tail != _MAGIC:
-            raise StageFailure(f"{shown} is a truncated Parquet file", "check what writes the file")
-        return "Parquet"
-    text = _decode(head, whole=size <= _SNIFF)
-    named_csv = file.suffix.lower() == ".csv"
-    named_parquet = file.suffix.lower() in {".parquet", ".pq"}
-    if named_parquet or text is None:
-        expected = "Parquet" if named_parquet else "CSV" if named_csv else None
-        said = f"is named {file.suffix} but is not {expected}" if expected else "is neither Parquet nor CSV"
-        raise StageFailure(f"{shown} {said}", hint)
-    if not named_csv and not _looks_separated(text):
-        raise StageFailure(f"{shown} is neither Parquet nor CSV", hint)
-    _check_header(text, shown)
-    return "CSV"
-
-
-def _decode(head: bytes, *, whole: bool) -> str | None:
-    """Return `head` as UTF-8 text, or None. A character may be cut in two at its end."""
-    for cut in range(1 if whole else 4):
-        try:
-            text = head[: len(head) - cut].decode("utf-8-sig")
-        except UnicodeDecodeError:
-            continue
-        return None if "\0" in text else text
-    return None
-
-
-def _looks_separated(text: str) -> bool:
-    widths = [len(row) for row in csv.reader(text.splitlines()[:3])]
-    return len(widths) > 1 and widths[0] > 1 and widths[0] == widths[1]
-
-
-def _check_header(text: str, shown: str) -> None:
-    header = next(csv.reader(text.splitlines()), [])
-    if len(header) == 1:
-        for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-            if separator in header[0]:
-                raise StageFailure(f"{shown} is separated by {name}", "write the file with commas")
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise StageFailure(f"{shown} has more than one column {twice[0]!r}", "give each column its own name")
-
-
-def _scan(files: Sequence[Path], file_format: str, as_text: set[str], folder: Path) -> pl.LazyFrame:
-    if file_format == "Parquet":
-        frames = [pl.scan_parquet(file, glob=False) for file in files]
-    else:
-        frames = [in_parquet(_scan_csv(file, as_text)) for file in files]
+def _scan(sources: Mapping[Path, Source], folder: Path, *, in_memory: bool) -> pl.LazyFrame:
+    files = list(sources)
+    frames = [_scan_file(each, in_memory=in_memory) for each in sources.values()]
     first = frames[0].collect_schema()
     seen: dict[str, tuple[str, Path]] = {}  # the type of each column, and a file that has it
     for file, frame in zip(files, frames, strict=True):
@@ -164,7 +128,7 @@ def _scan(files: Sequence[Path], file_format: str, as_text: set[str], folder: Pa
                 f"{_shown(file, folder)} and {_shown(files[0], folder)} differ: column {min(differs)!r}",
                 _ALIKE,
             )
-        for name, here in types.items() if file_format == "Parquet" else ():  # a CSV's types are guesses
+        for name, here in types.items():
             if here == "empty":
                 continue
             before, where = seen.setdefault(name, (here, file))
@@ -174,24 +138,74 @@ def _scan(files: Sequence[Path], file_format: str, as_text: set[str], folder: Pa
                     f"column {name!r} is {here} and {before}",
                     _ALIKE,
                 )
-    return pl.concat([frame.select(first.names()) for frame in frames], how="vertical_relaxed")
+    places = [file.relative_to(folder.resolve()) for file in files]
+    frames = [frame.select(pl.nth(_places(frame, first.names()))) for frame in frames]
+    frames = partitions.added(frames, places, is_text=sources[files[0]].format == "CSV")
+    return pl.concat(frames, how="vertical_relaxed")
 
 
-def _scan_csv(file: Path, as_text: set[str]) -> pl.LazyFrame:
-    names = pl.scan_csv(file, infer_schema=False, glob=False).collect_schema().names()
-    text = {name: pl.String for name in names if name in as_text}
-    # All rows decide a column's type: what the first hundred look like would fail on row 101.
-    return pl.scan_csv(file, schema_overrides=text, infer_schema_length=None, glob=False)
+def _places(frame: pl.LazyFrame, names: Sequence[str]) -> list[int]:
+    own = {name: place for place, name in enumerate(frame.collect_schema().names())}
+    return [own[name] for name in names]
 
 
-def in_parquet(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Write the rows of a CSV to a Parquet file and scan that, so that later queries parse no other columns.
+def _scan_file(source: Source, *, in_memory: bool) -> pl.LazyFrame:
+    if source.format == "Parquet":
+        return pl.scan_parquet(source.path, glob=False, hive_partitioning=False)
+    if source.format == "JSON lines":
+        rows = pl.scan_ndjson(source.path, infer_schema_length=None)
+        return parsed_once(rows, in_memory=in_memory)
+    # As text: what a column's texts mean is decided over all files, and in a third of the time.
+    rows = pl.scan_csv(source.path, separator=source.separator, infer_schema=False, glob=False)
+    filled = rows.filter(~pl.all_horizontal(pl.all().is_null()))  # without blank lines
+    return parsed_once(filled, in_memory=in_memory)
 
-    One file at a time: Polars would keep several in memory.
+
+def _named(frame: pl.LazyFrame, path: str, *, is_text: bool) -> tuple[pl.LazyFrame, tuple[str, ...]]:
+    """Return the table without a nameless index; refuse names that mean something else further on."""
+    names = frame.collect_schema().names()
+    left_out: tuple[str, ...] = ()
+    if is_text and "" in names and len(names) > 1:
+        place = names.index("")
+        if not _is_row_number(frame.select(pl.nth(place).cast(pl.Int64, strict=False).alias("number"))):
+            cause = f"{path!r} has no name for column {place + 1}, which is not a row number"
+            raise StageFailure(cause, "write a name into the first line of the file")
+        frame = frame.select(pl.nth([other for other in range(len(names)) if other != place]))
+        left_out, names = (f"column {place + 1}",), [name for name in names if name]
+    for name in names:
+        if fault := _fault(name):
+            raise StageFailure(f"{path!r} has a column {name[:60]!r}, whose name {fault}", _RENAME)
+    return frame, left_out
+
+
+def _is_row_number(column: pl.LazyFrame) -> bool:
+    """Return whether a column has no value at all, or the rows' numbers."""
+    step = pl.col("number").diff()
+    counted = column.select(pl.col("number").count(), steps=(step == 1).sum(), rows=pl.len()).collect()
+    values, steps, rows = counted.row(0)
+    return not values or (values == rows and steps == rows - 1)
+
+
+def _fault(name: str) -> str | None:
+    if not name.strip():
+        return "is empty"
+    if name == "*" or (name.startswith("^") and name.endswith("$")):
+        return "is a pattern that stands for other columns"
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        return "has a control character"
+    return f"is longer than {_LONGEST} bytes" if len(name.encode()) > _LONGEST else None
+
+
+def parsed_once(frame: pl.LazyFrame, *, in_memory: bool) -> pl.LazyFrame:
+    """Keep the rows of a text file as columns, so that later queries parse no other columns.
+
+    They are in a Parquet file unless they are few. One file at a time: Polars would keep several in memory.
     """
+    if in_memory:
+        return frame.collect(engine="in-memory").lazy()
     file = Path(tempfile.mkdtemp(prefix="parsed-")) / "table.parquet"
     frame.sink_parquet(file, compression="lz4", maintain_order=True)
-    return pl.scan_parquet(file)
+    return pl.scan_parquet(file, hive_partitioning=False)
 
 
 def _digest(files: Sequence[Path], names: Sequence[str]) -> str:

@@ -16,11 +16,16 @@ SET_TARGET = "set target under [tool.ml-pipeline.data]"
 NOT_CLASSES = frozenset({"datetime", "other"})  # types that can't be classes
 
 
-def require_columns(settings: Settings, names: tuple[str, ...]) -> None:
-    """Raise StageFailure where a column that the settings name by role is not in the data."""
+def require_columns(settings: Settings, names: tuple[str, ...], *, only_used: bool = False) -> None:
+    """Raise StageFailure where a column that the settings name by role is not in the data.
+
+    With `only_used`, excluded columns may be absent.
+    """
     roles = [("target", settings.target)]
     roles += [("time", settings.time)] if settings.time else []
-    roles += [("exclude", name) for name in settings.exclude]
+    if not only_used:
+        roles += [("group", settings.group)] if settings.group else []
+        roles += [("exclude", name) for name in settings.exclude]
     for role, name in roles:
         if name not in names:
             hint = SET_TARGET if role == "target" else f"change {role} under [tool.ml-pipeline.data]"
@@ -39,7 +44,8 @@ def check_target(frame: pl.LazyFrame, settings: Settings) -> list[Violation]:
     """Return what makes it impossible to train on the (conformed) table's target."""
     target, column_type = settings.target, types_of(frame)[settings.target]
     missing = Rule(target, "target_missing", "missing, and it is the target")
-    violations = broken(frame, {missing: pl.col(target).is_null()})
+    masks = {} if settings.unlabelled == "drop" else {missing: pl.col(target).is_null()}
+    violations = broken(frame, masks)
     if settings.task == "regression":
         if column_type not in NUMBERS:
             message = f"target {target!r} is {column_type}, and regression needs a number"

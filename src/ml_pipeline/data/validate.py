@@ -14,12 +14,11 @@ from typing import NoReturn
 
 import polars as pl
 
-from ml_pipeline.columns.polars_types import types_of
 from ml_pipeline.columns.types import TableType
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.data import command_line, describe, drift, leakage
-from ml_pipeline.data.checks import check_table, unlike, widened
-from ml_pipeline.data.load import load
+from ml_pipeline.data.checks import check_table, unlike
+from ml_pipeline.data.load import Loaded, load
 from ml_pipeline.data.oddities import duplicated_keys, oddities
 from ml_pipeline.data.reference import compared
 from ml_pipeline.data.report import DriftReport, HoldoutReport, Report
@@ -39,8 +38,8 @@ def validate(
 
     `baseline` is the record that the image in production carries; `data.reference` goes before it.
     """
-    table, frame, violations = load(settings, folder, "path")
-    types = types_of(frame)
+    loaded = load(settings, folder, "path")
+    table, frame, violations, types = loaded.table, loaded.frame, loaded.violations, loaded.types
     violations += check_table(frame, settings) + duplicated_keys(frame, settings.key)
     report: Report = {
         "rows": frame.select(pl.len()).collect().item(),
@@ -53,15 +52,16 @@ def validate(
         "violations": [],
         "warnings": [],
     }
-    warnings = oddities(frame, report["columns"], report["target"], is_text=table.text)
+    warnings = oddities(frame, report["columns"], report["target"], settings, table)
     leaks = _leaks(frame, settings, types) if not violations else []
     if isinstance(settings.holdout, str):
-        report["holdout"], holdout, wrong = _check_holdout(settings, folder, types)
+        report["holdout"], holdout, wrong = _check_holdout(settings, folder, loaded)
         violations += wrong
         if not wrong:
             leaks += leakage.shared(frame, holdout, settings.leakage.shared)
             leaks += leakage.out_of_order(frame, holdout, settings.time)
-    report["drift"] = _drift(settings, folder, baseline, frame, types, violations)
+            leaks += leakage.shared_groups(frame, holdout, settings.group)
+    report["drift"] = _drift(settings, folder, baseline, loaded, violations)
     moved = drift.violations(report["drift"])
     for some, action in ((leaks, settings.leakage.action), (moved, settings.drift.action)):
         if action == "stop":
@@ -86,13 +86,12 @@ def _leaks(frame: pl.LazyFrame, settings: Settings, types: Mapping[str, TableTyp
 
 
 def _check_holdout(
-    settings: Settings, folder: Path, types: Mapping[str, TableType]
+    settings: Settings, folder: Path, training: Loaded
 ) -> tuple[HoldoutReport, pl.LazyFrame, list[Violation]]:
-    table, frame, violations = load(settings, folder, "holdout")
-    frame = widened(frame, types)
-    own = types_of(frame)
-    violations += unlike(types, own)
-    if own[settings.target] == types[settings.target]:
+    loaded = load(settings, folder, "holdout", training)
+    table, frame, violations = loaded.table, loaded.frame, loaded.violations
+    violations += unlike(training.types, loaded.types, settings)
+    if loaded.types[settings.target] == training.types[settings.target]:
         violations += check_table(frame, settings)
     rows = frame.select(pl.len()).collect().item()
     report: HoldoutReport = {"rows": rows, "files": list(table.files), "sha256": table.digest}
@@ -104,12 +103,11 @@ def _drift(
     settings: Settings,
     folder: Path,
     baseline: Path | None,
-    frame: pl.LazyFrame,
-    types: Mapping[str, TableType],
+    loaded: Loaded,
     violations: Sequence[Violation],
 ) -> DriftReport | None:
     try:
-        return compared(settings, folder, baseline, frame, types)
+        return compared(settings, folder, baseline, loaded)
     except StageFailure:
         if violations:  # they come first: a column that the data lacks can't be compared either
             return None

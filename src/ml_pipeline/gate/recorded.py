@@ -10,18 +10,23 @@ as a time or the target, are ignored.
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import numpy as np
+import polars as pl
 
+from ml_pipeline.columns.text import TextRules
+from ml_pipeline.columns.types import ColumnType
 from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
+from ml_pipeline.data.conform import conform
 from ml_pipeline.data.paths import shown
-from ml_pipeline.data.tables import open_table
+from ml_pipeline.data.tables import Table, open_table
 from ml_pipeline.gate import batches
 from ml_pipeline.gate.arrays import Array
-from ml_pipeline.model.signature import Column, ColumnDocument, read_signature
+from ml_pipeline.model.signature import Column, ColumnDocument, column_of, read_signature
 from ml_pipeline.model.values import BadInput, from_rows, require
+from ml_pipeline.project.data_rules import Column as Rules
 
 LINES = frozenset({".jsonl", ".ndjson"})
 SET_REQUESTS = "set requests under [tool.ml-pipeline.data] to JSON lines, Parquet or CSV in the source"
@@ -80,9 +85,9 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _read_table(folder: Path, path: str, columns: Sequence[ColumnDocument]) -> dict[str, Array]:
-    as_text = [column["name"] for column in columns if column["type"] in {"string", "datetime"}]
-    frame = open_table(folder, path, as_text, SET_REQUESTS).frame.collect()
-    arrays = batches.features(frame, columns, f"{shown(PurePosixPath(path))!r}")
+    named = f"{shown(PurePosixPath(path))!r}"
+    frame = _typed(open_table(folder, path, hint=SET_REQUESTS), columns, named)
+    arrays = batches.features(frame, columns, named)
     try:
         require(_signature(columns), arrays)
     except BadInput as error:
@@ -91,8 +96,21 @@ def _read_table(folder: Path, path: str, columns: Sequence[ColumnDocument]) -> d
     return arrays
 
 
+def _typed(table: Table, columns: Sequence[ColumnDocument], shown: str) -> pl.DataFrame:
+    """Return a table with the model's columns in their types, read by the rules of the training data."""
+    own = {column.name: column for column in _signature(columns) if column.name in table.names}
+    missing = next((column.missing for column in own.values()), ())
+    commas = frozenset(name for name, column in own.items() if column.decimal == ",")
+    rules = TextRules(missing, commas, {name: column.format for name, column in own.items() if column.format})
+    schema = {name: Rules(type=cast("ColumnType", column.type)) for name, column in own.items()}
+    frame, violations = conform(table, schema, {}, rules, strict=False)
+    if violations:
+        raise StageFailure(f"{shown}: {violations[0].message}", REMOVE)
+    return frame.select(list(own)).collect()
+
+
 def _signature(columns: Sequence[ColumnDocument]) -> list[Column]:
-    return [Column(column["name"], column["type"], bool(column.get("nullable"))) for column in columns]
+    return [column_of(column) for column in columns]
 
 
 def _plain(array: Array) -> Array:

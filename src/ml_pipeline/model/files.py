@@ -10,7 +10,8 @@ from typing import IO, Protocol
 
 import numpy as np
 
-from ml_pipeline.columns.types import MICROSECONDS
+from ml_pipeline.columns import text as texts
+from ml_pipeline.columns.types import MICROSECONDS, NUMBERS
 from ml_pipeline.columns.values import Array
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure
@@ -19,8 +20,7 @@ from ml_pipeline.model.signature import Column, Label
 from ml_pipeline.model.values import BadInput, from_values, require
 
 SUFFIXES = (".npz", ".csv")
-# 1.0: how pandas writes a column of booleans that has missing values.
-_BOOLEANS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+_LINES = 20  # from which a CSV's separator is found
 _GIVE = "give the file the model's columns"
 
 
@@ -80,8 +80,10 @@ def _typed(column: Column, array: Array, path: Path) -> Array:
 
 def _read_csv(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict[str, Array]]:
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        lines = csv.reader(stream)
         try:
+            first = [line for _, line in zip(range(_LINES), stream, strict=False)]
+            stream.seek(0)
+            lines = csv.reader(stream, delimiter=texts.separator(first))
             header = next(lines, [])
             _require_columns(path, columns, header)
             places = [header.index(column.name) for column in columns]
@@ -104,26 +106,33 @@ def _read_csv(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict
 
 def _parsed(columns: Sequence[Column], places: Sequence[int], rows: Sequence[list[str]]) -> dict[str, Array]:
     return {
-        column.name: from_values(column, [_value(column.type, row[place]) for row in rows])
+        column.name: from_values(column, [_value(column, row[place]) for row in rows])
         for column, place in zip(columns, places, strict=True)
     }
 
 
-def _value(column_type: str, text: str) -> str | float | bool | None:
-    """Return a field of the type, None where it is empty. Text of another type stays text, and is refused."""
-    if not text:
+def _value(column: Column, text: str) -> str | float | bool | None:
+    """Return a field in the column's type, None where it is missing, by the rules of the training data.
+
+    Text of another type stays text, and is refused.
+    """
+    if column.type == "string":
+        return text or None
+    if texts.is_missing(text) or text.strip() in map(str, column.missing):
         return None
-    if column_type == "string" or "_" in text:
-        return text
-    if column_type == "boolean":
-        return _BOOLEANS.get(text.strip().lower(), text)
-    for number in (int, float) if column_type == "integer" else (float,):
-        try:
-            value = number(text)
-        except ValueError:
-            continue
-        return None if isinstance(value, float) and math.isnan(value) else value
-    return text
+    if column.type == "boolean":
+        return texts.BOOLEANS.get(text.strip().lower(), text)
+    if column.type in NUMBERS:
+        read = texts.integer if column.type == "integer" else texts.number
+        value = read(text, column.decimal)
+        return text if value is None else value
+    return text.strip() if column.format else _time(text.strip())
+
+
+def _time(text: str) -> str | float:
+    """Return seconds since 1970 where a text is a number of them."""
+    value = texts.number(text)
+    return text if value is None else value
 
 
 def _require_columns(path: Path, columns: Sequence[Column], names: Sequence[str]) -> None:

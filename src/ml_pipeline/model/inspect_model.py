@@ -1,7 +1,7 @@
 """Check what training wrote, and write the model's signature, model.json.
 
     python -m ml_pipeline.model.inspect_model --model FOLDER --data train.parquet \\
-        --record record.json --config settings.json --name NAME --output OUT
+        --record record.json --text text.json --config settings.json --name NAME --output OUT
 
 model.onnx is opened as the serving image opens it, and has to answer an example and some training rows.
 predictor.py is only parsed. For a folder with metrics.json alone, the signature's runtime is null. If all is
@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, NotRequired, TypedDict
 
+from ml_pipeline.columns.text import NO_RULES, TextRules
 from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.distributions.record import Record, RecordError, read, write
@@ -23,7 +24,7 @@ from ml_pipeline.model.inspecting import facts
 from ml_pipeline.model.inspecting.answers import distribution
 from ml_pipeline.model.inspecting.graphs import inspect_graph
 from ml_pipeline.model.inspecting.predictors import check_predictor
-from ml_pipeline.model.signature import Label, Signature
+from ml_pipeline.model.signature import Column, Label, Signature
 from ml_pipeline.serving.contract import RECORD, SIGNATURE
 
 
@@ -51,7 +52,15 @@ class Details(TypedDict):
     columns: int
 
 
-def inspect(folder: Path, data: Path, record: Path, settings: Settings, name: str, output: Path) -> Details:
+def inspect(
+    folder: Path,
+    data: Path,
+    record: Path,
+    settings: Settings,
+    name: str,
+    output: Path,
+    rules: TextRules = NO_RULES,
+) -> Details:
     """Check the model in `folder`; write the files of its image, with model.json, into `output`.
 
     Returns the outcome's details. Raises `StageFailure`.
@@ -79,7 +88,7 @@ def inspect(folder: Path, data: Path, record: Path, settings: Settings, name: st
         version=facts.version(folder),
         task=settings["task"],
         runtime=runtime,
-        columns=tuple(columns),
+        columns=tuple(_with_rules(column, rules) for column in columns),
         classes=tuple(classes or ()),
         positive=positive if classes is not None and len(classes) == 2 else None,
         example=facts.example(rows, columns),
@@ -98,6 +107,23 @@ def inspect(folder: Path, data: Path, record: Path, settings: Settings, name: st
     what = {"onnx": "model.onnx", "python": "predictor.py", None: "metrics alone"}[runtime]
     print(f"{what}, version {signature.version}: {len(columns)} columns, classes {classes}")
     return {"version": signature.version, "runtime": runtime, "classes": classes, "columns": len(columns)}
+
+
+def _with_rules(column: Column, rules: TextRules) -> Column:
+    is_time = column.type == "datetime"
+    return replace(
+        column,
+        missing=rules.missing,
+        decimal="," if column.name in rules.commas else ".",
+        format=rules.formats.get(column.name) if is_time else None,
+    )
+
+
+def _text(path: Path | None) -> TextRules:
+    if path is None:
+        return NO_RULES
+    document = json.loads(path.read_text(encoding="utf-8"))
+    return TextRules(tuple(document["missing"]), frozenset(document["commas"]), document["formats"])
 
 
 def _recorded(path: Path) -> Record:
@@ -128,6 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser.add_argument(
         "--config", type=Path, required=True, help="the settings of the train stage: a JSON file"
     )
+    parser.add_argument("--text", type=Path, help="how their texts were read: text.json of `split`")
     parser.add_argument("--name", required=True, help="the model's name")
     parser.add_argument("--output", type=Path, required=True, help="the folder for the image's files")
     options = parser.parse_args(arguments)
@@ -135,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     def body() -> dict[str, object]:
         settings = json.loads(options.config.read_text(encoding="utf-8"))
         paths = options.model, options.data, options.record
-        return {**inspect(*paths, settings, options.name, options.output)}
+        return {**inspect(*paths, settings, options.name, options.output, _text(options.text))}
 
     run_stage("inspect-model", body)
 

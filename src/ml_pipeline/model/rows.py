@@ -74,7 +74,8 @@ class Reader:
             )
             for (type_, nullable, element, is_matrix), names in alike.items()
         ]
-        self._fits = all(group.element in {np.object_, np.float32, np.float64} for group in self._groups)
+        known = all(group.element in {np.object_, np.float32, np.float64} for group in self._groups)
+        self._fits = known and not any(column.missing for column, _, _ in inputs)
 
     def read(self, rows: object) -> dict[str, Array] | None:
         """Return the graph's inputs; None where `from_rows` has to convert them, or say what is wrong."""

@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
+from ml_pipeline.columns.text import Decimal
 from ml_pipeline.common.outcome import StageFailure
 
 FORMAT = 1  # the only one so far; it has been in the file since there is such a file
@@ -25,6 +26,10 @@ class ColumnDocument(TypedDict):
     name: str
     type: str
     nullable: bool
+    # Only where the training data needed them; see Column.
+    missing: NotRequired[list[Label]]
+    decimal: NotRequired[str]
+    format: NotRequired[str]
 
 
 class SignatureDocument(TypedDict):
@@ -43,11 +48,29 @@ class SignatureDocument(TypedDict):
 
 @dataclass(frozen=True)
 class Column:
-    """A column that the model takes. `type` is one of TYPES; a null in it is allowed if `nullable`."""
+    """A column that the model takes. `type` is one of TYPES; a null in it is allowed if `nullable`.
+
+    `missing` are values that stand for null. `decimal` is the sign in numbers of a CSV. `format` says how
+    times are written that are not ISO 8601, in strptime's directives.
+    """
 
     name: str
     type: str
     nullable: bool
+    missing: tuple[Label, ...] = ()
+    decimal: Decimal = "."
+    format: str | None = None
+
+    def document(self) -> ColumnDocument:
+        """Return the entry of `columns` in model.json."""
+        document = ColumnDocument(name=self.name, type=self.type, nullable=self.nullable)
+        if self.missing:
+            document["missing"] = list(self.missing)
+        if self.decimal != ".":
+            document["decimal"] = self.decimal
+        if self.format:
+            document["format"] = self.format
+        return document
 
 
 @dataclass(frozen=True)
@@ -71,7 +94,7 @@ class Signature:
             version=self.version,
             task=self.task,
             runtime=self.runtime,
-            columns=[ColumnDocument(name=c.name, type=c.type, nullable=c.nullable) for c in self.columns],
+            columns=[column.document() for column in self.columns],
             classes=None if self.task == "regression" else list(self.classes),
             positive=self.positive,
             example=dict(self.example),
@@ -94,10 +117,22 @@ def read_signature(path: Path, hint: str = RUN_INSPECT) -> Signature:
         version=document["version"],
         task=document["task"],
         runtime=document["runtime"],
-        columns=tuple(Column(c["name"], c["type"], c["nullable"]) for c in document["columns"]),
+        columns=tuple(map(column_of, document["columns"])),
         classes=tuple(document.get("classes") or ()),
         positive=document.get("positive"),
         example=document["example"],
+    )
+
+
+def column_of(document: ColumnDocument) -> Column:
+    """Return a column as model.json has it, and as it was checked."""
+    return Column(
+        document["name"],
+        document["type"],
+        bool(document.get("nullable")),
+        tuple(document.get("missing", ())),
+        "," if document.get("decimal") == "," else ".",
+        document.get("format"),
     )
 
 
@@ -135,6 +170,8 @@ def _check_column(column: object, path: Path) -> None:
         raise StageFailure(cause, f"use one of {', '.join(TYPES)}")
     if not isinstance(column.get("nullable"), bool):
         raise StageFailure(f"{path} does not say whether column {column['name']!r} is nullable", TRAIN_AGAIN)
+    if not _are_labels(column.get("missing", [])) or not isinstance(column.get("format", ""), str):
+        raise StageFailure(f"{path} has wrong rules for column {column['name']!r}", TRAIN_AGAIN)
 
 
 def _are_labels(values: object) -> bool:

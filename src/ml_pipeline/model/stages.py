@@ -14,7 +14,7 @@ from ml_pipeline.serving.contract import MODEL, SIGNATURE
 INSPECT = Stage(
     "inspect-model",
     "ml_pipeline.model.inspect_model",
-    ("the training's folder", "train.parquet", "record.json"),
+    ("the training's folder", "train.parquet", "record.json", "text.json"),
     ("model.json", "record.json", "what is served"),
     "model",
 )
@@ -44,9 +44,15 @@ async def inspect(run: Run, folder: dagger.Directory, rows: dagger.Directory) ->
         .with_directory(MODEL, folder)
         .with_file(f"{ROWS}/train.parquet", rows.file("train.parquet"))
         .with_file(f"{ROWS}/record.json", rows.file("record.json"))
+        .with_file(f"{ROWS}/text.json", rows.file("text.json"))
     )
     arguments = [f"--record={ROWS}/record.json", f"--model={MODEL}", f"--data={ROWS}/train.parquet"]
-    arguments += [f"--config={CONFIG}", f"--name={run.project.name}", f"--output={OUTPUT}"]
+    arguments += [
+        f"--text={ROWS}/text.json",
+        f"--config={CONFIG}",
+        f"--name={run.project.name}",
+        f"--output={OUTPUT}",
+    ]
     described = await run.stage(INSPECT, container, arguments)
     runtime = described.details["runtime"]
     return Trained(

@@ -12,6 +12,7 @@ from typing import cast
 
 import numpy as np
 
+from ml_pipeline.columns import text as texts
 from ml_pipeline.columns.types import FORMS
 from ml_pipeline.columns.values import Array, missing
 from ml_pipeline.common.names import nearest
@@ -81,6 +82,9 @@ def from_values(column: Column, values: Sequence[object]) -> Array:
     if not types <= accepted:
         row = next(index for index, value in enumerate(values) if type(value) not in accepted)
         raise wrong(row, column.name, expected, values[row])
+    if column.missing:
+        values = _without(column.missing, values)
+        types = set(map(type, values))
     if not column.nullable and _NONE in types:
         raise wrong(values.index(None), column.name, expected, None)
     if column.type == "string":
@@ -94,6 +98,22 @@ def from_values(column: Column, values: Sequence[object]) -> Array:
     if column.type == "integer":
         return _integers(column, cast("Sequence[float]", values), types)
     return np.array(values, dtype=np.float64)  # None becomes NaN
+
+
+def _without(missing_values: Sequence[object], values: Sequence[object]) -> list[object]:
+    """Return the values, null for those that the training data counted as missing."""
+    texts = {str(value) for value in missing_values}
+    numbers = {float(value) for value in missing_values if isinstance(value, int | float)}
+    return [
+        None
+        if (
+            value.strip() in texts
+            if isinstance(value, str)
+            else isinstance(value, int | float) and value in numbers
+        )
+        else value
+        for value in values
+    ]
 
 
 def _integers(column: Column, values: Sequence[float], types: set[type]) -> Array:
@@ -116,6 +136,8 @@ def _seconds(column: Column, row: int, value: object) -> float:
         return math.nan
     if not isinstance(value, str):
         return float(cast("float", value))
+    if column.format and (written := texts.time(value, column.format)):
+        return written.replace(tzinfo=written.tzinfo or UTC).timestamp()
     try:
         time = datetime.fromisoformat(value)
     except ValueError:

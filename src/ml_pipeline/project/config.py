@@ -1,5 +1,6 @@
 """The configuration, read and checked; pure: text in, a Project or ConfigError out."""
 
+import codecs
 import math
 import re
 import tomllib
@@ -99,10 +100,24 @@ def _data_contradictions(project: Project) -> Iterator[tuple[str, str]]:
             yield from _place_contradictions(key, path)
     if data.target in data.exclude:
         yield f"data.exclude names the target {data.target!r}", "remove it from the list"
+    if data.group in {data.target, data.time} - {None}:
+        yield (
+            f"data.group = {data.group!r} is the target or the time too",
+            "name another column, or remove it",
+        )
+    if data.group and data.time:
+        hint = "remove one of them"
+        yield "data.group and data.time each decide which rows are held out", hint
+    if data.encoding and not _is_encoding(data.encoding):
+        yield f"data.encoding = {data.encoding!r} is not an encoding", 'use one such as "utf-8" or "cp1252"'
     if project.task == "regression" and data.positive is not None:
         yield "data.positive is for classification", 'remove it, or set task = "classification"'
     for name, column in data.columns.items():
         key = f"data.columns.{name}"
+        if column.format is not None and column.type != "datetime":
+            yield f'{key}.format needs type = "datetime"', f"set {key}.type, or remove the format"
+        if column.format is not None and "%" not in column.format:
+            yield f"{key}.format = {column.format!r} has no directive", 'use those of strptime: "%m/%d/%Y"'
         if _crossed(column):
             yield f"{key} has min = {column.min} above max = {column.max}", "swap them"
         if column.pattern is not None and not _compiles(column.pattern):
@@ -149,6 +164,14 @@ def _crossed(bounds: Gate | Column) -> bool:
     low, high = bounds.min, bounds.max
     # Texts, which are times, are compared by the stage.
     return isinstance(low, float | int) and isinstance(high, float | int) and low > high
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        return False
+    return True
 
 
 def _compiles(pattern: str) -> bool:

@@ -62,6 +62,8 @@ class Column:
 
     # Absent: inferred from the data.
     type: ColumnType | None = None
+    # How times are written that are not ISO 8601, in the directives of Python's strptime: "%m/%d/%Y".
+    format: str | None = None
     # The least and the greatest value allowed. Those of times are strings, such as "2024-01-01".
     min: float | str | None = None
     max: float | str | None = None

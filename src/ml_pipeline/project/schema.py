@@ -19,7 +19,8 @@ Positive = Annotated[int, Bounds(minimum=1)]
 class Data:
     """[data]: where the rows are, what is predicted, and which rows are held out.
 
-    Tables are Parquet or CSV: a file, a folder or a glob, as a path in the project or as s3://BUCKET/KEY.
+    Tables are Parquet, CSV or JSON lines: a file, a folder or a glob, as a path in the project or as
+    s3://BUCKET/KEY. A CSV may be compressed by gzip.
     """
 
     # The table with all rows, or with the training rows where `holdout` is a table too.
@@ -50,6 +51,20 @@ class Data:
     # A file of recorded requests, whose right answers nobody knows: bodies of /predict or rows, one in each
     # line, or rows as Parquet or CSV. The candidate and the baseline both answer them.
     requests: str | None = None
+    # A column whose rows belong together, such as a customer: all rows of one value are on the same side of
+    # the split. The model does not get it.
+    group: str | None = None
+    # What to do with rows whose target is missing: "error" stops the run, "drop" leaves them out.
+    unlabelled: Literal["error", "drop"] = "error"
+    # Values that stand for a missing one in any column, such as "unknown" or -999. Among numbers, booleans
+    # and times, texts such as NA, null and ? are missing anyway.
+    missing: tuple[Scalar, ...] = ()
+    # The decimal sign of numbers in a CSV. Absent: a dot, or a comma where the values make that certain.
+    decimal: Literal[".", ","] | None = None
+    # What separates the fields of a CSV. Absent: what the first lines show.
+    separator: Literal[",", ";", "\t", "|"] | None = None
+    # The encoding of a CSV, such as "cp1252". Absent: UTF-8, or UTF-16 where the file begins so.
+    encoding: str | None = None
     # Columns that together identify a row: no two rows may have the same values in them.
     key: tuple[str, ...] = ()
     drift: Drift = field(default_factory=Drift)

@@ -11,7 +11,10 @@ from ml_pipeline.common.metrics.direction import is_higher_better
 from ml_pipeline.project.data_rules import Column
 from ml_pipeline.project.schema import Gate, Project, Search
 
-_DATA_KEYS = ("path", "target", "positive", "holdout", "time", "reference", "key", "exclude")
+_DATA_KEYS = (
+    "path", "target", "positive", "holdout", "time", "reference", "key", "exclude", "group", "unlabelled",
+    "missing", "decimal", "separator", "encoding",
+)  # fmt: skip
 
 
 def data(project: Project) -> str:
