@@ -8,7 +8,6 @@ import onnxruntime
 import polars as pl
 import pytest
 
-from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.training.tabular import columns, export
 from tests.training.tabular_rows import rows
 
@@ -93,11 +92,3 @@ def test_a_graph_of_strings_alone_and_of_numbers_alone() -> None:
         model = export.build(fitted, weights_of(fitted, 2), ["a", "b"], (0.0, 1.0))
         _, probabilities = ask(model, fitted, frame)
         assert np.allclose(probabilities.sum(1), 1)
-
-
-def test_a_column_named_as_an_output() -> None:
-    frame = rows().select(pl.col("age").alias("prediction"))
-    with pytest.raises(
-        StageFailure, match="the column 'prediction' has the name of one of the model's outputs"
-    ):
-        export.build(columns.fit(frame, 8), {}, ["a", "b"], (0.0, 1.0))

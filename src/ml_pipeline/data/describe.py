@@ -17,6 +17,7 @@ from ml_pipeline.distributions.cores import columns_at_once
 from ml_pipeline.distributions.effects import Floats, Integers
 
 CLASSES_SHOWN = 100
+_VALUE = "value"
 ALLOWED = 20  # categories up to which a schema lists them
 
 
@@ -35,9 +36,9 @@ def _column(frame: pl.LazyFrame, name: str, column_type: TableType, rows: int) -
     }  # fmt: skip
     column = column.drop_nulls() if missing else column
     if column_type in CATEGORICAL:
-        counts = column.value_counts().sort(["count", name], descending=[True, False])
+        counts = column.alias(_VALUE).value_counts().sort(["count", _VALUE], descending=[True, False])
         report["distinct"] = counts.height
-        report["top"] = counts[name][0] if counts.height else None
+        report["top"] = counts[_VALUE][0] if counts.height else None
     elif column_type == "empty":
         report["distinct"] = 0
     elif column_type in ORDERED:

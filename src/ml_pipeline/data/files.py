@@ -39,6 +39,7 @@ class Source:
     path: Path
     format: Format
     separator: str = ","
+    header: tuple[str, ...] = ()  # of a CSV
 
 
 def source(file: Path, shown: str, reading: Reading, hint: str) -> Source:
@@ -111,8 +112,7 @@ def _text(
         file = _decoded(file, encoding, shown, packed=packed)
     if is_json:
         return Source(file, "JSON lines")
-    _check_header(content, shown, separator)
-    return Source(file, "CSV", separator)
+    return Source(file, "CSV", separator, _header(content, shown, separator))
 
 
 def _decode(head: bytes, encoding: str, *, whole: bool) -> str | None:
@@ -156,9 +156,10 @@ def _looks_separated(lines: list[str], separator: str) -> bool:
     return len(widths) > 1 and widths[0] > 1 and widths[0] == widths[1]
 
 
-def _check_header(content: str, shown: str, separator: str) -> None:
+def _header(content: str, shown: str, separator: str) -> tuple[str, ...]:
     lines = csv.reader(io.StringIO(content), delimiter=separator)
     header = next((row for row in lines if row), [])
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise StageFailure(f"{shown} has more than one column {twice[0]!r}", "give each column its own name")
+    return tuple(header)

@@ -13,7 +13,7 @@ from ml_pipeline.data.settings import Settings
 
 SET_HOLDOUT = "change holdout under [tool.ml-pipeline.data]"
 Mask = npt.NDArray[np.bool_]
-_TAKEN = "goes to this part"  # no column of a table is named so
+_TAKEN = "\x1fgoes to this part"  # no column's name has a control character
 
 
 def holdout_rows(frame: pl.LazyFrame, settings: Settings) -> Mask:

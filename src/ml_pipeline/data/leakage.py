@@ -12,7 +12,7 @@ from ml_pipeline.data.violations import Violation
 BINS, ROWS_A_BIN = 256, 20
 SAMPLE = 100_000
 ENOUGH = 100  # rows in each half, below which a score is luck
-HALF, CODE, TARGET = "half of the rows", "the value, binned", "the target"  # no column is named so
+HALF, CODE, TARGET = "\x1fhalf", "\x1fbinned value", "\x1ftarget"  # no column's name has \x1f
 
 
 def scores(frame: pl.LazyFrame, features: Mapping[str, TableType], settings: Settings) -> dict[str, float]:

@@ -52,7 +52,8 @@ def load(
     reading = Reading(settings.separator, settings.encoding)
     table = open_table(folder, str(getattr(settings, key)), reading, HINTS[key])
     if key != "reference":
-        require_columns(settings, table.names, only_used=key == "holdout")
+        nameless = ("",) if table.left_out else ()  # which may be excluded, too
+        require_columns(settings, (*table.names, *nameless), only_used=key == "holdout")
     columns = {
         name: rules for name, rules in settings.columns.items() if key == "path" or name in table.names
     }

@@ -46,7 +46,7 @@ def oddities(
 def row_hash(names: Sequence[str]) -> pl.Expr:
     """Return 64 bits of each row, over these columns. Different rows share them by a rare chance only."""
     parts = [pl.col(name).hash(seed) for seed, name in enumerate(names, start=1)]
-    return functools.reduce(operator.xor, parts).alias("hash of the row")
+    return functools.reduce(operator.xor, parts).alias("\x1fhash of the row")
 
 
 def duplicated_keys(frame: pl.LazyFrame, key: Sequence[str]) -> list[Violation]:

@@ -14,7 +14,7 @@ def whole(frame: pl.LazyFrame, name: str, column_type: str) -> Column | None:
     column = frame.select(name).collect(engine="streaming").to_series()
     missing, column = column.null_count(), column.drop_nulls()
     if column_type in CATEGORICAL:
-        counted = column.cast(pl.String).value_counts(sort=True)
+        counted = column.cast(pl.String).alias("value").value_counts(sort=True)
         return Categories(column_type, dict(counted.iter_rows()), missing)
     if column_type in ORDERED:
         return Numbers(column_type, sorting.ascending(column), missing)

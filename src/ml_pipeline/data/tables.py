@@ -157,6 +157,9 @@ def _scan_file(source: Source, *, in_memory: bool) -> pl.LazyFrame:
         return parsed_once(rows, in_memory=in_memory)
     # As text: what a column's texts mean is decided over all files, and in a third of the time.
     rows = pl.scan_csv(source.path, separator=source.separator, infer_schema=False, glob=False)
+    names = rows.collect_schema().names()
+    if len(names) == len(source.header):  # Polars leaves doubled quotes in them
+        rows = rows.select(pl.nth(place).alias(name) for place, name in enumerate(source.header))
     filled = rows.filter(~pl.all_horizontal(pl.all().is_null()))  # without blank lines
     return parsed_once(filled, in_memory=in_memory)
 
@@ -167,7 +170,7 @@ def _named(frame: pl.LazyFrame, path: str, *, is_text: bool) -> tuple[pl.LazyFra
     left_out: tuple[str, ...] = ()
     if is_text and "" in names and len(names) > 1:
         place = names.index("")
-        if not _is_row_number(frame.select(pl.nth(place).cast(pl.Int64, strict=False).alias("number"))):
+        if not _is_row_number(frame.select(pl.nth(place).alias("text"))):
             cause = f"{path!r} has no name for column {place + 1}, which is not a row number"
             raise StageFailure(cause, "write a name into the first line of the file")
         frame = frame.select(pl.nth([other for other in range(len(names)) if other != place]))
@@ -180,8 +183,8 @@ def _named(frame: pl.LazyFrame, path: str, *, is_text: bool) -> tuple[pl.LazyFra
 
 def _is_row_number(column: pl.LazyFrame) -> bool:
     """Return whether a column has no value at all, or the rows' numbers."""
-    step = pl.col("number").diff()
-    counted = column.select(pl.col("number").count(), steps=(step == 1).sum(), rows=pl.len()).collect()
+    step = pl.col("text").cast(pl.Int64, strict=False).diff()
+    counted = column.select(pl.col("text").count(), steps=(step == 1).sum(), rows=pl.len()).collect()
     values, steps, rows = counted.row(0)
     return not values or (values == rows and steps == rows - 1)
 

@@ -13,6 +13,7 @@ from ml_pipeline.data.violations import Rule, Violation, broken
 from ml_pipeline.project.data_rules import Scalar
 
 SET_TARGET = "set target under [tool.ml-pipeline.data]"
+_LABEL = "\x1flabel"  # no column has a control character in its name
 NOT_CLASSES = frozenset({"datetime", "other"})  # types that can't be classes
 
 
@@ -36,7 +37,8 @@ def require_columns(settings: Settings, names: tuple[str, ...], *, only_used: bo
 
 def classes(frame: pl.LazyFrame, target: str) -> dict[Scalar, int]:
     """Count the rows of each class, in the order of the classes; missing values are left out."""
-    counted = frame.filter(pl.col(target).is_not_null()).group_by(target).len().sort(target).collect()
+    labels = frame.select(pl.col(target).alias(_LABEL)).filter(pl.col(_LABEL).is_not_null())
+    counted = labels.group_by(_LABEL).len().sort(_LABEL).collect()
     return dict(counted.iter_rows())
 
 

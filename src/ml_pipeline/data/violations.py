@@ -11,7 +11,7 @@ from ml_pipeline.distributions.cores import columns_in_memory
 
 EXAMPLES = 5  # rows and values that a violation shows
 FIX = "fix the data or the schema under [tool.ml-pipeline.data.columns]"
-_ROW, _BROKEN = "row number, from 1", "breaks the rule"  # no column of a table is named so
+_ROW, _BROKEN = "\x1frow number, from 1", "\x1fbreaks the rule"  # no column's name has \x1f
 _OF_ALL_ROWS = frozenset({"nullable", "target_missing"})  # rules on missing values
 
 

@@ -43,8 +43,10 @@ def _read_npz(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict
         if not hasattr(archive, "files"):
             raise StageFailure(f"{path} is one array, not named columns", hint)
         with archive:
-            _require_columns(path, columns, archive.files)
-            arrays = {column.name: archive[column.name] for column in columns}
+            # NumPy takes ".npy" off the names, so that a column "a.npy" would be the file of a column "a".
+            files = {file.removesuffix(".npy"): file for file in archive.zip.namelist()}
+            _require_columns(path, columns, list(files))
+            arrays = {column.name: archive[files[column.name]] for column in columns}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise StageFailure(f"{path} is not an .npz file of plain arrays ({error})", hint) from None
     for column in columns:

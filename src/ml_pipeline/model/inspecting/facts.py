@@ -66,7 +66,9 @@ def _typical(values: pl.Series, column: Column) -> object:
     if not values.len():
         return None
     if column.type in CATEGORICAL:
-        counts = values.value_counts(name="rows").sort(["rows", column.name], descending=[True, False])
+        counts = (
+            values.alias("value").value_counts(name="rows").sort(["rows", "value"], descending=[True, False])
+        )
         value, shared = counts.row(0)
         if column.type == "string" and shared < COMMON:
             return None if column.nullable else "unknown"

@@ -185,8 +185,8 @@ def encode(columns: Columns, frame: pl.DataFrame) -> Encoded:
 
 
 def _vocabulary(series: pl.Series) -> dict[str, int]:
-    counts = series.cast(pl.String).fill_null("").value_counts(name="rows")
-    kept = counts.filter(pl.col("rows") >= MIN_COUNT).sort(["rows", series.name], descending=[True, False])
+    counts = series.cast(pl.String).fill_null("").alias("value").value_counts(name="rows")
+    kept = counts.filter(pl.col("rows") >= MIN_COUNT).sort(["rows", "value"], descending=[True, False])
     return dict(kept.head(MAX_VALUES).iter_rows())
 
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.training.tabular.columns import RAW_LIMIT, SCALED_LIMIT, Columns
 from ml_pipeline.training.tabular.target import Class
 
@@ -30,31 +29,28 @@ def build(
     datetimes (seconds since 1970). A missing value is "" or NaN.
     Outputs: `prediction` [N] has the classes' own type (string, int64 or bool), or is float64
     `output * deviation + mean` if `classes` is None. With classes there is also `probabilities`,
-    float32 [N, C], in the order of the metadata `classes` (JSON). Raises StageFailure.
+    float32 [N, C], in the order of the metadata `classes` (JSON). Where a column has such a name, the output
+    gets another one: the server finds outputs by their shapes too.
     """
-    if same_name := [name for name in columns.types if name in OUTPUTS]:
-        raise StageFailure(
-            f"the column {same_name[0]!r} has the name of one of the model's outputs",
-            "rename the column, or add it to data.exclude",
-        )
+    prediction, probabilities = (_free(name, columns) for name in OUTPUTS)
     graph = _Graph()
     state = _members(graph, columns, weights)  # [members, N, outputs]
     if classes is None:
         mean = graph.add("ReduceMean", state, graph.ints(0), keepdims=0)
         precise = graph.add("Cast", graph.add("Squeeze", mean, graph.ints(1)), to=TensorProto.DOUBLE)
         spread = graph.add("Mul", precise, graph.constant(np.array(moments[1])))
-        graph.add("Add", spread, graph.constant(np.array(moments[0])), name="prediction")
-        outputs = [helper.make_tensor_value_info("prediction", TensorProto.DOUBLE, ["N"])]
+        graph.add("Add", spread, graph.constant(np.array(moments[0])), name=prediction)
+        outputs = [helper.make_tensor_value_info(prediction, TensorProto.DOUBLE, ["N"])]
     else:
         chances = graph.add("Softmax", state, axis=2)
-        graph.add("ReduceMean", chances, graph.ints(0), name="probabilities", keepdims=0)
-        best = graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
+        graph.add("ReduceMean", chances, graph.ints(0), name=probabilities, keepdims=0)
+        best = graph.add("ArgMax", probabilities, axis=1, keepdims=0)
         labels = np.array(classes, object) if isinstance(classes[0], str) else np.array(classes)
-        graph.add("Gather", graph.constant(labels), best, name="prediction")
+        graph.add("Gather", graph.constant(labels), best, name=prediction)
         label_type = helper.np_dtype_to_tensor_dtype(labels.dtype)
         outputs = [
-            helper.make_tensor_value_info("prediction", label_type, ["N"]),
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(classes)]),
+            helper.make_tensor_value_info(prediction, label_type, ["N"]),
+            helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, ["N", len(classes)]),
         ]
     inputs = [
         helper.make_tensor_value_info(
@@ -72,6 +68,12 @@ def build(
         helper.set_model_props(model, {"classes": json.dumps(classes)})
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _free(name: str, columns: Columns) -> str:
+    while name in columns.types:
+        name += "_"
+    return name
 
 
 class _Graph:
