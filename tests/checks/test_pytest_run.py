@@ -37,18 +37,28 @@ Start = Callable[..., Run]
 def start(tmp_path: Path) -> Start:
     """Return a function that runs the program over a project with these files, path → content."""
 
-    def once(files: dict[str, str]) -> Run:
+    def once(files: dict[str, str], *options: str) -> Run:
         source, output, outcome = tmp_path / "project", tmp_path / "output", tmp_path / "outcome.json"
         for name, content in files.items():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_text(content)
-        arguments = ("--source", source, "--output", output)
+        source.mkdir(exist_ok=True)
+        arguments = ("--source", source, "--output", output, *options)
         # Without the plugins of the developers' environment, pytest starts several times as fast.
         variables = {"ML_OUTCOME": str(outcome), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         done = run("checks.pytest_run", *arguments, **variables)
         return Run(done.returncode, done.stdout, done.stderr, json.loads(outcome.read_text()), output)
 
     return once
+
+
+def test_a_project_without_tests_skips_the_stage_where_it_may(start: Start) -> None:
+    done = start({"data.csv": "x,y\n1,2\n"}, "--optional")
+    assert (done.code, done.outcome["status"], done.outcome["message"]) == (
+        0,
+        "skipped",
+        "no tests were found",
+    )
 
 
 def test_tests_that_pass(start: Start) -> None:

@@ -67,7 +67,7 @@ CODE: dict[str, tuple[str, Spoil, str]] = {
         "run pytest in the project and fix them",
     ),
     "no tests": (
-        "test",
+        "test",  # in a whole run the stage is skipped
         lambda p: p.remove("tests"),
         "test: no tests were found; add test_*.py files under tests/",
     ),

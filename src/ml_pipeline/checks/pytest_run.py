@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from ml_pipeline.common import command_line
-from ml_pipeline.common.outcome import OUTCOME_VARIABLE, STAGE_VARIABLE, StageFailure, run_stage
+from ml_pipeline.common.outcome import OUTCOME_VARIABLE, STAGE_VARIABLE, StageFailure, StageSkipped, run_stage
 
 OWN_VARIABLES = {OUTCOME_VARIABLE, STAGE_VARIABLE}  # the project may have stages of its own
 NO_TESTS = 5  # pytest's exit code
+NONE = "no tests were found"
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,20 @@ def main() -> NoReturn:
     parser.add_argument(
         "--output", type=Path, required=True, help="the folder for junit.xml and coverage.json"
     )
+    parser.add_argument(
+        "--optional",
+        action="store_true",
+        help="skip the stage if the project has no tests, instead of failing",
+    )
     options = parser.parse_args()
-    run_stage("test", lambda: test(options.source, options.output))
+    run_stage("test", lambda: test(options.source, options.output, optional=options.optional))
 
 
-def test(source: Path, output: Path) -> dict[str, object]:
-    """Return numbers of tests and the coverage in percent. Raises StageFailure unless all tests passed."""
+def test(source: Path, output: Path, *, optional: bool = False) -> dict[str, object]:
+    """Return numbers of tests and the coverage in percent. Raises StageFailure unless all tests passed.
+
+    With `optional`, raises StageSkipped where there are no tests.
+    """
     output.mkdir(parents=True, exist_ok=True)
     junit, coverage = output / "junit.xml", output / "coverage.json"
     environment = {key: value for key, value in os.environ.items() if key not in OWN_VARIABLES}
@@ -62,6 +71,8 @@ def test(source: Path, output: Path) -> dict[str, object]:
     pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={junit}"]
     code = subprocess.run([*run, *pytest], cwd=source, env=environment, check=False).returncode
     results = read_results(junit)
+    if code == NO_TESTS and optional:
+        raise StageSkipped(NONE)
     if code:
         raise StageFailure(*failure(code, results), results.details())
     details = results.details()
@@ -90,7 +101,7 @@ def read_results(junit: Path) -> Results:
 def failure(code: int, results: Results) -> tuple[str, str]:
     """Return the cause and the hint of a run that exited with another code than 0."""
     if code == NO_TESTS:
-        return "no tests were found", "add test_*.py files under tests/"
+        return NONE, "add test_*.py files under tests/"
     if results.failures:
         first, *others = results.failures
         more = f" and {len(others)} more" if others else ""

@@ -25,10 +25,10 @@ async def lint(run: Run) -> Finished:
     return await run.stage(LINT, container, ["--source", SOURCE])
 
 
-async def test(run: Run, python_image: str | None = None) -> Finished:
+async def test(run: Run, python_image: str | None = None, *, optional: bool = False) -> Finished:
     """Run the project's tests with pytest and coverage; the output folder has junit.xml.
 
-    `python_image` replaces the configured one.
+    `python_image` replaces the configured one. With `optional`, a project without tests skips the stage.
     """
     requirements = dependencies.testing(
         await run.source.entries(), await sources.text(run.source, "pyproject.toml")
@@ -38,7 +38,8 @@ async def test(run: Run, python_image: str | None = None) -> Finished:
     container = await dependencies.install("test", container, run.source, requirements)
     container = container.with_(with_programs(TEST.program))
     container = container.with_(run.environments.with_source(sources.tested(run.source), SOURCE))
-    return await run.stage(TEST, container, ["--source", SOURCE, "--output", OUTPUT])
+    arguments = ["--source", SOURCE, "--output", OUTPUT, *(["--optional"] if optional else [])]
+    return await run.stage(TEST, container, arguments)
 
 
 async def _configures_mypy(source: dagger.Directory) -> bool:

@@ -21,10 +21,10 @@ class StageRecord:
     """A stage that ran. `cached` is None where the engine does not say; `seconds` None after a crash."""
 
     stage: str
-    status: str = "passed"  # or failed
+    status: str = "passed"  # or failed, or skipped: it had nothing to do
     seconds: float | None = None
     cached: bool | None = None
-    message: str = ""  # why it failed, one line
+    message: str = ""  # why it failed or was skipped, one line
     hint: str = ""  # what to do, one line
 
 

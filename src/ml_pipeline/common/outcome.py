@@ -30,8 +30,12 @@ class StageFailure(Exception):
         self.details = details or {}
 
 
+class StageSkipped(Exception):
+    """The stage has nothing to do; the text says why, in a few words."""
+
+
 def run_stage(name: str, body: Callable[[], Mapping[str, object]]) -> NoReturn:
-    """Run `body`, write its outcome, and end the process: 0 passed, 1 failed.
+    """Run `body`, write its outcome, and end the process: 0 passed or skipped, 1 failed.
 
     `body` returns the outcome's details. `name` is for a run by hand: the pipeline gives its own. Text for
     people belongs on stdout.
@@ -44,12 +48,16 @@ def run_stage(name: str, body: Callable[[], Mapping[str, object]]) -> NoReturn:
     try:
         details = body()
         outcome["status"] = "passed"
+    except StageSkipped as reason:
+        outcome |= {"status": "skipped", "message": str(reason)}
+        details = {}
+        print(f"skipped: {reason}")
     except StageFailure as failure:
         outcome |= {"status": "failed", "message": failure.cause, "hint": failure.hint}
         details = failure.details
         print(f"{name}: {failure.cause}; {failure.hint}", file=sys.stderr)
     _write(outcome | {"seconds": _process_seconds(started), "details": details})
-    sys.exit(0 if outcome["status"] == "passed" else 1)
+    sys.exit(1 if outcome["status"] == "failed" else 0)
 
 
 def _process_seconds(started: float) -> float:

@@ -36,7 +36,9 @@ from ml_pipeline.errors import ConfigError, PipelineError, StageError, StagesErr
 from ml_pipeline.project.schema import Project
 
 T = TypeVar("T")
-PASSED, FAILED, UNFINISHED = "passed", "failed", "unfinished"  # a stage's status; the last is a crash's
+# A stage's status; the last is a crash's.
+PASSED, SKIPPED, FAILED, UNFINISHED = "passed", "skipped", "failed", "unfinished"
+FINE = frozenset({PASSED, SKIPPED})
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Finished:
-    """A stage that passed: the container after it, and its details."""
+    """A stage that passed, or had nothing to do: the container after it, and its details."""
 
     container: dagger.Container
     details: Details
@@ -107,7 +109,7 @@ class Run:
         )
         ran = prepared.with_exec(words, expect=ReturnType.ANY)
         outcome = await self._outcome(stage.name, ran)
-        if outcome.status != PASSED and self._is_cached(outcome):
+        if outcome.status not in FINE and self._is_cached(outcome):
             # A failure is never taken from the cache: its cause may have been outside (memory, a flaky test).
             again = prepared.with_env_variable("ML_RETRY", str(self.started))
             ran = again.with_exec(words, expect=ReturnType.ANY)
@@ -127,7 +129,7 @@ class Run:
         self.outputs[stage.name] = ran.directory(OUTPUT)
         if stage.part and outcome.details:
             self.details[stage.part] = outcome.details
-        if outcome.status != PASSED:
+        if outcome.status not in FINE:
             raise StageError(stage.name, outcome.message, outcome.hint)
         return Finished(ran, outcome.details)
 
@@ -167,7 +169,7 @@ class Run:
         """Return what is known of the run so far."""
         return RunDocument(
             name=self.project.name,
-            status=PASSED if all(record.status == PASSED for record in self.stages) else FAILED,
+            status=PASSED if all(record.status in FINE for record in self.stages) else FAILED,
             revision=self.revision,
             gpu=self.gpu,
             started=self.started,

@@ -95,6 +95,14 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Tests:
+    """[tests]: the project's own tests."""
+
+    # Whether a whole run needs them. False: a project without tests skips the stage, and the summary says so.
+    required: bool = False
+
+
+@dataclass(frozen=True)
 class Search:
     """[train.search]: values of `train.config` to try. The best trial's model is the model."""
 
@@ -207,6 +215,7 @@ class Project:
         Annotated[float, Bounds(minimum=0, below=math.inf, hint="use a number of 0 or more, or remove it")]
         | None
     ) = None
+    tests: Tests = Tests()
     train: Train = Train()
     # What too little evidence does to the release in gates that do not say it themselves.
     insufficient: Literal["block", "allow"] | None = None
