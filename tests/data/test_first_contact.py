@@ -296,3 +296,32 @@ def test_groups_stay_on_one_side_of_the_split(tables: Tables, task: str) -> None
     if task == "classification":
         assert 0.2 < (held["c"] == "yes").mean() < 0.3  # type: ignore[operator]  # a number
     assert tables.rows(**changes).equals(rows)
+
+
+def test_mostly_lets_some_values_break_a_rule(tables: Tables) -> None:
+    tables.put({"t.csv": column([*("5" for _ in range(18)), "-1", "old"])})
+    rules: dict[str, Any] = {"type": "integer", "min": 0}
+    failure = tables.validated(columns={"x": rules})["failure"]
+    assert "1 more violation" in failure or "column 'x' has 1 value" in failure
+    warnings = tables.warnings(columns={"x": rules | {"mostly": 0.9}})
+    assert "(row 19), which mostly = 0.9 allows" in warnings["x", "min"]
+    assert "(row 20), which mostly = 0.9 allows" in warnings["x", "type"]
+    assert "failure" in tables.validated(columns={"x": rules | {"mostly": 0.96}})
+
+
+def test_infinities_are_missing_and_documents_stay_json(tables: Tables) -> None:
+    texts = ["inf" if row == 3 else "-Infinity" if row == 5 else f"{row}.5" for row in range(20)]
+    tables.put({"t.csv": column(texts)})
+    warnings = tables.warnings()
+    assert "column 'x' has 2 values that are infinite: they count as missing" in warnings["x", "infinite"]
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    for document in ("report", "metrics"):
+        json.loads((tables.output / f"{document}.json").read_text(), parse_constant=refuse)
+    rows = tables.rows()
+    assert rows["x"].null_count() == 2
+    json.loads((tables.output / "record.json").read_text(), parse_constant=refuse)
+    (served,) = model_files.read(tables.folder / "t.csv", [Column("x", "number", True)], 100)
+    np.testing.assert_array_equal(np.isnan(served["x"]), ["nf" in text for text in texts])

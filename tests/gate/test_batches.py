@@ -3,12 +3,16 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.gate import batches
+from ml_pipeline.model import files
+from ml_pipeline.model.signature import Column
 
 pytestmark = pytest.mark.program
 
@@ -54,7 +58,7 @@ def test_batches_in_both_forms(tmp_path: Path) -> None:
     assert rows[1] == {"file": 2, "b": None, "c": None, "d": None, "e": None}
     assert '"b": 3, ' in json.dumps(rows)  # not 3.0
     complete = batches.features(frame.drop_nulls(), COLUMNS)
-    assert {name: complete[name].dtype.kind for name in "bcd"} == {"b": "i", "c": "U", "d": "b"}
+    assert {name: complete[name].dtype.kind for name in "bcd"} == {"b": "i", "c": "O", "d": "b"}
 
 
 def test_a_time_with_a_zone_and_a_date_are_seconds_in_utc() -> None:
@@ -80,3 +84,15 @@ def test_a_holdout_that_does_not_fit_the_model(column: dict[str, str], message: 
 @pytest.mark.parametrize(("rows", "size", "wanted"), [(3, 200, [0, 1, 2]), (11, 3, [0, 5, 10]), (1, 5, [0])])
 def test_sample(rows: int, size: int, wanted: list[int]) -> None:
     assert batches.sample(rows, size) == wanted
+
+
+def test_one_long_text_makes_no_large_file(tmp_path: Path) -> None:
+    texts = ["short", None, "\u00e4" * 60_000, *(f"text {row}" for row in range(500))]
+    frame, path = pl.DataFrame({"c": texts, "b": range(len(texts))}), tmp_path / "holdout.npz"
+    columns: list[Any] = [{"name": "c", "type": "string"}, {"name": "b", "type": "integer"}]
+    batches.write_npz(path, batches.features(frame, columns))
+    assert path.stat().st_size < 500_000
+    (read,) = files.read(path, [Column("c", "string", True), Column("b", "integer", False)], 1_000)
+    assert read["c"].tolist() == [text or "" for text in texts]
+    with np.load(path, allow_pickle=False) as archive:  # as an image of an older version reads it
+        assert archive["c"].tolist() == [text or "" for text in texts]

@@ -229,3 +229,12 @@ def test_the_interval_of_a_share_is_wilson_s() -> None:
     for counted, rows in ((0, 200), (3, 200), (200, 200), (7, 10)):
         wanted = scipy.stats.binomtest(counted, rows).proportion_ci(0.95, method="wilson")
         assert shares.Share(counted / rows, rows)(0.95) == pytest.approx((wanted.low, wanted.high))
+
+
+def test_with_many_columns_some_of_them_are_changed() -> None:
+    columns: list[Any] = [{"name": f"c{place}", "type": "number", "nullable": True} for place in range(752)]
+    rows: list[Any] = [dict.fromkeys((column["name"] for column in columns), 1.0)] * 200
+    some = changed_requests._some(columns, rows)
+    assert 5 < len(some) < 20
+    assert (some[0]["name"], some[-1]["name"]) == ("c0", "c751")
+    assert changed_requests._some(columns[:100], rows[:50]) == columns[:100]

@@ -22,6 +22,9 @@ def test_the_program_writes_the_signature_or_says_why_not_in_one_line(tmp_path: 
     paths = {"model": model, "data": tmp_path / "train.parquet", "config": tmp_path / "settings.json"}
     paths["record"] = tmp_path / "record.json"
     paths["record"].write_text(EMPTY_RECORD)
+    paths["text"] = tmp_path / "text.json"
+    rules = {"missing": [-999], "commas": [], "formats": {"seen": "%m/%d/%Y"}}
+    paths["text"].write_text(json.dumps(rules))
     members().write_parquet(paths["data"])
     paths["config"].write_text(json.dumps(settings()))
     onnx.save(graph(), model / "model.onnx")
@@ -34,8 +37,12 @@ def test_the_program_writes_the_signature_or_says_why_not_in_one_line(tmp_path: 
         "version": signature["version"],
         "runtime": "onnx",
         "classes": ["no", "yes"],
+        "positive": "yes",
+        "chosen": False,
         "columns": 4,
     }
+    assert signature["columns"][0] == {"name": "age", "type": "integer", "nullable": True, "missing": [-999]}
+    assert signature["columns"][3]["format"] == "%m/%d/%Y"
     (model / "model.onnx").write_text("broken\n")
     ran = run("model.inspect_model", *arguments, **variables)
     assert ran.returncode == 1
@@ -98,6 +105,8 @@ def test_classes_of_other_types(inspect: Inspect, model: Path) -> None:
     rows = rows.with_columns(pl.col("club").cast(pl.Float64) * 3)
     signature = inspect(rows, positive=3)
     assert (signature["classes"], signature["positive"]) == ([0, 3], 3)
+    rare = rows.with_columns(club=(pl.int_range(pl.len()) % 3 > 0) * 3)
+    assert inspect(rare, positive=None)["positive"] == 0  # the rarer one
 
 
 def test_a_regression(inspect: Inspect, model: Path) -> None:

@@ -206,3 +206,14 @@ def test_a_folder_that_cannot_be_written(onnx_folder: Path, tmp_path: Path) -> N
     done = run("serving.predict", "--model", onnx_folder, "--input", tmp_path / "in.npz", "--output", target)
     assert done.returncode == 1
     assert done.stderr.startswith(f"predict: {target} can't be written (")
+
+
+def test_a_row_on_which_the_model_fails_is_named(python_folder: Path, tmp_path: Path) -> None:
+    rows = columns(9_000)
+    rows["age"][8_500] = 666
+    np.savez(tmp_path / "in.npz", **rows)
+    words = ["--model", python_folder, "--input", tmp_path / "in.npz", "--output", tmp_path / "out.npz"]
+    done = run("serving.predict", *words)
+    assert done.returncode == 1
+    assert "row 8501 (RuntimeError: no such age); remove the row, or train" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -32,6 +32,7 @@ def train(folder: Path, frame: pl.DataFrame, task: str = "classification", **con
         (pl.col("y"), "classification"),
         (pl.col("y") == "yes", "classification"),
         (pl.col("age") // 30, "classification"),
+        (pl.col("age") // 30 / 2, "classification"),  # 0.5, 1.0, 1.5
         (pl.col("age") * 1e6 + pl.col("gain"), "regression"),
     ],
 )

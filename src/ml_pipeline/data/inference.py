@@ -64,15 +64,28 @@ def infer(frame: pl.LazyFrame, separator: str = ",", decimal: Decimal | None = N
 def _plain_numbers(frame: pl.LazyFrame, names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
     """Return how many values of each column are texts, integers of 64 bits, and numbers."""
     columns = [pl.nth(place) for place in range(len(names))]
-    parts = [
-        pl.concat_list(
-            column.count(), column.cast(pl.Int64, strict=False).count(),
-            column.cast(pl.Float64, strict=False).count(),
-        ).alias(str(place))
+    parts = {
+        f"{place} {kind}": count
         for place, column in enumerate(columns)
-    ]  # fmt: skip
-    row = frame.select(parts).collect().row(0)
-    return {name: tuple(values) for name, values in zip(names, row, strict=True)}
+        for kind, count in (
+            ("texts", column.count()),
+            ("integers", column.cast(pl.Int64, strict=False).count()),
+        )
+    }
+    counts = frame.select(**parts).collect().row(0, named=True)
+    # Most columns are of integers or of texts: the slower conversion is for what is left.
+    left = [place for place in range(len(names)) if counts[f"{place} integers"] < counts[f"{place} texts"]]
+    numbers = {f"{place} numbers": columns[place].cast(pl.Float64, strict=False).count() for place in left}
+    if numbers:
+        counts |= frame.select(**numbers).collect().row(0, named=True)
+    return {
+        name: (
+            counts[f"{place} texts"],
+            counts[f"{place} integers"],
+            counts.get(f"{place} numbers", counts[f"{place} integers"]),
+        )
+        for place, name in enumerate(names)
+    }
 
 
 def _others(

@@ -17,9 +17,10 @@ from ml_pipeline.data.inference import Inferred, infer
 from ml_pipeline.data.settings import Settings
 from ml_pipeline.data.tables import SET_PATH, Table, open_table, parsed_once
 from ml_pipeline.data.target import require_columns
-from ml_pipeline.data.violations import Violation
+from ml_pipeline.data.violations import Rule, Violation, broken
 from ml_pipeline.project.data_rules import Column
 
+_INFINITE = "that are infinite: they count as missing, because JSON has no infinity"
 SET_REFERENCE = "set reference under [tool.ml-pipeline.data] to a table with the columns of path"
 HINTS = {"path": SET_PATH, "holdout": SET_HOLDOUT, "reference": SET_REFERENCE}
 
@@ -32,6 +33,7 @@ class Loaded:
     frame: pl.LazyFrame
     violations: list[Violation]
     rules: TextRules
+    notes: list[Violation]  # what was changed on the way, and stops nothing
 
     @property
     def types(self) -> dict[str, TableType]:
@@ -76,7 +78,18 @@ def load(
     )
     if table.text:
         frame = parsed_once(frame, in_memory=table.is_small)
-    return Loaded(table, frame, violations, rules)
+    frame, notes = _without_infinities(frame, settings)
+    return Loaded(table, frame, violations, rules, notes)
+
+
+def _without_infinities(frame: pl.LazyFrame, settings: Settings) -> tuple[pl.LazyFrame, list[Violation]]:
+    """Return the table with infinite features as missing ones: a request in JSON can't have them."""
+    types = types_of(frame)
+    names = [name for name in settings.features(types) if types[name] == "number"]
+    masks = {Rule(name, "infinite", _INFINITE): pl.col(name).is_infinite() for name in names}
+    notes = broken(frame, masks)
+    changed = [pl.col(note.column) for note in notes]
+    return frame.with_columns(pl.when(column.is_finite()).then(column) for column in changed), notes
 
 
 def _as_in(

@@ -7,6 +7,7 @@ and OUT/schema.toml. It fails when there is a violation.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from ml_pipeline.data.oddities import duplicated_keys, oddities
 from ml_pipeline.data.reference import compared
 from ml_pipeline.data.report import DriftReport, HoldoutReport, Report
 from ml_pipeline.data.settings import Settings
-from ml_pipeline.data.violations import FIX, Violation
+from ml_pipeline.data.violations import FIX, Violation, tolerated
 
 _OR_WARN = 'or set [tool.ml-pipeline.data.{}] action = "warn"'
 _MOVED = f"find out why the data moved, {_OR_WARN.format('drift')}"
@@ -40,7 +41,8 @@ def validate(
     """
     loaded = load(settings, folder, "path")
     table, frame, violations, types = loaded.table, loaded.frame, loaded.violations, loaded.types
-    violations += check_table(frame, settings) + duplicated_keys(frame, settings.key)
+    violations, allowed = tolerated(violations + check_table(frame, settings), settings.columns)
+    violations += duplicated_keys(frame, settings.key)
     report: Report = {
         "rows": frame.select(pl.len()).collect().item(),
         "columns": describe.columns(frame, types),
@@ -52,10 +54,12 @@ def validate(
         "violations": [],
         "warnings": [],
     }
-    warnings = oddities(frame, report["columns"], report["target"], settings, table)
+    warnings = allowed + loaded.notes + oddities(frame, report["columns"], report["target"], settings, table)
     leaks = _leaks(frame, settings, types) if not violations else []
     if isinstance(settings.holdout, str):
         report["holdout"], holdout, wrong = _check_holdout(settings, folder, loaded)
+        wrong, allowed = tolerated(wrong, settings.columns)
+        warnings += allowed
         violations += wrong
         if not wrong:
             leaks += leakage.shared(frame, holdout, settings.leakage.shared)
@@ -119,16 +123,25 @@ def _write(
 ) -> dict[str, object]:
     """Write the three documents; return the report in JSON's own types, as the outcome needs it."""
     output.mkdir(parents=True, exist_ok=True)
-    text = _json(report)
+    text = _json(_finite(report))
     (output / "report.json").write_text(text)
-    (output / "metrics.json").write_text(_json(metrics))
+    (output / "metrics.json").write_text(_json(_finite(metrics)))
     (output / "schema.toml").write_text(describe.schema(report, frame))
     document: dict[str, object] = json.loads(text)
     return document
 
 
-def _json(document: Mapping[str, object]) -> str:
-    return json.dumps(document, indent=1, default=str, ensure_ascii=False) + "\n"
+def _json(document: object) -> str:
+    return json.dumps(document, indent=1, default=str, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: object) -> object:
+    """Return a document without the numbers that JSON does not have: null."""
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -1,17 +1,20 @@
 """Which rows of a table break a rule."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple, cast
 
 import polars as pl
 
 from ml_pipeline.data.report import Value, ViolationReport
 from ml_pipeline.distributions.cores import columns_in_memory
+from ml_pipeline.project.data_rules import Column
 
 EXAMPLES = 5  # rows and values that a violation shows
 FIX = "fix the data or the schema under [tool.ml-pipeline.data.columns]"
 _ROW, _BROKEN = "\x1frow number, from 1", "\x1fbreaks the rule"  # no column's name has \x1f
+_OF_VALUES = frozenset({"min", "max", "allowed", "pattern", "unique", "nullable", "type"})
+_ROUNDING = 1e-12
 _OF_ALL_ROWS = frozenset({"nullable", "target_missing"})  # rules on missing values
 
 
@@ -41,6 +44,22 @@ class Violation:
     def report(self) -> ViolationReport:
         """Return the violation as report.json has it."""
         return cast("ViolationReport", asdict(self))
+
+
+def tolerated(
+    violations: Sequence[Violation], columns: Mapping[str, Column]
+) -> tuple[list[Violation], list[Violation]]:
+    """Return the violations that stop a run, and as warnings those that `mostly` of their column allows."""
+    stopping, allowed = [], []
+    for violation in violations:
+        rules = columns.get(violation.column, Column())
+        least = rules.mostly or 1.0
+        if violation.rule in _OF_VALUES and 0 < violation.share <= 1 - least + _ROUNDING:
+            message = f"{violation.message}, which mostly = {rules.mostly} allows"
+            allowed.append(replace(violation, message=message))
+        else:
+            stopping.append(violation)
+    return stopping, allowed
 
 
 def broken(frame: pl.LazyFrame, masks: Masks, least_share: float = 0.0) -> list[Violation]:

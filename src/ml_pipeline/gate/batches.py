@@ -15,6 +15,8 @@ from ml_pipeline.gate.arrays import Array
 from ml_pipeline.gate.documents import Instance
 from ml_pipeline.model.signature import ColumnDocument
 
+LARGE = 1 << 24  # bytes of an array of texts
+
 
 def read_holdout(path: Path) -> pl.DataFrame:
     """Read the holdout's Parquet file: all columns, the target and the excluded ones too."""
@@ -36,8 +38,8 @@ def features(
 ) -> dict[str, Array]:
     """Return one 1-D array [N] a feature, as the batch command reads it.
 
-    Strings are "" where missing; numbers float64 with NaN, or int64 when none is missing; booleans bool, or
-    float64 with NaN; datetimes float64 seconds since 1970 in UTC, or NaN.
+    Strings are objects, "" where missing; numbers float64 with NaN, or int64 when none is missing; booleans
+    bool, or float64 with NaN; datetimes float64 seconds since 1970 in UTC, or NaN.
     """
     lacking = [column["name"] for column in columns if column["name"] not in frame.columns]
     if lacking:
@@ -50,11 +52,10 @@ def features(
 
 def _array(column: pl.Series, column_type: str, what: str) -> Array:
     try:
-        array = to_array(column, column_type, exact=True)
+        return to_array(column, column_type, exact=True)
     except pl.exceptions.PolarsError as error:
         cause = f"column {column.name!r} of {what} is not all {column_type}: {one_line(error)}"
         raise StageFailure(cause, "fix the data, or its entry in [tool.ml-pipeline.data.columns]") from None
-    return array.astype(np.str_) if column_type == "string" else array  # an .npz of objects is not read
 
 
 def instances(
@@ -75,8 +76,28 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write arrays under any names. (To `numpy.savez` a column called "file" is an argument.)"""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():
+            if array.dtype == object:
+                _write_texts(archive, f"{name}.npy", array)
+                continue
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def _write_texts(archive: zipfile.ZipFile, name: str, texts: Array) -> None:
+    """Write objects as an array of fixed width, which every image reads: an .npz of objects is not read.
+
+    One long text makes all others as wide: so a large array is compressed, and never in memory as a whole.
+    """
+    width = max(1, *(len(text) for text in texts)) if len(texts) else 1
+    member = zipfile.ZipInfo(name)
+    if 4 * width * len(texts) > LARGE:
+        member.compress_type = zipfile.ZIP_DEFLATED
+    rows = max(1, LARGE // (4 * width))
+    with archive.open(member, "w", force_zip64=True) as stream:
+        header = {"descr": f"<U{width}", "fortran_order": False, "shape": (len(texts),)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for start in range(0, len(texts), rows):
+            stream.write(np.array(texts[start : start + rows].tolist(), f"<U{width}").tobytes())
 
 
 def read_npz(path: Path) -> dict[str, Array]:

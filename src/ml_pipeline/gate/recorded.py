@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NoReturn, cast
 
-import numpy as np
 import polars as pl
 
 from ml_pipeline.columns.text import TextRules
@@ -61,12 +60,11 @@ def _read_lines(folder: Path, path: str, columns: Sequence[ColumnDocument]) -> d
     if not rows:
         raise StageFailure(f"{name!r} has no requests", SET_REQUESTS)
     try:
-        arrays = from_rows(rows, _signature(columns))
+        return from_rows(rows, _signature(columns))
     except BadInput as error:
         at = f" line {lines[error.row]}" if error.row is not None else ""
         reason = str(error).partition(f"instances[{error.row}]")[2].lstrip(".: ") or str(error)
         raise StageFailure(f"{name}{at}: {reason}", REMOVE) from None
-    return {key: _plain(array) for key, array in arrays.items()}
 
 
 def _rows(line: str, place: str) -> list[object]:
@@ -111,10 +109,6 @@ def _typed(table: Table, columns: Sequence[ColumnDocument], shown: str) -> pl.Da
 
 def _signature(columns: Sequence[ColumnDocument]) -> list[Column]:
     return [column_of(column) for column in columns]
-
-
-def _plain(array: Array) -> Array:
-    return array.astype(np.str_) if array.dtype == object else array
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

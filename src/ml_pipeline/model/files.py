@@ -6,9 +6,10 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from ml_pipeline.columns import text as texts
 from ml_pipeline.columns.types import MICROSECONDS, NUMBERS
@@ -20,6 +21,7 @@ from ml_pipeline.model.signature import Column, Label
 from ml_pipeline.model.values import BadInput, from_values, require
 
 SUFFIXES = (".npz", ".csv")
+_LARGE = 1 << 24  # bytes of an array of texts
 _LINES = 20  # from which a CSV's separator is found
 _GIVE = "give the file the model's columns"
 
@@ -44,9 +46,10 @@ def _read_npz(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict
             raise StageFailure(f"{path} is one array, not named columns", hint)
         with archive:
             # NumPy takes ".npy" off the names, so that a column "a.npy" would be the file of a column "a".
-            files = {file.removesuffix(".npy"): file for file in archive.zip.namelist()}
+            packed = cast("zipfile.ZipFile", archive.zip)
+            files = {file.removesuffix(".npy"): file for file in packed.namelist()}
             _require_columns(path, columns, list(files))
-            arrays = {column.name: archive[files[column.name]] for column in columns}
+            arrays = {column.name: _member(archive, packed, files[column.name]) for column in columns}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise StageFailure(f"{path} is not an .npz file of plain arrays ({error})", hint) from None
     for column in columns:
@@ -63,11 +66,26 @@ def _read_npz(path: Path, columns: Sequence[Column], size: int) -> Iterator[dict
         yield piece
 
 
+def _member(archive: NpzFile, files: zipfile.ZipFile, name: str) -> Array:
+    """Return an array of the archive; long texts as objects, never all of them at their common width."""
+    with files.open(name) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version == (1, 0):
+            (rows, *others), _, dtype = np.lib.format.read_array_header_1_0(stream)
+            if dtype.kind == "U" and not others and rows * dtype.itemsize > _LARGE:
+                texts: list[str] = []
+                while piece := stream.read(max(1, _LARGE // dtype.itemsize) * dtype.itemsize):
+                    texts += np.frombuffer(piece, dtype).tolist()
+                return np.array(texts, dtype=object)
+    array: Array = archive[name]
+    return array
+
+
 def _typed(column: Column, array: Array, path: Path) -> Array:
     """Return an array of the file in the form that `columns.types` has for its column's type."""
     array = array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
     kind = array.dtype.kind
-    if array.ndim == 1 and column.type == "string" and kind == "U":
+    if array.ndim == 1 and column.type == "string" and kind in "UO":
         return array.astype(object)
     if array.ndim == 1 and column.type == "datetime" and kind == "M":
         seconds = array.astype("datetime64[us]").astype(np.int64) / MICROSECONDS
@@ -75,7 +93,10 @@ def _typed(column: Column, array: Array, path: Path) -> Array:
     if array.ndim == 1 and column.type != "string" and kind in "fiub":
         if kind in "iu":
             return array.astype(np.int64 if array.dtype != np.uint64 else np.float64)
-        return array if kind == "b" else array.astype(np.float64)
+        if kind == "b":
+            return array
+        numbers = array.astype(np.float64)
+        return np.where(np.isinf(numbers), math.nan, numbers)  # as in training
     cause = f"{path} has column {column.name!r} as {array.dtype} {list(array.shape)}, not {column.type} [N]"
     raise StageFailure(cause, _GIVE)
 
@@ -127,6 +148,8 @@ def _value(column: Column, text: str) -> str | float | bool | None:
     if column.type in NUMBERS:
         read = texts.integer if column.type == "integer" else texts.number
         value = read(text, column.decimal)
+        if isinstance(value, float) and math.isinf(value):
+            return None  # as in training
         return text if value is None else value
     return text.strip() if column.format else _time(text.strip())
 

@@ -16,6 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, NotRequired, TypedDict
 
+import polars as pl
+
 from ml_pipeline.columns.text import NO_RULES, TextRules
 from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
@@ -49,6 +51,8 @@ class Details(TypedDict):
     version: str
     runtime: str | None
     classes: list[Label] | None
+    positive: Label | None  # of two classes
+    chosen: bool  # whether it is the rarer one, because data.positive is not set
     columns: int
 
 
@@ -90,7 +94,7 @@ def inspect(
         runtime=runtime,
         columns=tuple(_with_rules(column, rules) for column in columns),
         classes=tuple(classes or ()),
-        positive=positive if classes is not None and len(classes) == 2 else None,
+        positive=_positive(positive, rows[target], classes),
         example=facts.example(rows, columns),
     )
     for path in facts.served(folder):
@@ -106,7 +110,26 @@ def inspect(
         shutil.copyfile(record, output / RECORD)
     what = {"onnx": "model.onnx", "python": "predictor.py", None: "metrics alone"}[runtime]
     print(f"{what}, version {signature.version}: {len(columns)} columns, classes {classes}")
-    return {"version": signature.version, "runtime": runtime, "classes": classes, "columns": len(columns)}
+    return {
+        "version": signature.version,
+        "runtime": runtime,
+        "classes": classes,
+        "positive": signature.positive,
+        "chosen": signature.positive is not None and positive is None,
+        "columns": len(columns),
+    }
+
+
+def _positive(named: Label | None, target: pl.Series, classes: list[Label] | None) -> Label | None:
+    """Return which of two classes counts as 1: the one that is named, else the rarer one."""
+    if classes is None or len(classes) != 2:
+        return None
+    if named is not None:
+        return named
+    first, second = (int((target == label).sum()) for label in classes)
+    rarer = classes[0] if first < second else classes[1]
+    print(f"data.positive is not set: {rarer!r}, the rarer class, counts as positive")
+    return rarer
 
 
 def _with_rules(column: Column, rules: TextRules) -> Column:

@@ -77,5 +77,7 @@ class Column:
     unique: bool = False
     # The largest share of missing values allowed, from 0 to 1.
     max_missing: float | None = None
+    # The share of the values that must keep these rules: 0.95 lets a few break them, with a warning.
+    mostly: Annotated[float, Bounds(above=0, maximum=1)] | None = None
     # What counts as drift in this column.
     drift: ColumnDrift | None = None

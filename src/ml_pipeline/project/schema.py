@@ -27,8 +27,7 @@ class Data:
     path: str
     # The column to predict.
     target: str
-    # The value of the target that counts as positive, where it has two values. Metrics of the positive class
-    # (such as fairness) need it.
+    # The value of the target that counts as positive, where it has two values. Absent: the rarer one.
     positive: Scalar | None = None
     # The share of rows that are held out for the gate, drawn at random; or a table of such rows.
     holdout: (

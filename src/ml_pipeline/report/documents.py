@@ -47,6 +47,8 @@ class Model(TypedDict, total=False):
     name: str
     version: str
     runtime: str | None
+    positive: object  # a label
+    chosen: bool  # whether it is the rarer one, as none is named
 
 
 def verdict(run: RunDocument) -> Verdict:

@@ -11,7 +11,7 @@ from ml_pipeline.common.metrics import table
 from ml_pipeline.common.verdict import Gate, Skew, Verdict
 from ml_pipeline.common.wording import difference, number, shown
 from ml_pipeline.report import documents
-from ml_pipeline.report.documents import DataReport, Finding
+from ml_pipeline.report.documents import DataReport, Finding, Model
 
 NONE = "-"
 SHOWN_FINDINGS = 10
@@ -94,12 +94,20 @@ def facts(run: RunDocument) -> list[tuple[str, str]]:
         "digest": digest if digest not in reference else "",
         "release": _release(run.release) if run.release else "",
         "model": " ".join(str(part) for part in (model.get("name"), model.get("version")) if part),
+        "positive class": _positive(model),
         "tests": _tests(run.tests) if run.tests else "",
         "tracked": _tracked(run.tracking) if run.tracking else "",
         "gpu": run.gpu,
         "took": _took(run),
     }
     return [(label, value) for label, value in rows.items() if value]
+
+
+def _positive(model: Model) -> str:
+    positive = model.get("positive")
+    if positive is None:
+        return ""
+    return f"{positive} (the rarer one: data.positive is not set)" if model.get("chosen") else str(positive)
 
 
 def lineage(run: RunDocument) -> list[tuple[str, str]]:

@@ -10,14 +10,16 @@ output .csv: `prediction` and p_CLASS for each class.
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, TypedDict
 
+from ml_pipeline.columns.values import Array
 from ml_pipeline.common import command_line
+from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.model.files import SUFFIXES, placed, read, sink
-from ml_pipeline.model.loaded import load
+from ml_pipeline.model.loaded import Answer, Model, load
 from ml_pipeline.model.values import BadInput
 from ml_pipeline.serving.contract import MODEL
 
@@ -47,7 +49,7 @@ def predict(model_folder: Path, source: Path, target: Path) -> Details:
     with sink(target, model.signature.classes) as out:
         try:
             for arrays in read(source, model.columns, PIECE):
-                answer = model.predict(arrays)
+                answer = _answered(model, arrays, rows, source)
                 out.add(answer)
                 rows += len(answer.predictions)
         except BadInput as error:
@@ -57,6 +59,32 @@ def predict(model_folder: Path, source: Path, target: Path) -> Details:
     seconds = time.perf_counter() - started
     print(f"{rows} rows in {seconds:.2f} s, by {model.signature.name} version {model.signature.version}")
     return Details(rows=rows, seconds=seconds, version=model.signature.version)
+
+
+def _answered(model: Model, arrays: Mapping[str, Array], before: int, source: Path) -> Answer:
+    """Answer a piece of the file, which follows `before` rows. Raises `StageFailure` with its bad row."""
+    inputs = model.rows(arrays)
+    try:
+        return model.answer(inputs)
+    except StageFailure:
+        raise
+    except Exception as error:  # ONNX Runtime's errors and a predictor's own have no other common class
+        row = before + _first_failing(model, arrays) + 1
+        cause = f"the model fails on {source} row {row} ({type(error).__name__}: {one_line(error)})"
+        raise StageFailure(cause, "remove the row, or train a model that accepts it") from error
+
+
+def _first_failing(model: Model, arrays: Mapping[str, Array]) -> int:
+    """Return the first row, from 0, without which the rows before it are answered."""
+    good, bad = 0, len(next(iter(arrays.values())))
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        try:
+            model.predict({name: array[:middle] for name, array in arrays.items()})
+            good = middle
+        except Exception:  # noqa: BLE001  # however it fails
+            bad = middle
+    return bad - 1
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

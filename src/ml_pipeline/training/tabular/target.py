@@ -11,7 +11,7 @@ from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.training.tabular.columns import Float32, Int64, column_type
 
 MIN_ROWS = 10
-Class = str | int | bool
+Class = str | int | float | bool
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ def read(series: pl.Series, task: str) -> Target:
         return _regression(series, target_type)
     if target_type == "number" and (series == series.floor()).all():
         series, target_type = series.cast(pl.Int64), "integer"  # whole numbers, as CSV readers give them
-    if target_type not in {"string", "integer", "boolean"}:
+    if target_type not in {"string", "integer", "number", "boolean"}:
         raise StageFailure(
             f"the target {name!r} has type {target_type}, which can't be a class",
-            'use strings, integers or booleans, or set task = "regression"',
+            'use strings, numbers or booleans, or set task = "regression"',
         )
     if target_type == "string":
         series = series.cast(pl.String)
