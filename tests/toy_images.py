@@ -17,7 +17,8 @@ BASE = ("library/python", "3.13-slim")
 MEDIA = "application/vnd.oci.image"
 
 SERVER = """
-import http.server, json, os, signal, sys
+import collections, http.server, json, os, signal, sys
+counts = collections.Counter()
 mode, version = os.environ["MODE"], os.environ["VERSION"]
 if mode == "crash":
     sys.exit("the model's weights are broken")
@@ -25,18 +26,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/model":
             self.answer(200, {"name": "toy", "version": version, "example": {"age": 37}})
+        elif self.path == "/metrics":
+            line = 'ml_requests_total{path="/predict",code="%d"} %d\\n'
+            self.write(200, "".join(line % each for each in counts.items()).encode())
         else:
             unready = mode == "unready" and self.path == "/ready"
             self.answer(503 if unready else 200, {"status": "loading" if unready else "ok"})
     def do_POST(self):
         rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["instances"]
-        if mode == "wrong":
+        late = mode == "errors" and sum(counts.values()) % 5 == 4
+        counts[500 if late or mode == "wrong" else 200] += 1
+        if late or mode == "wrong":
             self.answer(500, {"detail": "the graph has no such input"})
         else:
             model = {"name": "toy", "version": version}
             self.answer(200, {"predictions": [row["age"] for row in rows], "model": model})
     def answer(self, code, body):
-        data = json.dumps(body).encode()
+        self.write(code, json.dumps(body).encode())
+    def write(self, code, data):
         self.send_response(code)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

@@ -42,7 +42,7 @@ def test_released_left_alone_updated_and_rolled_back(
     dagger: Dagger, lab: Lab, tumours: Project, target: Target
 ) -> None:
     name = "ml-pipeline.toml"
-    deploy = f'\n[deploy]\nnamespace = "{target.namespace}"\nreplicas = 1\n'
+    deploy = f'\n[deploy]\nnamespace = "{target.namespace}"\nreplicas = 1\nwatch = 3\n'
     tumours.write(name, (tumours.path / name).read_text() + deploy)
     flags = (f"--registry={lab.registry}/models", *lab.cluster)
 

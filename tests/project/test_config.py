@@ -266,6 +266,23 @@ def test_every_section_is_read() -> None:
             "config: ml-pipeline.toml: train.node.gpus = 0 is out of range; use 1 or more",
         ),
         (
+            "[deploy]\nwatch = -1",
+            "config: ml-pipeline.toml: deploy.watch = -1 is out of range; use 0 or more",
+        ),
+        (
+            "[deploy]\ninsufficient = 'block'",
+            'config: ml-pipeline.toml: deploy.insufficient is "block", a string; write "keep" or "back"',
+        ),
+        (
+            "[deploy.tolerances]\nerrors = 2",
+            "config: ml-pipeline.toml: deploy.tolerances.errors = 2 is out of range; "
+            "use a number between 0 and 1",
+        ),
+        (
+            "[deploy.tolerances]\nerrosr = 0.1",
+            "config: ml-pipeline.toml: unknown key 'errosr' in [deploy.tolerances]; did you mean 'errors'?",
+        ),
+        (
             "[deploy]\nmemory_mb = 0",
             "config: ml-pipeline.toml: deploy.memory_mb = 0 is out of range; use 1 or more",
         ),

@@ -18,6 +18,7 @@ def images(lab: Lab) -> Mapping[str, str]:
         "unready": ("unready", "4"),
         "crash": ("crash", "5"),
         "wrong": ("wrong", "6"),
+        "errors": ("errors", "7"),  # of every fifth request
     }
     references = {name: toy.push(lab.registry, *kind) for name, kind in kinds.items()}
     return references | {"absent": f"{lab.registry}/toy@sha256:{'0' * 64}"}

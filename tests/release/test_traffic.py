@@ -36,6 +36,12 @@ def test_a_server_that_has_answered_nothing_counts_0_and_another_server_counts_n
     assert (fresh.codes, fresh.classes) == ({}, None)
     assert parse('{"status": "ok"}') == Counters()
     assert Counters().errors is None
+    unlike = [
+        'ml_requests_total{path="/predict",code="2xx"} 3',
+        "ml_request_seconds_bucket 1",
+        "ml_rows_total -",
+    ]
+    assert parse("\n".join(unlike)) == Counters({}, None, None)
 
 
 def test_looks_are_differences_and_a_restart_counts_from_0() -> None:

@@ -157,7 +157,7 @@ def test_without_callers_it_sends_the_example_and_counts_it_apart(clock: Ticks) 
     assert outcome.recorded > 200
     assert outcome.reason == (
         f"the new release is as good as the old one: 0 requests and {outcome.recorded:.0f} that the watch "
-        "sent in 60 s, errors on recorded requests compared"
+        "sent in 60 s, errors on sent requests compared"
     )
     assert silent[0].asked[0] == {"instances": [{"age": 37}]}
     broken = watched([Pod(requests=0, code=500)], reference(Pod()))

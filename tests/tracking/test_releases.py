@@ -26,7 +26,7 @@ def test_the_champion_goes_with_releases_and_rollbacks(
     dagger: Dagger, lab: Lab, tumours: Project, target: Target, mlflow: Mlflow
 ) -> None:
     name = "ml-pipeline.toml"
-    deploy = f'\n[deploy]\nnamespace = "{target.namespace}"\nreplicas = 1\n'
+    deploy = f'\n[deploy]\nnamespace = "{target.namespace}"\nreplicas = 1\nwatch = 3\n'
     tumours.write(name, (tumours.path / name).read_text() + deploy)
 
     def ask(who: dict[str, str], function: str, *words: str) -> Answer:

@@ -56,6 +56,7 @@ class ReleaseRecord:
     strategy: str | None = None
     deployment: str | None = None  # the name of the Deployment that serves
     notes: tuple[str, ...] = ()  # what an earlier call left, and what this one did about it
+    watch: Details = field(default_factory=dict)  # release/watch.py's outcome; empty if it was not watched
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from ml_pipeline.common.reading import Bounds
+from ml_pipeline.common.tolerances import Tolerances
 from ml_pipeline.project.data_rules import Column, Drift, Leakage, Scalar
 
 Positive = Annotated[int, Bounds(minimum=1)]
@@ -193,6 +194,11 @@ class Deploy:
     strategy: Literal["rolling", "blue-green"] = "rolling"
     # Seconds for which "blue-green" keeps the old pods after that, so that a rollback is one write too.
     keep: Annotated[int, Bounds(minimum=0)] = 300
+    # Seconds for which a new release is watched in production, and taken back if it is worse. 0: not at all.
+    watch: Annotated[int, Bounds(minimum=0)] = 60
+    # What becomes of a release for which the watch has not enough evidence, such as one without requests.
+    insufficient: Literal["keep", "back"] = "keep"
+    tolerances: Tolerances = field(default_factory=Tolerances)
     # Seconds until a release that is not ready has failed, and is undone.
     timeout: Positive = 300
     # MiB of memory that each pod requests; the limit too.

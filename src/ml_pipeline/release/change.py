@@ -13,13 +13,19 @@ from ml_pipeline.common.document import ReleaseRecord
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.release import capacity, ledger, rollout, steps
 from ml_pipeline.release import state as states
-from ml_pipeline.release.ledger import FAILED, REPLACED, ROLLED_BACK, SERVING, Entry, Ledger
+from ml_pipeline.release.ledger import FAILED, REPLACED, ROLLED_BACK, SERVING, TAKEN_BACK, Entry, Ledger
 from ml_pipeline.release.manifests import Release
 from ml_pipeline.release.prediction import predict
 from ml_pipeline.release.rollout import Ready
 from ml_pipeline.release.state import Serving, State
+from ml_pipeline.release.traffic import Reader
+from ml_pipeline.release.watch import WatchOutcome, watch
 
 UNDO_S = 60  # the least: a short timeout of the release must not cut its undo short
+
+
+class TakenBack(StageFailure):
+    """The watch found the release worse than the one before it."""
 
 
 @dataclass
@@ -38,6 +44,7 @@ class Change:
     _applied: Object | None = None
     _moved: bool = False
     _entry: Entry | None = None
+    _watched: WatchOutcome | None = None
 
     def __post_init__(self) -> None:
         self.target = states.place(self.state, self.release.strategy, self.release.image)
@@ -61,9 +68,14 @@ class Change:
         """Do it, or undo it. Raises StageFailure."""
         self._check()
         try:
+            before = self._reader()
             self._applied = steps.apply(self.cluster, self._up, self.target, self.template)
             ready, prediction = steps.settle(self.cluster, self.release, self._applied)
+            if before and self._is_beside:
+                before.look()
             self._serve()
+            if before:
+                self._watch(before, ready)
         except steps.Overruled:
             raise
         except StageFailure as failure:
@@ -100,6 +112,39 @@ class Change:
         served = ledger.with_served(self.ledger, new, outcome)
         steps.serve(self.cluster, self.release, self.target, served)
 
+    def _reader(self) -> Reader | None:
+        """Read what the old pods counted; None where the release is not watched.
+
+        A first release has nothing to compare with, and a rollback goes to what served well.
+        """
+        if not self.release.watch_s or self.serving is None or self.action == "rolled-back":
+            return None
+        reader = Reader(self.cluster, self.serving.pods)
+        reader.look()
+        return reader
+
+    def _watch(self, before: Reader, ready: Ready) -> None:
+        """Raise StageFailure where the release may not stay."""
+        release = self.release
+        old = before.pods if self._is_beside else ()
+        outcome = watch(
+            self.cluster,
+            release,
+            old,
+            ready.pods,
+            seconds=release.watch_s,
+            stable=before.reference(),
+            tolerances=release.tolerances,
+        )
+        self._watched = outcome
+        if outcome.decision == "back":
+            raise TakenBack(outcome.reason, "fix the model; the same image needs --force")
+        if outcome.decision == "insufficient":
+            if release.insufficient == "back":
+                hint = 'release it again when there are more requests, or set deploy.insufficient = "keep"'
+                raise StageFailure(outcome.reason, hint)
+            self.notes.append(f"the new release stays, although {outcome.reason}")
+
     def _new_entry(self) -> Entry:
         release = self.release
         return Entry(
@@ -133,7 +178,7 @@ class Change:
         details = {"action": "undone", "name": release.name, "namespace": release.namespace}
         details["image"] = release.image
         try:
-            self._take_back(failure.cause)
+            self._take_back(failure.cause, TAKEN_BACK if isinstance(failure, TakenBack) else FAILED)
             self._put_back()
         except StageFailure as second:
             details["action"] = "broken"
@@ -161,14 +206,14 @@ class Change:
             self._applied
         )
 
-    def _take_back(self, why: str) -> None:
+    def _take_back(self, why: str, outcome: str) -> None:
         """Send the traffic where it was, and record how the release ended."""
         if self.serving is None:
             if self.state.service is None and self._moved:
                 steps.delete(self.cluster, "services", self.release.name)
         elif not self._is_same():
             entry = self._entry or self._new_entry()
-            failed = dataclasses.replace(entry, outcome=FAILED, ended=time.time(), why=why[:200])
+            failed = dataclasses.replace(entry, outcome=outcome, ended=time.time(), why=why[:200])
             back = ledger.with_ended(self.ledger, failed)
             steps.serve(self.cluster, self.release, self.serving.deployment, back)
 
@@ -205,6 +250,7 @@ class Change:
             strategy=release.strategy,
             deployment=self.target,
             notes=tuple(self.notes),
+            watch=dataclasses.asdict(self._watched) if self._watched else {},
         )
 
 

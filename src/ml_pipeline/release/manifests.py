@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from ml_pipeline.cluster import objects
 from ml_pipeline.cluster.fields import Json, Object, table
 from ml_pipeline.cluster.objects import Resources, selector
 from ml_pipeline.common.reading import Bounds
+from ml_pipeline.common.tolerances import Tolerances
 from ml_pipeline.release import rollout
 from ml_pipeline.serving.contract import PORT
 
@@ -35,7 +36,7 @@ class Release:
     """What is released where: the settings of the programs `deploy` and `rollback`.
 
     `image` is a reference with a digest, or "" where none is chosen yet. `version` is its model's. `by` is
-    who releases; `commit` and `verdict` are the image's, for the ledger.
+    who releases; `commit` and `verdict` are the image's, for the ledger. `watch_s` 0: it is not watched.
     """
 
     name: str
@@ -52,6 +53,9 @@ class Release:
     by: str = ""
     commit: str | None = None
     verdict: str | None = None
+    watch_s: Annotated[int, Bounds(minimum=0)] = 0
+    insufficient: Literal["keep", "back"] = "keep"
+    tolerances: Tolerances = field(default_factory=Tolerances)
 
     @property
     def digest(self) -> str:

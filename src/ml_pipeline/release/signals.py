@@ -17,7 +17,7 @@ from ml_pipeline.release.evidence import ALPHA, LEARNED, Block, Count, Evidence
 from ml_pipeline.release.traffic import NOTHING, Counters
 
 ERRORS, SLOW, CLASSES = "errors", "slow answers", "class shares"
-PROBES, DISAGREEMENT, DOWN = "errors on recorded requests", "disagreement", "pods down"
+PROBES, DISAGREEMENT, DOWN = "errors on sent requests", "disagreement", "pods down"
 FAMILIES = (ERRORS, SLOW, CLASSES, PROBES, DISAGREEMENT, DOWN)  # ALPHA is split among them
 PORTION = 500  # requests of the reference that one look uses at most
 LEARNING = 200  # of them, those that only tell the rate to bet on

@@ -22,7 +22,9 @@ ENOUGH = 2000  # predictions during a release that tell more than all that the o
 
 K = TypeVar("K")
 
-_SAMPLE = re.compile(r'^(ml_\w+)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? ([0-9.eE+-]+)$', re.MULTILINE)
+_SAMPLE = re.compile(
+    r'^(ml_\w+)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? (\d+(?:\.\d+)?(?:e[+-]?\d+)?)$', re.MULTILINE
+)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -100,11 +102,13 @@ def parse(text: str) -> Counters:
     for name, labels, value in _SAMPLE.findall(text):
         names.add(name)
         label = {key: _unescaped(text) for key, text in _LABEL.findall(labels)}
-        if name == "ml_requests_total" and label.get("path") in PREDICTIONS:
-            codes[int(label["code"])] += int(float(value))
-        elif name == "ml_request_seconds_bucket":
+        # Another server may have metrics of these names, with other labels.
+        if name == "ml_requests_total" and label.get("path") in PREDICTIONS and "code" in label:
+            if re.fullmatch(r"[1-5]\d\d", label["code"]):
+                codes[int(label["code"])] += int(float(value))
+        elif name == "ml_request_seconds_bucket" and re.fullmatch(r"\+Inf|[\d.e-]+", label.get("le", "")):
             buckets[float(label["le"])] = float(value)
-        elif name == "ml_predictions_total":
+        elif name == "ml_predictions_total" and "class" in label:
             classes[label["class"]] = float(value)
     # A server that has answered nothing yet has no sample of its requests.
     is_ours = "ml_requests_total" in names or "ml_model_info" in names

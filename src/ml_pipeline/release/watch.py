@@ -2,13 +2,14 @@
 
 What a caller does, for each strategy:
 
-- every strategy: make a `Reader` of the old pods before anything is applied, and call its `look()` at least
-  once then and once shortly before the traffic moves; better every second. What it counted is the reference.
+- every strategy: make a `Reader` of the old pods and call its `look()` before anything is applied. What these
+  pods counted since they started is the reference.
 - rolling: the old pods end while the new ones get ready, so the reference is all there is of the old release.
   When the new pods are ready and gave a right prediction:
   `watch(cluster, release, (), new, seconds=60, stable=reader.reference())`.
-- blue-green: after the patch of the Service the old pods still serve connections that callers keep, and still
-  answer recorded requests: `watch(cluster, release, old, new, seconds=60, stable=reader.reference())`.
+- blue-green: call `look()` once more before the traffic moves. After that the old pods still serve
+  connections that callers keep, and still answer the watch's own requests:
+  `watch(cluster, release, reader.pods, new, seconds=60, stable=reader.reference())`.
 - a first release has nothing to compare with and nothing to go back to: it is not watched.
 
 "back" means: undo the release, and put `reason` on the first line of the summary. "insufficient" is the
