@@ -28,6 +28,11 @@ def store() -> Iterator[Store]:
         for key in ("one.csv", "many/a.csv", "many/deep/b.csv", "many/_SUCCESS", "many/notes.txt", "many/"):
             served.put(key, TABLE if key.endswith(".csv") else b"")
         served.put("texts/readme.txt", b"no table")
+        served.put("both", b"an object of the prefix's name")
+        served.put("both/a.csv", b"a\n1\n")
+        for left in ("_temporary/0/a.csv", "_delta_log/1.parquet", ".spark-staging/b.csv", "_SUCCESS"):
+            served.put(f"lake/{left}", b"left behind")
+        served.put("lake/_year=2025/c.csv", b"a\n1\n")
         yield served
 
 
@@ -85,9 +90,13 @@ def stage(
         ("many", ["many/a.csv", "many/deep/b.csv"]),
         ("many/", ["many/a.csv", "many/deep/b.csv"]),
         ("many/*.csv", ["many/a.csv"]),
-        ("*/*/?.csv", ["many/deep/b.csv"]),
+        ("*/*/?.csv", ["lake/_year=2025/c.csv", "many/deep/b.csv"]),
         ("many/**/*.csv", ["many/a.csv", "many/deep/b.csv"]),
         ("texts/readme.txt", ["texts/readme.txt"]),
+        ("both", ["both"]),
+        ("both/", ["both/a.csv"]),
+        ("lake", ["lake/_year=2025/c.csv"]),
+        ("lake/_temporary/", ["lake/_temporary/0/a.csv"]),
     ],
 )
 def test_a_key_a_prefix_and_a_glob_name_objects(stage: Stage, path: str, keys: list[str]) -> None:

@@ -13,6 +13,7 @@ import asyncio
 import errno
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,14 +34,13 @@ from ml_pipeline.common import command_line
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure, run_stage
-from ml_pipeline.data.paths import SCHEME, is_glob, is_table
+from ml_pipeline.data import storage_errors
+from ml_pipeline.data.paths import SCHEME, is_glob, is_meant, is_table
+from ml_pipeline.data.storage_errors import SET_CREDENTIALS
 
 AT_ONCE = 4  # objects
 BLOCK = 8 << 20  # bytes of an object that are in memory at once
 PATIENCE = {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 3}}
-SET_CREDENTIALS = (
-    "check --data-credentials (its [default] section and endpoint_url) and what these credentials may read"
-)
 SET_URL = "set it under [tool.ml-pipeline.data] to an object, a prefix or a glob"
 
 
@@ -54,7 +54,7 @@ class Entry(TypedDict):
 
 @dataclass(frozen=True)
 class Object:
-    """An object as it was when it was listed. Its ETag changes with its content."""
+    """An object as it was when it was listed. Its ETag changes with its content; see `_plain`."""
 
     url: str
     size: int  # bytes
@@ -114,6 +114,9 @@ def fetch(listing: Path, kept: Path, output: Path) -> dict[str, object]:
 
 def _connected() -> s3fs.S3FileSystem:
     """Open the storage as the environment and AWS's files say. Raises StageFailure."""
+    file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE")
+    if file and file == os.environ.get("AWS_CONFIG_FILE") and Path(file).exists():
+        storage_errors.check_credentials(Path(file).read_text(encoding="utf-8", errors="replace"))
     try:
         anonymous = asyncio.run(AioSession().get_credentials()) is None
     except BotoCoreError as error:
@@ -126,24 +129,32 @@ def _connected() -> s3fs.S3FileSystem:
 def _objects(store: s3fs.S3FileSystem, url: str) -> list[Object]:
     """Return the objects that a URL names: one by its key, the tables under a prefix, or those of a glob."""
     path = url.removeprefix(SCHEME).rstrip("/")
-    entries = _entries(store, path)
-    if path in entries:
+    is_prefix = url.endswith("/")
+    entries = _entries(store, path, is_prefix)
+    if path in entries and not is_prefix:
         objects = {path: entries[path]}
     elif is_glob(path):
         objects = {key: entries[key] for key in _matching(path, entries)}
     else:
-        objects = {key: entry for key, entry in entries.items() if is_table(PurePosixPath(key))}
+        below = PurePosixPath(path)
+        tables = (key for key in entries if is_table(PurePosixPath(key).relative_to(below)))
+        objects = {key: entries[key] for key in tables}
     if not objects:
         raise StageFailure(_nothing(store, url, path, len(entries)), SET_URL)
     for key in objects:
         if {"", ".", ".."} & set(key.split("/")):
             raise StageFailure(f"{SCHEME}{key} has a key that is not a path", "give the object another key")
-    return [Object(SCHEME + key, entry["size"], entry["ETag"]) for key, entry in objects.items()]
+    return [Object(SCHEME + key, entry["size"], _plain(entry["ETag"])) for key, entry in objects.items()]
 
 
-def _entries(store: s3fs.S3FileSystem, path: str) -> dict[str, Entry]:
+def _plain(etag: str) -> str:
+    """Return an ETag without what some servers add to it in one answer and not in the other."""
+    return etag.removeprefix("W/").strip('"')
+
+
+def _entries(store: s3fs.S3FileSystem, path: str, is_prefix: bool) -> dict[str, Entry]:
     """Return the object itself, or all below the part of the path without wildcards, by key."""
-    if "/" in path and not is_glob(path):
+    if "/" in path and not is_glob(path) and not is_prefix:
         # A bucket may allow reading but not listing. Where it allows neither, the listing's error says more.
         with suppress(FileNotFoundError, PermissionError):
             entry = store.info(path)
@@ -151,7 +162,10 @@ def _entries(store: s3fs.S3FileSystem, path: str) -> dict[str, Entry]:
                 return {path: entry}
     root = "/".join(takewhile(lambda part: not is_glob(part), path.split("/")))
     entries: dict[str, Entry] = store.find(root, detail=True)
-    return {key: entry for key, entry in entries.items() if not key.endswith("/")}  # those are folders
+    folders = {key for key in entries if key.endswith("/")}
+    return {
+        key: entry for key, entry in entries.items() if key not in folders | ({path} if is_prefix else set())
+    }
 
 
 def _matching(path: str, keys: Iterable[str]) -> Iterator[str]:
@@ -159,7 +173,7 @@ def _matching(path: str, keys: Iterable[str]) -> Iterator[str]:
         pattern = re.compile(glob_translate(path))
     except ValueError as error:
         raise StageFailure(f"{SCHEME + path!r}: {one_line(error)}", SET_URL) from None
-    return filter(pattern.match, keys)
+    return (key for key in keys if pattern.match(key) and is_meant(PurePosixPath(key), path))
 
 
 def _nothing(store: s3fs.S3FileSystem, url: str, path: str, others: int) -> str:
@@ -185,7 +199,7 @@ def _download(store: s3fs.S3FileSystem, one: Object, kept: Path) -> None:
     with _readable(one.url):
         # Every block is asked for with the ETag that was found on opening.
         with store.open(one.path, "rb", block_size=BLOCK, cache_type="none") as remote:
-            if (remote.details["ETag"], remote.size) != (one.etag, one.size):
+            if (_plain(remote.details["ETag"]), remote.size) != (one.etag, one.size):
                 raise FileExpired(one.path, remote.details["ETag"])
             with part.open("wb") as file:
                 shutil.copyfileobj(remote, file, BLOCK)
@@ -209,21 +223,19 @@ def _readable(url: str) -> Iterator[None]:
     except (OSError, ValueError, BotoCoreError) as error:  # an endpoint that is not a URL is a ValueError
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise StageFailure(f"no space left on the engine's disk for {url}", _SPACE) from None
-        response = getattr(error.__cause__, "response", None) or {}
-        code = response.get("Error", {}).get("Code", "")
+        answer = (getattr(error.__cause__, "response", None) or {}).get("Error", {})
+        code = answer.get("Code", "")
+        why = storage_errors.cause(code, one_line(error), answer)
         if code == "NoSuchBucket":
             bucket = url.removeprefix(SCHEME).partition("/")[0]
             raise StageFailure(f"{url!r}: there is no bucket {bucket!r}", SET_URL) from None
         if isinstance(error, FileNotFoundError):
             raise StageFailure(f"{url} was deleted after it was listed", _CHANGING) from None
         if isinstance(error, PermissionError):
-            raise StageFailure(f"{url!r} is refused: {_reason(code, error)}", SET_CREDENTIALS) from None
-        hint = _AGAIN if isinstance(error, OSError) else SET_CREDENTIALS
-        raise StageFailure(f"{url!r} can't be read: {_reason(code, error)}", hint) from None
-
-
-def _reason(code: str, error: Exception) -> str:
-    return f"{one_line(error)} ({code})" if code else one_line(error)
+            hint = storage_errors.hint(code, SET_CREDENTIALS)
+            raise StageFailure(f"{url!r} is refused: {why}", hint) from None
+        hint = storage_errors.hint(code, _AGAIN if isinstance(error, OSError) else SET_CREDENTIALS)
+        raise StageFailure(f"{url!r} can't be read: {why}", hint) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -12,11 +12,24 @@ def is_glob(path: str) -> bool:
     return bool(_GLOB & set(path))
 
 
+def is_left_behind(part: str) -> bool:
+    """Return whether a folder or file is what a writer left there: `_temporary`, `.tmp`, `_SUCCESS`.
+
+    But `_year=2025` is a partition.
+    """
+    return part.startswith(".") or (part.startswith("_") and "=" not in part)
+
+
 def is_table(path: PurePath) -> bool:
-    """Return whether a file in a folder is part of the folder's table, by its name."""
-    hidden = path.name.startswith((".", "_"))
+    """Return whether a file in a folder is part of the folder's table, by its path in that folder."""
     name = path.name.lower().removesuffix(".gz")
-    return not hidden and name.endswith((".parquet", ".pq", ".csv", ".tsv"))
+    return not any(map(is_left_behind, path.parts)) and name.endswith((".parquet", ".pq", ".csv", ".tsv"))
+
+
+def is_meant(path: PurePath, pattern: str) -> bool:
+    """Return whether a glob that matches a path means it: as in a shell, `*` does not mean hidden folders."""
+    firsts = {part[:1] for part in pattern.split("/")}
+    return all(part[0] in firsts for part in path.parts if is_left_behind(part))
 
 
 def shown(path: PurePath) -> str:

@@ -18,7 +18,7 @@ from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.data import files as formats
 from ml_pipeline.data import partitions
 from ml_pipeline.data.files import AS_SHOWN, Format, Reading, Source
-from ml_pipeline.data.paths import is_glob, is_table, shown
+from ml_pipeline.data.paths import is_glob, is_meant, is_table, shown
 
 _ALIKE = "give all files of the table the same columns"
 _RENAME = "rename the column in the file"
@@ -99,12 +99,16 @@ def _locate(folder: Path, path: str, hint: str) -> list[Path]:
         raise StageFailure(f"path {path!r} is outside the source", hint)
     target = root / path
     if is_glob(path) and not target.exists():
-        files = sorted(file for file in root.glob(path) if file.is_file())
+        files = sorted(
+            file for file in root.glob(path) if file.is_file() and is_meant(file.relative_to(root), path)
+        )
         if not files:
             raise StageFailure(f"no file matches {path!r}", hint)
         return files
     if target.is_dir():
-        files = sorted(file for file in target.rglob("*") if file.is_file() and is_table(file))
+        files = sorted(
+            file for file in target.rglob("*") if file.is_file() and is_table(file.relative_to(target))
+        )
         if not files:
             raise StageFailure(f"folder {path!r} has no Parquet or CSV file", hint)
         return files
