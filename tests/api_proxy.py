@@ -32,7 +32,7 @@ class Proxy:
         config = yaml.safe_load(admin.read_text())
         self._upstream = config["clusters"][0]["cluster"]["server"]
         self._pool = _pool(config, folder)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.kubeconfig = folder / "proxied"
@@ -102,6 +102,11 @@ class Proxy:
                 """Say nothing."""
 
         return Handler
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Say nothing: the callers are killed."""
 
 
 def _keys(document: Any) -> set[str]:

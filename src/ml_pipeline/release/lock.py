@@ -90,13 +90,15 @@ class Lock:
     def _take(self) -> None:
         started = seen_at = answered = time.monotonic()
         seen: tuple[str, str] | None = None
+        waits_for = ""
         while True:
             try:
                 lease = self._read()
                 holder, renewed = text(lease, "spec", "holderIdentity"), text(lease, "spec", "renewTime")
                 now = answered = time.monotonic()
                 if (holder, renewed) != seen:
-                    if holder and not seen and holder != self.holder:
+                    if holder not in {"", waits_for, self.holder}:
+                        waits_for = holder
                         print(f"deploy: waits, because {_held(lease)}", flush=True)
                     seen, seen_at = (holder, renewed), now
                 if holder == self.holder:  # the write was carried out, and its answer was lost
