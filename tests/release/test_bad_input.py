@@ -113,7 +113,7 @@ def test_an_image_that_the_cluster_cannot_pull_leaves_nothing(
     answer = dagger.call(tumours.path, "deploy", f"--image={lab.registry}/{NOTHING}", *lab.cluster)
     message = (
         f"deploy: the cluster can't pull {lab.registry}/{NOTHING}: not found; "
-        "the release was undone, and nothing is serving, because no release before it was good; "
+        "the release was undone, and nothing is serving, because nothing served before it; "
         "check that the nodes reach the registry and that it has this digest"
     )
     assert (answer.code, answer.errors) == (1, [message])
