@@ -28,9 +28,9 @@ def intervals(truth: Floats, images: Sequence[Answers]) -> Found:
     good = [image for image in images if np.isfinite(image.predicted).all()]
     if not good or good[0] is not images[0]:
         return Found()
-    means = [_means(truth, image.values) for image in good]
+    each_means = [means(truth, image.values) for image in good]
     found = Found()
-    for name, (value, influences) in means[0].items():
+    for name, (value, influences) in each_means[0].items():
         if value == 0:
             found.missing[name] = ALL_RIGHT
             continue
@@ -49,8 +49,8 @@ def intervals(truth: Floats, images: Sequence[Answers]) -> Found:
             beyond = [errors > quantile.value for errors, quantile in zip(sizes, quantiles, strict=True)]
             found.differences[name] = _apart(quantiles, beyond)
     if len(good) > 1:
-        for name, (value, influences) in means[0].items():
-            other, before = means[1][name]
+        for name, (value, influences) in each_means[0].items():
+            other, before = each_means[1][name]
             sign = -1 if name == "r2" else 1
             apart = Skewed.of(sign * (value - other), sign * (influences - before))
             found.differences[name] = apart
@@ -71,7 +71,7 @@ def _apart(quantiles: Sequence["Quantile"], beyond: Sequence[Booleans]) -> Apart
     return Apart(one.value, other.value, one, other, correlation)
 
 
-def _means(truth: Floats, predicted: Floats) -> dict[str, tuple[float, Floats]]:
+def means(truth: Floats, predicted: Floats) -> dict[str, tuple[float, Floats]]:
     """Return each metric and its influences [N]; of R² those of 1 - R²."""
     sizes = np.abs(predicted - truth)
     squares = sizes**2
