@@ -41,7 +41,9 @@ def test_the_main_metrics_are_in_their_order() -> None:
     assert list(MAIN) == main.split()
 
 
-@pytest.mark.parametrize("name", ["latency_p50_ms", "missing_value_refusals", "image_mb", "prediction_drift"])
+@pytest.mark.parametrize(
+    "name", ["batch_latency_p50_ms", "missing_value_refusals", "image_mb", "prediction_drift"]
+)
 def test_what_has_no_interval(name: str) -> None:
     assert not METRICS[name].has_interval
 

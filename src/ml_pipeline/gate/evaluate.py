@@ -21,7 +21,7 @@ from ml_pipeline.common import blocked, command_line, rules
 from ml_pipeline.common.bounds import gates_from
 from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.outcome import StageFailure, run_stage
-from ml_pipeline.common.rules import Decision, Measured
+from ml_pipeline.common.rules import Decision, Difference, Measured
 from ml_pipeline.common.verdict import Digests, Verdict
 from ml_pipeline.common.wording import number, shown
 from ml_pipeline.gate import (
@@ -40,6 +40,7 @@ from ml_pipeline.gate.answers import Holdout, Task
 from ml_pipeline.gate.documents import Requests, Settings, read_json
 from ml_pipeline.gate.groups import Kind
 from ml_pipeline.gate.metrics import Answers
+from ml_pipeline.gate.probe import Probe
 from ml_pipeline.gate.quality import Quality
 from ml_pipeline.gate.verdict import Evidence
 from ml_pipeline.model.signature import SignatureDocument, read_signature
@@ -146,9 +147,19 @@ def _examine(
     if arguments.baseline_root:
         baseline["image_mb"] = size.unpacked(arguments.baseline_root)
     quality.missing |= probed.missing
-    quality.measured |= {name: Measured(value, baseline.get(name)) for name, value in running.items()}
+    quality.measured |= {
+        name: _running(name, value, baseline.get(name), probed) for name, value in running.items()
+    }
     compared = skew.compare(images[0], requests["rows"], probed, task)
     return Evidence(quality, compared, len(images) > 1, len(shadow[0].predicted) if shadow else None)
+
+
+def _running(name: str, value: float, baseline: float | None, probed: Probe) -> Measured:
+    """Return what was measured of the running image, with the interval that it has."""
+    apart = probed.differences.get(name)
+    difference = Difference(value - baseline, apart) if apart and baseline is not None else None
+    why = probed.no_interval.get(name, "")
+    return Measured(value, baseline, probed.intervals.get(name), difference, no_interval=why)
 
 
 def _recorded(arguments: argparse.Namespace, task: Task) -> list[Answers]:

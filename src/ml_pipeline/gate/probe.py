@@ -5,7 +5,7 @@ import http.client
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NotRequired, TypedDict
 from urllib.parse import urlsplit
@@ -14,6 +14,9 @@ import numpy as np
 
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.common.rules import Interval
+from ml_pipeline.gate import latency
+from ml_pipeline.gate.arrays import Floats
 from ml_pipeline.gate.documents import Instance
 from ml_pipeline.model.signature import Label
 
@@ -43,6 +46,9 @@ class Probe:
     probabilities: list[list[float]] | None
     values: dict[str, float]
     missing: dict[str, str]
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    differences: Mapping[str, Interval] = field(default_factory=dict)  # to the baseline
+    no_interval: Mapping[str, str] = field(default_factory=dict)
 
 
 class Service:
@@ -117,6 +123,7 @@ def measure(
         _batches(asked, instances)
         values, missing = candidate.measured(instances)
         before = asked[1].measured(instances)[0] if len(asked) > 1 else {}
+        singles = [np.asarray(each.singles) * 1000 for each in asked]
     answers = candidate.answers
     probabilities = [shares[0] for answer in answers if (shares := answer.get("probabilities"))]
     probe = Probe(
@@ -124,8 +131,30 @@ def measure(
         probabilities if len(probabilities) == len(answers) else None,
         values,
         missing,
+        *_intervals(singles),
     )
     return probe, before
+
+
+def _intervals(
+    singles: Sequence[Floats],
+) -> tuple[dict[str, Interval], dict[str, Interval], dict[str, str]]:
+    """Return the latencies' intervals, those of the differences to the baseline, and why others have none."""
+    intervals: dict[str, Interval] = {}
+    differences: dict[str, Interval] = {}
+    missing: dict[str, str] = {}
+    for percent in PERCENTILES:
+        name = f"latency_p{percent}_ms"
+        interval = latency.interval(singles[0], percent)
+        if interval is None:
+            asked, needed = len(singles[0]), latency.needed(percent)
+            missing[name] = f"{asked:,} requests were measured, and {needed:,} are needed"
+            continue
+        intervals[name] = interval
+        apart = latency.difference(singles[0], singles[1], percent) if len(singles) > 1 else None
+        if apart:
+            differences[name] = apart
+    return intervals, differences, missing
 
 
 @dataclass
