@@ -13,6 +13,8 @@ from ml_pipeline.release.watch import WatchOutcome, watch
 from tests.clocks import Clock
 from tests.release.pods import Pod, Pods
 
+pytestmark = pytest.mark.program
+
 RELEASE = Release("toy", "models", "toy@sha256:" + "0" * 64)
 
 
