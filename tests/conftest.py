@@ -40,9 +40,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give the tests that need the lab a worker for the engine's and one for the cluster's.
+    """Group the tests that need the lab: the cluster's all in one worker, the engine's by their files.
 
-    Both mostly wait. Tests of one group run one after the other, because a machine has one lab.
     They get more time: a call of the engine may have to download packages first.
     """
     unmarked = [
@@ -55,7 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if not item.get_closest_marker("timeout"):
                 item.add_marker(pytest.mark.timeout(LAB_TIMEOUT))
             if config.pluginmanager.hasplugin("xdist"):
-                item.add_marker(pytest.mark.xdist_group("engine" if _calls_only(item) else "cluster"))
+                item.add_marker(pytest.mark.xdist_group(item.path.stem if _calls_only(item) else "cluster"))
 
 
 def _in_the_lab(item: pytest.Item) -> bool:
