@@ -84,12 +84,15 @@ def test_released_left_alone_updated_and_rolled_back(
     assert (record["action"], record["digest"]) == ("rolled-back", digest)
     wait_for_version(address, fact(first, "model"))
 
-    alone = dagger.call(tumours.path, "deploy", f"--image={fact(second, 'image')}", *lab.cluster)
+    left = f"--image={fact(second, 'image')}"
+    (line,) = dagger.call(tumours.path, "deploy", left, *lab.cluster).errors
+    assert line.endswith("was taken back as revision 2; release another image, or pass --force")
+    alone = dagger.call(tumours.path, "deploy", left, "--force", *lab.cluster)
     assert alone.code == 0, alone.errors
     record = alone.record
     assert (record["action"], record["previous_image"]) == ("updated", image)
     assert record["prediction"]["answer"]["model"]["name"] == "tumours"
-    same = dagger.call(tumours.path, "deploy", f"--image={fact(second, 'image')}", *lab.cluster)
+    same = dagger.call(tumours.path, "deploy", left, *lab.cluster)
     assert same.record["action"] == "unchanged"
 
 
