@@ -54,7 +54,7 @@ def test_the_champion_goes_with_releases_and_rollbacks(
     assert call("rollback").record["action"] == "rolled-back"
     assert mlflow.aliases("tumours") == {"candidate": "2", "champion": "1"}
     flag = f"--image={image}"
-    refused = ask(mlflow.guest(), "deploy", flag)
+    refused = ask(mlflow.guest(), "deploy", flag, "--force")  # the rollback left this image
     assert refused.code == 1
     assert refused.errors == [
         f"track: {mlflow.uri} refuses: HTTP 403 Forbidden; the release stands; "
