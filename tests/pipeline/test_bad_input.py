@@ -114,7 +114,7 @@ BAD_DATA: dict[str, tuple[Spoil, str]] = {
     ),
     "neither Parquet nor CSV": (
         lambda p: p.write(DATA, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
-        f"data/tumours.csv is named .csv but is not CSV; {SET_PATH}",
+        f"data/tumours.csv is neither Parquet nor CSV; {SET_PATH}",
     ),
     "column outside its schema": (
         lambda p: p.replace(DATA, "17.99,10.38,", "-17.99,10.38,"),
