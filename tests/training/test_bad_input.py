@@ -105,7 +105,8 @@ def test_a_holdout_of_three_rows_is_no_evidence(dagger: Dagger, tumours: Project
     assert answer.code == 1
     (line,) = answer.errors
     assert re.fullmatch(
-        r"validate-gate: accuracy: not enough evidence: (1|0\.\d+) has no interval \(3 holdout rows\); "
+        r"validate-gate: accuracy: not enough evidence: (1|0\.\d+) has no interval: "
+        r"the holdout has 3 rows, and 30 are needed \(3 holdout rows\); "
         r"judge it on more holdout rows, or set \[tool\.ml-pipeline\.gates\] "
         r'accuracy\.insufficient = "allow"',
         line,

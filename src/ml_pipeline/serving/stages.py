@@ -56,7 +56,7 @@ async def build(run: Run, trained: Trained) -> dagger.Container:
         run.environments.serving(run.project.serve.device)
         .with_directory(VENV, installed.directory(VENV))
         .with_(with_program_files(run.environments.known_by_content(programs)))
-        .with_directory(MODEL, trained.served)
+        .with_directory(MODEL, run.environments.known_by_content(trained.served))
         .with_env_variable("PYTHONDONTWRITEBYTECODE", "1")
         .with_env_variable("PYTHONUNBUFFERED", "1")
         .with_workdir(PROGRAMS)
