@@ -82,18 +82,6 @@ class Environments:
 
         return step
 
-    def known_by_content(self, folder: dagger.Directory) -> dagger.Directory:
-        """Return the same folder as the result of a command, which the cache knows by its content.
-
-        A folder of this module's container would be a new layer of a pushed image at each call.
-        """
-        return (
-            dag.container()
-            .from_(self.python_image)
-            .with_(self.with_source(folder, "/view"))
-            .directory("/view")
-        )
-
     def _virtual_environment(self, container: dagger.Container) -> dagger.Container:
         container = (
             container.with_file("/usr/local/bin/uv", self._uv())
@@ -212,11 +200,7 @@ def program_files(*modules: str) -> dagger.Directory:
 
 def with_programs(*modules: str) -> Step:
     """Add the files of these modules of the package, and let Python find them."""
-    return with_program_files(program_files(*modules))
-
-
-def with_program_files(folder: dagger.Directory) -> Step:
-    """Add a folder of this package's files, and let Python find them."""
+    folder = program_files(*modules)
 
     def step(container: dagger.Container) -> dagger.Container:
         return (

@@ -7,7 +7,7 @@ import dagger
 
 from ml_pipeline.engine import dependencies, sources
 from ml_pipeline.engine.device import choose_device
-from ml_pipeline.engine.environments import Step, program_files, with_pins, with_program_files
+from ml_pipeline.engine.environments import Step, with_pins, with_programs
 from ml_pipeline.engine.paths import PROGRAMS, PYTHON, VENV
 from ml_pipeline.engine.run import Run
 from ml_pipeline.engine.stage import Stage
@@ -51,12 +51,13 @@ async def build(run: Run, trained: Trained) -> dagger.Container:
         pyproject = await sources.text(run.source, "pyproject.toml")
         needs = dependencies.runtime(await run.source.entries(), pyproject)
         installed = await dependencies.install(BUILD.name, installed, run.source, needs)
-    programs = program_files(contract.SERVER, contract.BATCH, contract.OLD_SERVER, contract.OLD_BATCH)
     image = (
         run.environments.serving(run.project.serve.device)
         .with_directory(VENV, installed.directory(VENV))
-        .with_(with_program_files(run.environments.known_by_content(programs)))
-        .with_directory(MODEL, run.environments.known_by_content(trained.served))
+        .with_(with_programs(contract.SERVER, contract.BATCH, contract.OLD_SERVER, contract.OLD_BATCH))
+        # A command comes last, because the cache knows its result by the content of all that was there. A
+        # folder would be a new layer, and the image would have another digest, at each call.
+        .with_(run.environments.with_source(trained.served, MODEL))
         .with_env_variable("PYTHONDONTWRITEBYTECODE", "1")
         .with_env_variable("PYTHONUNBUFFERED", "1")
         .with_workdir(PROGRAMS)
