@@ -59,11 +59,18 @@ class Dagger:
 
     def call(self, source: Path, function: str, *words: str, options: Sequence[str] = ()) -> Answer:
         """Call a function on a project and wait for its end."""
+        return self._run(self.command(source, function, *words, options=options), source)
+
+    def core(self, *words: str) -> Answer:
+        """Ask the engine itself about a container, such as `from --address=IMAGE publish --address=COPY`."""
+        return self._run(["dagger", "--progress=plain", "core", "container", *words], ROOT)
+
+    def _run(self, command: Sequence[str], folder: Path) -> Answer:
         with engine_lock.shared():
             done = subprocess.run(
-                self.command(source, function, *words, options=options),
+                command,
                 env=self.variables,
-                cwd=source,
+                cwd=folder,
                 capture_output=True,
                 text=True,
                 timeout=self.timeout,

@@ -1,7 +1,5 @@
 """A training image with a torch of its own, which weighs nothing, and a project to serve on a GPU."""
 
-import subprocess
-
 from ml_pipeline.engine.dependencies import TORCH
 from tests.calls import Dagger, Project
 
@@ -24,17 +22,15 @@ def push(dagger: Dagger, registry: str, **programs: str) -> str:
         f"{SYSTEM}/torch/__init__.py": TORCH_ITSELF,
         f"{SYSTEM}/torch-{VERSION}.dist-info/METADATA": METADATA,
     }
-    words = ["dagger", "--progress=plain", "core", "container", "from", "--address=python:3.13-slim"]
+    words = ["from", "--address=python:3.13-slim"]
     for path, content in files.items():
         words += ["with-new-file", f"--path={path}", f"--contents={content}"]
     for name, script in programs.items():
         path = f"--path=/usr/local/bin/{name.replace('_', '-')}"
         words += ["with-new-file", path, f"--contents=#!/bin/sh\n{script}\n", "--permissions=493"]
-    words += ["publish", f"--address={address}"]
-    done = subprocess.run(
-        words, env=dagger.variables, capture_output=True, text=True, timeout=120, check=True
-    )
-    return done.stdout.strip()
+    done = dagger.core(*words, "publish", f"--address={address}")
+    assert done.code == 0, done.log
+    return done.out.strip()
 
 
 def wanting(flowers: Project) -> Project:

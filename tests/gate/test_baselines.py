@@ -1,9 +1,7 @@
 """Images to compare with that this project did not build."""
 
 import json
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -61,16 +59,9 @@ def publish(dagger: Dagger, address: str, program: str) -> str:
         f"--contents={program}",
     ]
     words += ["with-exposed-port", "--port=9000", "with-entrypoint", "--args=python3,/server.py"]
-    done = subprocess.run(
-        ["dagger", "--progress=plain", "core", "container", *words, "publish", f"--address={address}"],
-        env={**os.environ, **dagger.environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    done = dagger.core(*words, "publish", f"--address={address}")
+    assert done.code == 0, done.log
+    return done.out.strip()
 
 
 @pytest.mark.timeout(300)

@@ -103,11 +103,9 @@ def test_two_publications_have_the_same_digest(
     copied = f"{lab.registry}/reproducible/tumours"
     skopeo("copy", published, f"docker://{copied}:1")
     listing = ["with-exec", *(f"--args={word}" for word in ("sh", "-c", LIST)), "stdout"]
-    words = ["dagger", "--progress=plain", "core", "container", "from", f"--address={copied}@{digest}"]
-    files = subprocess.run(
-        [*words, *listing], env=dagger.variables, capture_output=True, text=True, timeout=120, check=True
-    )
-    assert files.stdout == dagger.call(tumours.path, "build-image", *listing).out
+    files = dagger.core("from", f"--address={copied}@{digest}", *listing)
+    assert files.code == 0, files.log
+    assert files.out == dagger.call(tumours.path, "build-image", *listing).out
     judged = dagger.call(tumours.path, "validate-gate", f"--baseline={copied}@{digest}")
     assert judged.code == 0, judged.errors
 
