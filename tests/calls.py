@@ -49,7 +49,7 @@ class Dagger:
     """The command line of Dagger, with this repository, or another version of it, as its module."""
 
     environment: Mapping[str, str]
-    timeout: float = 300  # seconds
+    timeout: float = 600  # seconds
     module: Path = ROOT
 
     def command(self, source: Path, function: str, *words: str, options: Sequence[str] = ()) -> list[str]:

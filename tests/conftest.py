@@ -8,7 +8,7 @@ the stages. `engine`, `cluster`, `lab`: a machine to build the lab on.
 import importlib.util
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,11 @@ import pytest
 import urllib3
 
 from lab import lifecycle, paths, processes
-from tests import calls
+from tests import calls, engine_lock
 from tests.calls import Dagger, Project
 
 SERVICES = {"registry", "engine", "kubelet"}
-LAB_TIMEOUT = 400  # seconds
+LAB_TIMEOUT = 900  # seconds: a slow machine that does three things at once
 IN_THE_LAB = ("engine", "cluster", "lab")
 WAS_UP = pytest.StashKey[bool]()
 MARKED = re.compile(r"^pytestmark = .*pytest\.mark\.(documents|program|engine|cluster|lab)", re.MULTILINE)
@@ -100,6 +100,16 @@ class Lab:
         answer = urllib3.request("GET", f"http://{self.registry}/v2/{repository}/tags/list")
         assert answer.status in {200, 404}, answer.data
         return list(answer.json().get("tags") or ())
+
+
+@pytest.fixture(autouse=True)
+def engine_in_use(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep the engine running during a test of the lab. Waiting here does not count as the test's time."""
+    if _in_the_lab(request.node):
+        with engine_lock.shared():
+            yield
+    else:
+        yield
 
 
 @pytest.fixture(scope="session")

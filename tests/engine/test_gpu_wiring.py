@@ -27,7 +27,7 @@ def requests(lab: Lab) -> Iterator[Path]:
         lifecycle.up(cluster=True, gpu_recorder=False)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(700)
 def test_no_gpu_is_there_but_training_asks_for_all_of_them(
     dagger: Dagger, tumours: Project, requests: Path
 ) -> None:
@@ -42,7 +42,7 @@ def test_no_gpu_is_there_but_training_asks_for_all_of_them(
     assert set(requests.read_text().splitlines()) == {"NVIDIA_VISIBLE_DEVICES=all"}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(700)
 def test_no_gpu_is_there_and_auto_trains_without(dagger: Dagger, tumours: Project, requests: Path) -> None:
     tumours.train_anew()
     requests.unlink(missing_ok=True)
@@ -53,7 +53,7 @@ def test_no_gpu_is_there_and_auto_trains_without(dagger: Dagger, tumours: Projec
     assert set(requests.read_text().splitlines()) == {"NVIDIA_VISIBLE_DEVICES=all"}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(700)
 def test_gpu_off_asks_for_none(dagger: Dagger, tumours: Project, requests: Path) -> None:
     tumours.train_anew()
     requests.unlink(missing_ok=True)
@@ -61,7 +61,7 @@ def test_gpu_off_asks_for_none(dagger: Dagger, tumours: Project, requests: Path)
     assert not requests.exists()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_an_image_for_a_gpu_is_judged_with_one(
     dagger: Dagger, lab: Lab, copy_of: Callable[[str], Project], requests: Path
 ) -> None:
