@@ -64,7 +64,7 @@ def publish(dagger: Dagger, address: str, program: str) -> str:
     return done.out.strip()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(700)
 def test_a_service_of_another_maker(dagger: Dagger, lab: Lab, tumours: Project) -> None:
     other = publish(dagger, f"{lab.registry}/others/thumb:1", THUMB)
     bounds = "{min = 0.85, max_regression = 0}"
@@ -78,7 +78,7 @@ def test_a_service_of_another_maker(dagger: Dagger, lab: Lab, tumours: Project) 
     assert "no baseline to compare with" in answer.out, "it has no /predict to be timed"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(700)
 def test_a_service_that_speaks_no_protocol(dagger: Dagger, lab: Lab, tumours: Project) -> None:
     other = publish(dagger, f"{lab.registry}/others/mute:1", THUMB.replace("/v2/", "/v9/"))
     answer = dagger.call(tumours.path, "validate-gate", f"--baseline={other}")
@@ -125,7 +125,7 @@ def test_a_baseline_that_lies_about_its_classes(dagger: Dagger, lab: Lab, tumour
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(700)
 def test_recorded_requests_are_answered_by_both(dagger: Dagger, lab: Lab, tumours: Project) -> None:
     header, *rows = (tumours.path / "data/tumours.csv").read_text().splitlines()
     names = header.split(",")[:-1]

@@ -228,7 +228,7 @@ def running(
         target.kubectl("delete", "namespace", target.namespace, "--ignore-not-found", "--wait=false")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(700)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_a_release_among(
     running: Mapping[str, "concurrent.futures.Future[None]"], scenario: Scenario
