@@ -23,7 +23,8 @@ import pytest
 from ml_pipeline.training import job as training_job
 from ml_pipeline.training.job import TrainingJob
 from tests import toy_images as toy
-from tests.clusters import ROOT, Lab, Result, Target, least_privileged
+from tests.calls import ROOT
+from tests.clusters import Lab, Result, Target, least_privileged
 
 pytestmark = pytest.mark.cluster
 
