@@ -61,12 +61,13 @@ def place(lab: Lab, tmp_path: Path, images: Mapping[str, str]) -> Iterator[Calla
     made: list[Place] = []
 
     def make() -> Place:
-        folder = tmp_path / str(len(made))
+        name = f"kill-{uuid.uuid4().hex[:8]}"
+        folder = tmp_path / name
         folder.mkdir()
         proxy = Proxy(lab.kubeconfig, folder)
-        target = Target(folder, proxy.kubeconfig, f"kill-{uuid.uuid4().hex[:8]}", lab.kubeconfig)
-        made.append(Place(target, proxy, images))
-        return made[-1]
+        one = Place(Target(folder, proxy.kubeconfig, name, lab.kubeconfig), proxy, images)
+        made.append(one)
+        return one
 
     yield make
     for each in made:
@@ -163,7 +164,7 @@ def disturbed(place: Place, fault: Fault) -> int:
     return faults
 
 
-@pytest.mark.timeout(900)  # three minutes on a machine that does nothing else
+@pytest.mark.timeout(900)  # some minutes, for each of its calls starts pods
 def test_a_call_that_is_killed_or_answered_by_an_error_at_any_write(place: Callable[[], Place]) -> None:
     faults: tuple[Fault, ...] = ("409", "429", "500", "cut")
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
