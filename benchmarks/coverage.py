@@ -154,7 +154,7 @@ def simulated(task: Task, rows: int, true: list[Values], holdouts: int) -> Case:
                 (decision,) = decide([gate], {name: compared})
                 said = case.equal if which == "equal" else case.worse
                 said.setdefault(name, []).append(decision.status)
-    # A metric that has an interval in few holdouts, such as an average over rare classes, is no case.
+    # Leave out a metric that seldom has an interval, such as an average over rare classes.
     few = [name for name, every in case.covered.items() if len(every) < holdouts / 2]
     for name in few:
         del case.covered[name], case.too_good[name]

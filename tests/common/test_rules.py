@@ -4,8 +4,6 @@ import math
 
 import pytest
 
-from ml_pipeline.common.blocked import failure
-from ml_pipeline.common.bounds import gates_from
 from ml_pipeline.common.rules import (
     NO_BASELINE,
     NO_REFERENCE,
@@ -15,6 +13,7 @@ from ml_pipeline.common.rules import (
     higher_is_better,
     passed,
 )
+from ml_pipeline.gate import documents, failure
 from tests.common.decisions import around, only
 
 
@@ -86,7 +85,7 @@ def test_an_unknown_metric_blocks_even_where_it_is_not_required() -> None:
     assert decision.status == "failed"
     assert decision.blocks
     assert decision.reason.startswith("no such metric; the nearest are accuracy")
-    cause, hint = failure([decision], 10)
+    cause, hint = failure.of([decision], 10)
     assert cause.startswith("acuracy no such metric")
     assert hint == "correct the name in [tool.ml-pipeline.gates] acuracy"
 
@@ -105,7 +104,7 @@ def test_a_known_metric_that_nobody_measured(required: bool, status: str) -> Non
 def test_why_a_metric_is_missing_is_told() -> None:
     decision = only(Gate("roc_auc", min=0.5), {}, {"roc_auc": "the model returns no probabilities"})
     assert decision.reason == "not measured: the model returns no probabilities"
-    assert failure([decision], 3)[1] == "set [tool.ml-pipeline.gates] roc_auc.required = false"
+    assert failure.of([decision], 3)[1] == "set [tool.ml-pipeline.gates] roc_auc.required = false"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +134,7 @@ def test_the_failure_names_every_blocking_gate_and_the_first_one_s_way_out() -> 
     measured = {"f1": 0.1, "accuracy": 0.8612, "roc_auc": 0.9, "latency_p95_ms": 31.25}
     decisions = decide(gates, {name: Measured(value) for name, value in measured.items()})
     assert not passed(decisions)
-    assert failure(decisions, 9769) == (
+    assert failure.of(decisions, 9769) == (
         "accuracy 0.8612 is below min 0.99, latency_p95_ms 31.25 is above max 20 (9,769 holdout rows)",
         "improve the model or lower [tool.ml-pipeline.gates] accuracy.min",
     )
@@ -158,7 +157,7 @@ def test_the_failure_names_every_blocking_gate_and_the_first_one_s_way_out() -> 
     ],
 )
 def test_the_hint_names_the_bound_that_was_broken(gate: Gate, measured: Measured, hint: str) -> None:
-    assert failure([only(gate, {"rmse": measured})], 5)[1] == hint
+    assert failure.of([only(gate, {"rmse": measured})], 5)[1] == hint
 
 
 def test_a_near_miss_is_told_with_enough_digits() -> None:
@@ -167,7 +166,7 @@ def test_a_near_miss_is_told_with_enough_digits() -> None:
 
 
 def test_gates_from_settings_and_back() -> None:
-    (gate,) = gates_from({"accuracy": {"min": 0.84, "required": False}})
+    (gate,) = documents.gates({"accuracy": {"min": 0.84, "required": False}})
     assert gate == Gate("accuracy", min=0.84, required=False)
     entry = only(gate, {"accuracy": Measured(0.9, 0.75, around(0.9, 0.1))}).as_dict()
     assert entry == {

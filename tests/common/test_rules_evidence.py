@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from ml_pipeline.common.blocked import failure
 from ml_pipeline.common.rules import (
     FEW,
     Difference,
@@ -12,6 +11,7 @@ from ml_pipeline.common.rules import (
     Measured,
     decide,
 )
+from ml_pipeline.gate import failure
 from tests.common.decisions import around, only
 
 
@@ -101,7 +101,7 @@ def test_too_few_rows_are_not_a_failure() -> None:
     undecided = only(gate, {}, {gate.metric: reason})
     assert (undecided.status, undecided.blocks) == ("not-enough-evidence", True)
     assert not only(replace(gate, insufficient="allow"), {}, {gate.metric: reason}).blocks
-    assert failure([undecided], 40)[1].startswith("judge it on more holdout rows, or set")
+    assert failure.of([undecided], 40)[1].startswith("judge it on more holdout rows, or set")
 
 
 def test_why_there_is_no_interval_is_told() -> None:
@@ -116,7 +116,7 @@ def test_missing_evidence_is_told_and_blocks_unless_allowed() -> None:
     decision = only(gate, measured)
     told = "0.86 [0.84, 0.88] is on both sides of min 0.85; about 4 times as many rows would decide this"
     assert decision.reason == told
-    assert failure([decision], 300) == (
+    assert failure.of([decision], 300) == (
         f"accuracy: not enough evidence: {told} (300 holdout rows)",
         'judge it on more holdout rows, or set [tool.ml-pipeline.gates] accuracy.insufficient = "allow"',
     )
@@ -130,7 +130,7 @@ def test_a_failure_comes_before_missing_evidence() -> None:
         [Gate("accuracy", min=0.85, confidence=0.95), Gate("f1", min=0.9)],
         {"accuracy": Measured(0.86, interval=around(0.86, 0.02)), "f1": Measured(0.5)},
     )
-    assert failure(decisions, 9)[0].startswith("f1 0.5 is below min 0.9, accuracy: not enough evidence")
+    assert failure.of(decisions, 9)[0].startswith("f1 0.5 is below min 0.9, accuracy: not enough evidence")
 
 
 def test_a_confidence_without_an_interval_is_no_pass() -> None:

@@ -7,7 +7,20 @@ import pytest
 from ml_pipeline.data.paths import is_meant, is_table
 
 
-@pytest.mark.parametrize("path", ["a.csv", "deep/b.PQ", "year=2025/c.parquet", "_year=2025/_month=1/c.csv"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a.csv",
+        "a.csv.gz",
+        "a.tsv",
+        "a.tab",
+        "a.jsonl",
+        "a.ndjson.gz",
+        "deep/b.PQ",
+        "year=2025/c.parquet",
+        "_year=2025/_month=1/c.csv",
+    ],
+)
 def test_files_of_a_folder_s_table(path: str) -> None:
     assert is_table(PurePosixPath(path))
 

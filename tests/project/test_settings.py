@@ -68,7 +68,7 @@ def test_the_cluster_is_asked_for_a_gpu_where_the_model_is_served_on_one() -> No
     document = json.loads(settings.deploy(config.parse(None, on_cuda), "image", "1"))
     assert (document["gpus"], document["memory_mb"]) == (1, 4096)
     assert (document["watch_s"], document["insufficient"]) == (60, "keep")
-    assert document["tolerances"] == {"errors": 0.02, "slow": 0.1, "classes": 0.2, "disagreement": 0.2}
+    assert document["tolerances"] == {"errors": 0.02, "slow": 0.1, "classes": 0.2}
     assert json.loads(settings.deploy(config.parse(None, PROJECT), "image", "1"))["gpus"] == 0
 
 

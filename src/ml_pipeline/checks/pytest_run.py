@@ -59,7 +59,7 @@ def main() -> NoReturn:
 def test(source: Path, output: Path, *, optional: bool = False) -> dict[str, object]:
     """Return numbers of tests and the coverage in percent. Raises StageFailure unless all tests passed.
 
-    With `optional`, raises StageSkipped where there are no tests.
+    If there are no tests and they are `optional`, raises StageSkipped.
     """
     output.mkdir(parents=True, exist_ok=True)
     junit, coverage = output / "junit.xml", output / "coverage.json"

@@ -21,7 +21,7 @@ async def lint(run: Run) -> Finished:
         )
         container = await dependencies.install("lint", container, run.source, requirements)
     container = container.with_(with_programs(LINT.program))
-    container = container.with_(run.environments.with_source(sources.linted(run.source), SOURCE))
+    container = container.with_(run.environments.with_folder(sources.linted(run.source), SOURCE))
     return await run.stage(LINT, container, ["--source", SOURCE])
 
 
@@ -37,7 +37,7 @@ async def test(run: Run, python_image: str | None = None, *, optional: bool = Fa
     container = run.environments.python(python_image).with_(with_pins("test"))
     container = await dependencies.install("test", container, run.source, requirements)
     container = container.with_(with_programs(TEST.program))
-    container = container.with_(run.environments.with_source(sources.tested(run.source), SOURCE))
+    container = container.with_(run.environments.with_folder(sources.tested(run.source), SOURCE))
     arguments = ["--source", SOURCE, "--output", OUTPUT, *(["--optional"] if optional else [])]
     return await run.stage(TEST, container, arguments)
 

@@ -44,7 +44,7 @@ class Cluster:
         self.user = user_of(kubeconfig)
 
     def get(self, kind: str, name: str) -> Object | None:
-        """Return an object, or None where it (or its namespace) does not exist."""
+        """Return an object, or None if it (or its namespace) does not exist."""
         try:
             return self._json("GET", self._path(kind, name))
         except Refused as refused:

@@ -63,7 +63,7 @@ def _say(kept: Sequence[Conflict]) -> None:
 
 
 def without(manifest: Object, path: str) -> Object:
-    """Return the manifest without the field at a path; unchanged where it has no such field."""
+    """Return the manifest without the field at a path; unchanged if it has no such field."""
     return _without_key(manifest, path)
 
 

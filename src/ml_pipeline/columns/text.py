@@ -50,7 +50,7 @@ NO_RULES = TextRules()
 
 
 def number(text: str, decimal: Decimal = ".") -> int | float | None:
-    """Return the number that a text is, None where it is none.
+    """Return the number that a text is, None if it is not one.
 
     Besides plain numbers: a sign, groups of three digits ("1,940"), a currency ("$5"), a percentage ("4.1%"
     is 0.041). Where `decimal` is a comma, "1.940,5" is 1940.5.
@@ -74,12 +74,12 @@ def number(text: str, decimal: Decimal = ".") -> int | float | None:
 
 
 def plain(text: str) -> float | None:
-    """Return the number that a text is without any sign but its own, None where it is none."""
+    """Return the number that a text is without any sign but its own, None if it is not one."""
     return float(text) if _PLAIN.fullmatch(text.strip()) else None
 
 
 def integer(text: str, decimal: Decimal = ".") -> int | None:
-    """Return the whole number of 64 bits that a text is, None where it is none."""
+    """Return the whole number of 64 bits that a text is, None if it is not one."""
     value = number(text, decimal)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -87,7 +87,7 @@ def integer(text: str, decimal: Decimal = ".") -> int | None:
 
 
 def time(text: str, form: str) -> datetime | None:
-    """Return the time that a text is in a format of Python's strptime, None where it is none."""
+    """Return the time that a text is in a format of Python's strptime, None if it is not one."""
     try:
         value = datetime.strptime(text.strip(), form)  # without a zone it is in UTC
     except ValueError:

@@ -18,7 +18,7 @@ Details = Mapping[str, object]  # a document whose keys the stage that writes it
 
 @dataclass(frozen=True)
 class StageRecord:
-    """A stage that ran. `cached` is None where the engine does not say; `seconds` None after a crash."""
+    """A stage that ran. `cached` is None if the engine does not say; `seconds` None after a crash."""
 
     stage: str
     status: str = "passed"  # or failed, or skipped: it had nothing to do
@@ -91,7 +91,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of a search; `value` is None where it failed."""
+    """One trial of a search; `value` is None if it failed."""
 
     number: int = 0
     parameters: Details = field(default_factory=dict)

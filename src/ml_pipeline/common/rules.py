@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ml_pipeline.common import evidence, verdict
+from ml_pipeline.common import rows_needed, verdict
 from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.verdict import Status
 from ml_pipeline.common.wording import apart, number, shown
@@ -276,7 +276,7 @@ def _compare(gate: Gate, measured: Measured, allowed: float, rows: int | None) -
 
 
 def _rows(gate: Gate, gap: float, margin: float, rows: int | None) -> str:
-    return "" if gate.searches else evidence.needed(evidence.times(gap, margin), rows)
+    return "" if gate.searches else rows_needed.sentence(rows_needed.times(gap, margin), rows)
 
 
 def _because(measured: Measured) -> str:

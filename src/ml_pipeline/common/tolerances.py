@@ -18,5 +18,3 @@ class Tolerances:
     slow: Share = 0.1
     # Of each class among the predictions. 1: any difference is accepted.
     classes: Share = 0.2
-    # Of recorded requests that the new release answers in another way than the old one.
-    disagreement: Share = 0.2

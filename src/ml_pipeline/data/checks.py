@@ -28,7 +28,7 @@ def check_table(frame: pl.LazyFrame, settings: Settings) -> list[Violation]:
 
 
 def require_target(frame: pl.LazyFrame, settings: Settings, violations: Sequence[Violation]) -> None:
-    """Raise StageFailure where the table can't be split. Other columns are for `validate` to judge."""
+    """Raise StageFailure if the table can't be split. Other columns are for `validate` to judge."""
     needed = {settings.target, settings.time}
     wrong = [violation for violation in violations if violation.column in needed]
     wrong = wrong or check_target(frame, settings)

@@ -58,7 +58,7 @@ def _describe_ordered(report: ColumnReport, column: pl.Series) -> None:
 
 
 def _quantile(values: Floats | Integers, share: float) -> float | None:
-    """Interpolate between two of the sorted values, as numpy.quantile does; None where there are none."""
+    """Interpolate between two of the sorted values, as numpy.quantile does; None if there are none."""
     if not len(values):
         return None
     at = share * (len(values) - 1)

@@ -54,7 +54,7 @@ def adjusted(ps: Iterable[float]) -> list[float]:
 def judge(differences: Mapping[str, Difference], settings: Settings) -> list[ColumnDrift]:
     """Decide which columns have drifted; return an entry a column, the furthest moved first.
 
-    A column's own `drift` goes before [data.drift]. Raises StageFailure where its own effect is not defined
+    A column's own `drift` goes before [data.drift]. Raises StageFailure if its own effect is not defined
     for its type.
     """
     ps: dict[tuple[str, str], float] = {}

@@ -72,7 +72,7 @@ class Object:
 
 
 def list_objects(urls: Sequence[str], output: Path) -> dict[str, object]:
-    """Write the listing. Raises StageFailure where a URL names no object, or the storage refuses."""
+    """Write the listing. Raises StageFailure if a URL names no object, or the storage refuses."""
     store = _connected()
     by_url: dict[str, Object] = {}
     for url in urls:

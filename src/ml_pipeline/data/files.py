@@ -12,6 +12,7 @@ from typing import IO, Literal, cast
 
 from ml_pipeline.columns import text
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.data.paths import JSON_LINES, PARQUET, TABS, TEXT
 
 Format = Literal["Parquet", "CSV", "JSON lines"]
 _PARQUET, _GZIP, _ZIP, _OLD_EXCEL = b"PAR1", b"\x1f\x8b", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
@@ -59,7 +60,7 @@ def source(file: Path, shown: str, reading: Reading, hint: str) -> Source:
         if tail != _PARQUET:
             raise StageFailure(f"{shown} is a truncated Parquet file", _CHECK)
         return Source(file, "Parquet")
-    if suffix.endswith((".parquet", ".pq")):
+    if suffix.endswith(PARQUET):
         raise StageFailure(f"{shown} is named {file.suffix} but is not Parquet", hint)
     if head.startswith((_ZIP, _OLD_EXCEL)):
         is_excel = suffix.endswith((".xlsx", ".xls", ".xlsm", ".ods")) or not head.startswith(_ZIP)
@@ -82,8 +83,7 @@ def _text(
         with gzip.open(file) as stream:
             head = stream.read(_SNIFF)
             whole = not stream.read(1)
-    is_json = suffix.endswith((".jsonl", ".ndjson"))
-    named = is_json or suffix.endswith((".csv", ".tsv", ".tab"))
+    is_json, named = suffix.endswith(JSON_LINES), suffix.endswith(TEXT)
     encoding = reading.encoding or ("utf-16" if head.startswith(_UTF16) else "utf-8-sig")
     try:
         content = _decode(head, encoding, whole=whole)
@@ -103,9 +103,7 @@ def _text(
             raise StageFailure(cause, advice)
         raise StageFailure(f"{shown} is neither Parquet nor CSV", hint)
     lines = content.splitlines()
-    separator = reading.separator or (
-        "\t" if suffix.endswith((".tsv", ".tab")) else text.separator(lines[:_LINES])
-    )
+    separator = reading.separator or ("\t" if suffix.endswith(TABS) else text.separator(lines[:_LINES]))
     if not named and not _looks_separated(lines, separator):
         raise StageFailure(f"{shown} is neither Parquet nor CSV", hint)
     if packed or encoding != "utf-8-sig":

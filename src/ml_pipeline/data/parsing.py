@@ -25,7 +25,7 @@ def present(column: pl.Expr) -> pl.Expr:
 
 
 def parsed(column: pl.Expr, column_type: str) -> pl.Expr:
-    """Return stripped texts in a type other than string: null where the text is not plainly a value of it."""
+    """Return stripped texts in a type other than string: null if the text is not plainly a value of it."""
     if column_type == "number":
         return column.cast(pl.Float64, strict=False)
     if column_type == "integer":  # pandas writes an integer column with missing values as 37.0
@@ -49,7 +49,7 @@ def parsed(column: pl.Expr, column_type: str) -> pl.Expr:
 
 
 def distinct_texts(frame: pl.LazyFrame, name: str) -> pl.Series | None:
-    """Return a column's distinct texts, None where there are too many to look at each."""
+    """Return a column's distinct texts, None if there are too many to look at each."""
     column = pl.col(name)
     if frame.select(column.approx_n_unique()).collect().item() > MANY:
         return None
@@ -91,7 +91,7 @@ def converted(
 
 
 def _values(distinct: pl.Series, column_type: str, rules: TextRules) -> tuple[pl.Series, pl.Series]:
-    """Return the values of distinct texts, null where one is none, and those texts that are wrong."""
+    """Return the values of distinct texts, null if one is none, and those texts that are wrong."""
     name = distinct.name
     form, comma = rules.formats.get(name), name in rules.commas
     texts = distinct.to_frame().select(present(pl.col(name)).alias(name))[name]

@@ -14,7 +14,7 @@ MISSING = "__HIVE_DEFAULT_PARTITION__"
 
 
 def added(frames: Sequence[pl.LazyFrame], places: Sequence[PurePath], *, is_text: bool) -> list[pl.LazyFrame]:
-    """Add the columns to the frame of each file. Raises StageFailure where files have different ones.
+    """Add the columns to the frame of each file. Raises StageFailure if files have different ones.
 
     A column that the files have themselves is theirs. With `is_text` the values stay text, as those of a CSV
     are; else their type is decided over all folders.

@@ -5,6 +5,9 @@ from pathlib import PurePath
 SCHEME = "s3://"
 _FOLDER = "s3:/"  # a path turns the scheme into this: fetched objects are under it, by bucket and key
 _GLOB = frozenset("*?[")
+# The ends of the names of files that are tables.
+PARQUET, JSON_LINES, TABS = (".parquet", ".pq"), (".jsonl", ".ndjson"), (".tsv", ".tab")
+TEXT = (".csv", *TABS, *JSON_LINES)  # each may be followed by .gz
 
 
 def is_glob(path: str) -> bool:
@@ -22,8 +25,9 @@ def is_left_behind(part: str) -> bool:
 
 def is_table(path: PurePath) -> bool:
     """Return whether a file in a folder is part of the folder's table, by its path in that folder."""
-    name = path.name.lower().removesuffix(".gz")
-    return not any(map(is_left_behind, path.parts)) and name.endswith((".parquet", ".pq", ".csv", ".tsv"))
+    name = path.name.lower()
+    named = name.endswith(PARQUET) or name.removesuffix(".gz").endswith(TEXT)
+    return named and not any(map(is_left_behind, path.parts))
 
 
 def is_meant(path: PurePath, pattern: str) -> bool:

@@ -10,7 +10,7 @@ from ml_pipeline.distributions.record import Categories, Column, Numbers, Record
 
 
 def whole(frame: pl.LazyFrame, name: str, column_type: str) -> Column | None:
-    """Read one column of a conformed table; None where its type can't be compared."""
+    """Read one column of a conformed table; None if its type can't be compared."""
     column = frame.select(name).collect(engine="streaming").to_series()
     missing, column = column.null_count(), column.drop_nulls()
     if column_type in CATEGORICAL:

@@ -32,7 +32,7 @@ def compared(
     baseline: Path | None,
     loaded: Loaded,
 ) -> DriftReport | None:
-    """Compare the table's columns with the reference; None where there is none.
+    """Compare the table's columns with the reference; None if there is none.
 
     A table as reference must have every column, with the same type. A record may be of another version of
     the project: columns that only one side has are listed.

@@ -35,7 +35,7 @@ class Split(TypedDict):
 
 
 def split(settings: Settings, folder: Path, output: Path) -> Split:
-    """Write the files. Raises StageFailure where the target or the holdout is wrong."""
+    """Write the files. Raises StageFailure if the target or the holdout is wrong."""
     loaded = load(settings, folder, "path")
     frame = _labelled(loaded.frame, settings)
     require_target(frame, settings, loaded.violations)

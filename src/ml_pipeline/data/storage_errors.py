@@ -10,7 +10,11 @@ SET_CREDENTIALS = (
     "check --data-credentials (its [default] section and endpoint_url) and what these credentials may read"
 )
 _REGION = "set `region` in the [default] section of --data-credentials to the bucket's"
-_EXPIRED = "log in again, and pass the new keys: aws configure export-credentials"
+_KEYS = (
+    "pass a file whose [default] section has aws_access_key_id, aws_secret_access_key and aws_session_token, "
+    "as `aws configure export-credentials` prints them"
+)
+_EXPIRED = f"log in again, and {_KEYS}"
 _SLOWER = "run it again later, or ask for fewer objects"
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 _HINTS = MappingProxyType(
@@ -72,10 +76,7 @@ def check_credentials(text: str) -> None:
     default = file["default"]
     for key, why in _LOGINS.items():
         if key in default and "aws_access_key_id" not in default:
-            raise _unusable(
-                f"{key} {why}, which a container can't do",
-                "pass keys instead: aws configure export-credentials --format env-no-export",
-            )
+            raise _unusable(f"{key} {why}, which a container can't do", _KEYS)
     elsewhere = [name for name in sections if name != "default" and "endpoint_url" in file[name]]
     nested = [key for key, value in default.items() if "endpoint_url" in value and key != "endpoint_url"]
     if "endpoint_url" not in default and (elsewhere or nested):

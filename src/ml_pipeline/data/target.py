@@ -18,7 +18,7 @@ NOT_CLASSES = frozenset({"datetime", "other"})  # types that can't be classes
 
 
 def require_columns(settings: Settings, names: tuple[str, ...], *, only_used: bool = False) -> None:
-    """Raise StageFailure where a column that the settings name by role is not in the data.
+    """Raise StageFailure if a column that the settings name by role is not in the data.
 
     With `only_used`, excluded columns may be absent.
     """

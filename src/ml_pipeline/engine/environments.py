@@ -52,15 +52,15 @@ class Environments:
         """Return what the serving image is built on: for "cuda" the training image, whose torch it shares."""
         return dag.container().from_(self.training_image if device == "cuda" else self.python_image)
 
-    def with_source(self, view: dagger.Directory, path: str) -> Step:
-        """Add a view of the source, known to the cache by its content.
+    def with_folder(self, view: dagger.Directory, path: str) -> Step:
+        """Add a folder by a command, so that the cache knows the result by the folder's content.
 
         A Directory is known by how it came to be: after any edit of the source a filtered one would
         be another, and all that reads it would run again. A file out of a Directory is known by its
-        content, so the view goes through one.
+        content, so the folder goes through one.
         """
         pack = ["tar", "--create", "--file=/packed/view.tar", "--directory=/view", "--sort=name"]
-        pack += ["--owner=0", "--group=0", "--numeric-owner", "--mtime=1980-01-02", "."]
+        pack += ["--owner=0", "--group=0", "--numeric-owner", f"--mtime=@{MODIFIED}", "."]
         packed = (
             dag.container()
             .from_(self.python_image)

@@ -61,7 +61,7 @@ def _array(column: pl.Series, column_type: str, what: str) -> Array:
 def instances(
     arrays: Mapping[str, Array], columns: Sequence[ColumnDocument], rows: Sequence[int]
 ) -> list[Instance]:
-    """Return `rows` of the arrays as JSON instances, null where a value is missing."""
+    """Return `rows` of the arrays as JSON instances, null if a value is missing."""
     names = [column["name"] for column in columns]
     values = [plain(arrays[column["name"]][list(rows)], column["type"]) for column in columns]
     return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]

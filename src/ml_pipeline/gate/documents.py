@@ -5,12 +5,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
-from ml_pipeline.common.bounds import Bounds
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.common.rules import Gate
 from ml_pipeline.model.signature import Label
 
 Value = str | int | float | bool | None  # of a column, in JSON
 Instance = dict[str, Value]  # one row of a body of /predict
+
+
+class GateKeys(TypedDict, total=False):
+    """A gate's keys in the configuration."""
+
+    min: float
+    max: float
+    max_regression: float
+    required: bool
+    confidence: float
+    insufficient: Literal["block", "allow"]
 
 
 class Settings(TypedDict):
@@ -19,7 +30,7 @@ class Settings(TypedDict):
     task: Literal["classification", "regression"]
     target: str
     positive: NotRequired[Label | None]
-    gates: NotRequired[Mapping[str, Bounds]]
+    gates: NotRequired[Mapping[str, GateKeys]]
     sensitive: NotRequired[list[str]]
     slices: NotRequired[list[str]]
 
@@ -29,6 +40,11 @@ class Requests(TypedDict):
 
     rows: list[int]
     instances: list[Instance]
+
+
+def gates(settings: Mapping[str, GateKeys]) -> tuple[Gate, ...]:
+    """Return the gates of the settings' table, metric → keys, in its order."""
+    return tuple(Gate(metric, **keys) for metric, keys in settings.items())
 
 
 def read_json(path: Path) -> Any:

@@ -17,8 +17,7 @@ from typing import NoReturn
 
 import polars as pl
 
-from ml_pipeline.common import blocked, command_line, rules
-from ml_pipeline.common.bounds import gates_from
+from ml_pipeline.common import command_line, rules
 from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.common.rules import Decision, Difference, Measured
@@ -31,6 +30,7 @@ from ml_pipeline.gate import (
     changed_requests,
     documents,
     examination,
+    failure,
     probe,
     size,
     skew,
@@ -81,7 +81,7 @@ def judge(arguments: argparse.Namespace) -> Verdict:
     drift: dict[str, float | None] = read_json(arguments.data_metrics) if arguments.data_metrics else {}
     quality.measured |= {name: Measured(value) for name, value in drift.items() if value is not None}
     quality.missing |= {name: rules.NO_REFERENCE for name, value in drift.items() if value is None}
-    gates = gates_from(settings.get("gates", {}))
+    gates = documents.gates(settings.get("gates", {}))
     decisions = rules.decide(gates, quality.measured, quality.missing, frame.height)
     document = verdict.document(
         settings, model, frame.height, decisions, evidence, reported, _digests(arguments)
@@ -92,7 +92,7 @@ def judge(arguments: argparse.Namespace) -> Verdict:
     if evidence.skew and evidence.skew["differing"]:
         raise StageFailure(*skew.failure(evidence.skew), dict(document))
     if not rules.passed(decisions):
-        raise StageFailure(*blocked.failure(decisions, frame.height), dict(document))
+        raise StageFailure(*failure.of(decisions, frame.height), dict(document))
     return document
 
 

@@ -13,7 +13,7 @@ from ml_pipeline.gate.quality import Quality
 from ml_pipeline.gate.uncertainty import bootstrap, errors, intervals, labels
 from ml_pipeline.gate.uncertainty.bootstrap import Rounds
 from ml_pipeline.gate.uncertainty.calibration import Calibration
-from ml_pipeline.gate.uncertainty.labels import Found
+from ml_pipeline.gate.uncertainty.labels import MetricIntervals
 
 
 def examine(
@@ -53,7 +53,7 @@ def _scores(holdout: Holdout, answers: Answers) -> Scores:
 
 def _measured(holdout: Holdout, images: Sequence[Answers], scored: Sequence[Scores]) -> dict[str, Measured]:
     rounds: list[Rounds] = [{} for _ in images]
-    counted, notes = Found(), dict[str, str]()
+    counted, notes = MetricIntervals(), dict[str, str]()
     computed: dict[str, Interval] = {}
     task = holdout.task
     if len(holdout.truth) < bootstrap.MIN_ROWS:

@@ -113,7 +113,7 @@ def measure(
 
     A `baseline`'s URL is asked in turn with the candidate's, so that a machine that slows down slows both.
     Return what the candidate answered, and what was measured of the baseline: nothing if it can't be
-    asked in this way. Raises StageFailure where the candidate can't.
+    asked in this way. Raises StageFailure if the candidate can't.
     """
     with contextlib.ExitStack() as stack:
         candidate, *others = (_Asked.at(address, stack) for address in (url, baseline) if address)

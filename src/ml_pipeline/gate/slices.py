@@ -110,7 +110,7 @@ def search(
     regression: bool,
     min_rows: int = MIN_ROWS,
 ) -> Slices | None:
-    """Slice the rows by the columns of `frame` and by pairs of them; None where no slice is large enough.
+    """Slice the rows by the columns of `frame` and by pairs of them; None if no slice is large enough.
 
     `named` are the columns that the project configured. `truth` and the answers are class indices [N], or
     values [N] for regression. A column of dates is sliced only if it is named, and one of many

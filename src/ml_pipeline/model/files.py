@@ -135,7 +135,7 @@ def _parsed(columns: Sequence[Column], places: Sequence[int], rows: Sequence[lis
 
 
 def _value(column: Column, text: str) -> str | float | bool | None:
-    """Return a field in the column's type, None where it is missing, by the rules of the training data.
+    """Return a field in the column's type, None if it is missing, by the rules of the training data.
 
     Text of another type stays text, and is refused.
     """

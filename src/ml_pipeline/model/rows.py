@@ -38,7 +38,7 @@ class _Group:
     nullable: bool
 
     def read(self, rows: Sequence[Mapping[str, object]]) -> Array | None:
-        """Return the columns [K, *shape], None where a value needs more than a plain conversion."""
+        """Return the columns [K, *shape], None if a value needs more than a plain conversion."""
         values = [row.get(name) for name in self.names for row in rows]
         types = set(map(type, values))
         if not types <= self.accepted:

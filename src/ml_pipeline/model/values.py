@@ -16,7 +16,7 @@ from ml_pipeline.columns import text as texts
 from ml_pipeline.columns.types import FORMS
 from ml_pipeline.columns.values import Array, missing
 from ml_pipeline.common.names import nearest
-from ml_pipeline.model.signature import Column
+from ml_pipeline.model.signature import Column, Label
 
 _NONE = type(None)
 _ACCEPTED = {name: form.python | {_NONE} for name, form in FORMS.items()}
@@ -100,20 +100,17 @@ def from_values(column: Column, values: Sequence[object]) -> Array:
     return np.array(values, dtype=np.float64)  # None becomes NaN
 
 
-def _without(missing_values: Sequence[object], values: Sequence[object]) -> list[object]:
+def _without(missing: tuple[Label, ...], values: Sequence[object]) -> list[object]:
     """Return the values, null for those that the training data counted as missing."""
-    texts = {str(value) for value in missing_values}
-    numbers = {float(value) for value in missing_values if isinstance(value, int | float)}
-    return [
-        None
-        if (
-            value.strip() in texts
-            if isinstance(value, str)
-            else isinstance(value, int | float) and value in numbers
-        )
-        else value
-        for value in values
-    ]
+    rules = texts.TextRules(missing)
+    as_texts, as_numbers = rules.texts, rules.numbers
+
+    def stands_for_null(value: object) -> bool:
+        if isinstance(value, str):
+            return value.strip() in as_texts
+        return isinstance(value, int | float) and value in as_numbers
+
+    return [None if stands_for_null(value) else value for value in values]
 
 
 def _integers(column: Column, values: Sequence[float], types: set[type]) -> Array:

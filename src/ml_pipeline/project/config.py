@@ -54,7 +54,7 @@ def parse(pyproject: str | None, ml_pipeline: str | None) -> Project:
 
 
 def _tool(pyproject: dict[str, object]) -> object:
-    """Return the value of [tool.ml-pipeline], or None where there is none."""
+    """Return the value of [tool.ml-pipeline], or None if there is none."""
     tool = pyproject.get("tool")
     return tool.get("ml-pipeline") if isinstance(tool, dict) else None
 

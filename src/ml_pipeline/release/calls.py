@@ -8,8 +8,7 @@ from ml_pipeline.cluster.errors import Interrupted, Unreachable
 from ml_pipeline.cluster.fields import Object, integer
 from ml_pipeline.common.document import ReleaseRecord
 from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.release import ledger, rollout, state, steps
-from ml_pipeline.release.change import Change, gives_prediction
+from ml_pipeline.release import change, ledger, rollout, state, steps
 from ml_pipeline.release.ledger import REPLACED, ROLLED_BACK, Entry, Ledger
 from ml_pipeline.release.lock import Lock
 from ml_pipeline.release.manifests import Release
@@ -31,13 +30,13 @@ def release(cluster: Cluster, new: Release, *, force: bool = False) -> ReleaseRe
         if record := _unchanged(cluster, new, now):
             return dataclasses.replace(record, notes=tuple(notes))
         _refuse_marked(now.ledger, new.digest, force=force)
-        serving = state.what_serves(now, lambda pods: gives_prediction(cluster, new, pods))
+        serving = state.what_serves(now, lambda pods: change.gives_prediction(cluster, new, pods))
         known = now.ledger
         if serving and not serving.is_recorded and serving.image != new.image:
             known = _adopted(known, serving)
         action = "created" if serving is None else "updated"
         lock.intend({"action": "release", "image": new.image})
-        return Change(cluster, new, now, serving, known, action=action, notes=notes).run()
+        return change.Change(cluster, new, now, serving, known, action=action, notes=notes).run()
 
 
 def rollback(cluster: Cluster, settings: Release, to: str = "", *, force: bool = False) -> ReleaseRecord:
@@ -52,7 +51,7 @@ def rollback(cluster: Cluster, settings: Release, to: str = "", *, force: bool =
         deployment = now.live_deployment
         if deployment is None:
             raise nothing
-        serving = state.what_serves(now, lambda pods: gives_prediction(cluster, settings, pods))
+        serving = state.what_serves(now, lambda pods: change.gives_prediction(cluster, settings, pods))
         known = _adopted(now.ledger, serving) if serving and not serving.is_recorded else now.ledger
         left = lock.left.call if lock.left else {}
         again = left.get("action") == "rollback" and left.get("to") == to
@@ -81,7 +80,7 @@ def rollback(cluster: Cluster, settings: Release, to: str = "", *, force: bool =
         )
         lock.intend({"action": "rollback", "to": to, "revision": str(entry.revision)})
         template = _template(now, entry)
-        return Change(cluster, target, now, serving, known, template, "rolled-back", notes).run()
+        return change.Change(cluster, target, now, serving, known, template, "rolled-back", notes).run()
 
 
 def retire(cluster: Cluster, settings: Release) -> None:
@@ -126,7 +125,7 @@ def _idle(now: State) -> list[str]:
 
 
 def _kept(now: State, keep_s: float) -> float | None:
-    """Return for how many more seconds pods without traffic are kept; None where there are none."""
+    """Return for how many more seconds pods without traffic are kept; None if there are none."""
     if not _idle(now):
         return None
     entry = ledger.serving(now.ledger)
@@ -160,21 +159,7 @@ def _unchanged(cluster: Cluster, new: Release, now: State) -> ReleaseRecord | No
     except StageFailure as failure:
         cause = f"{failure.cause}; nothing was changed, for this is the release that served before"
         raise StageFailure(cause, f"{failure.hint}, or roll back") from None
-    return ReleaseRecord(
-        action="unchanged",
-        name=new.name,
-        namespace=new.namespace,
-        revision=entry.revision,
-        image=new.image,
-        digest=new.digest,
-        previous_image=new.image,
-        version=new.version,
-        replicas=new.replicas,
-        ready=len(judged.pods),
-        prediction=prediction,
-        strategy=new.strategy,
-        deployment=now.live,
-    )
+    return change.record(new, "unchanged", entry, now.live, judged, prediction)
 
 
 def _refuse_marked(known: Ledger, digest: str, *, force: bool) -> None:
@@ -218,7 +203,7 @@ def _adopted(known: Ledger, serving: Serving) -> Ledger:
 
 
 def _template(now: State, entry: Entry) -> Object | None:
-    """Return the pod template of a release as it ran, None where no ReplicaSet has it any more."""
+    """Return the pod template of a release as it ran, None if no ReplicaSet has it any more."""
     ran = sorted(now.replicasets, key=rollout.revision, reverse=True)
     found = next((each for each in ran if rollout.image_of(each) == entry.image), None)
     return rollout.template_of(found) if found else None

@@ -47,7 +47,7 @@ def requests(release: Release) -> dict[str, float]:
 
 
 def quota_problem(quotas: Sequence[Object], release: Release, more: int) -> str:
-    """Say which quota can't hold `more` pods; "" where all can."""
+    """Say which quota can't hold `more` pods; "" if all can."""
     needs = requests(release)
     for quota in quotas:
         if table(quota, "spec", "scopeSelector") or at(quota, "spec", "scopes"):
@@ -65,7 +65,7 @@ def quota_problem(quotas: Sequence[Object], release: Release, more: int) -> str:
 
 
 def node_problem(nodes: Sequence[Object], pods: Sequence[Object], release: Release, more: int) -> str:
-    """Say how many of `more` pods the nodes can hold, where that is not all; "" where it is."""
+    """Say how many of `more` pods the nodes can hold, where that is not all; "" if it is."""
     needs = requests(release)
     room = sum(_room(node, pods, needs) for node in nodes if _takes_pods(node))
     return f"the nodes have room for {room}" if room < more else ""
@@ -89,7 +89,7 @@ def _takes_pods(node: Object) -> bool:
 
 
 def quantity(value: object) -> float:
-    """Return a Kubernetes quantity, such as "100m" or "64Mi", as a number; 0 for what is none."""
+    """Return a Kubernetes quantity, such as "100m" or "64Mi", as a number; 0 if it is not one."""
     match = re.fullmatch(r"([0-9.]+(?:[eE][+-]?[0-9]+)?)([numkKMGTPE]i?)?", str(value).strip())
     if not match or (match[2] or "") not in _UNITS:
         return 0.0

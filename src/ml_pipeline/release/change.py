@@ -113,7 +113,7 @@ class Change:
         steps.serve(self.cluster, self.release, self.target, served)
 
     def _reader(self) -> Reader | None:
-        """Read what the old pods counted; None where the release is not watched.
+        """Read what the old pods counted; None if the release is not watched.
 
         A first release has nothing to compare with, and a rollback goes to what served well.
         """
@@ -124,7 +124,7 @@ class Change:
         return reader
 
     def _watch(self, before: Reader, ready: Ready) -> None:
-        """Raise StageFailure where the release may not stay."""
+        """Raise StageFailure if the release may not stay."""
         release = self.release
         old = before.pods if self._is_beside else ()
         outcome = watch(
@@ -234,24 +234,34 @@ class Change:
             steps.delete(self.cluster, "deployments", self.target)
 
     def _record(self, ready: Ready, prediction: Object) -> ReleaseRecord:
-        release = self.release
-        return ReleaseRecord(
-            action=self.action,
-            name=release.name,
-            namespace=release.namespace,
-            revision=self._entry.revision if self._entry else None,
-            image=release.image,
-            digest=release.digest,
+        done = record(self.release, self.action, self._entry, self.target, ready, prediction)
+        return dataclasses.replace(
+            done,
             previous_image=self.serving.image if self.serving else None,
-            version=release.version,
-            replicas=release.replicas,
-            ready=len(ready.pods),
-            prediction=prediction,
-            strategy=release.strategy,
-            deployment=self.target,
             notes=tuple(self.notes),
             watch=dataclasses.asdict(self._watched) if self._watched else {},
         )
+
+
+def record(
+    release: Release, action: str, entry: Entry | None, deployment: str, ready: Ready, prediction: Object
+) -> ReleaseRecord:
+    """Return the record of a release whose pods are `ready`; `entry` is the ledger's."""
+    return ReleaseRecord(
+        action=action,
+        name=release.name,
+        namespace=release.namespace,
+        revision=entry.revision if entry else None,
+        image=release.image,
+        digest=release.digest,
+        previous_image=release.image,
+        version=release.version,
+        replicas=release.replicas,
+        ready=len(ready.pods),
+        prediction=prediction,
+        strategy=release.strategy,
+        deployment=deployment,
+    )
 
 
 def gives_prediction(cluster: Cluster, settings: Release, pods: Sequence[str]) -> bool:

@@ -35,7 +35,7 @@ MARKED = {ROLLED_BACK, TAKEN_BACK}
 
 @dataclass(frozen=True)
 class Entry:
-    """One release. Times are seconds since the epoch, 0 where they are not known.
+    """One release. Times are seconds since the epoch, 0 if they are not known.
 
     `outcome` is serving, replaced by the next release, rolled-back by a person, taken-back by the watch, or
     failed before it served. `why` is the reason of the last two.
@@ -179,7 +179,7 @@ def named(ledger: Ledger, to: str) -> Entry | None:
 
 
 def _entries(kind: type[T], thing: Object | None, key: str) -> T | None:
-    """Return what an annotation holds, None where it is absent or can't be read."""
+    """Return what an annotation holds, None if it is absent or can't be read."""
     try:
         return read(kind, json.loads(text(annotations_of(thing or {}), key)), ignore_unknown=True)
     except ValueError:

@@ -53,7 +53,7 @@ class Lock:
         self._renewer = threading.Thread(target=self._keep, daemon=True)
 
     def __enter__(self) -> Self:
-        """Take the lock. Raises StageFailure where another call holds it for too long."""
+        """Take the lock. Raises StageFailure if another call holds it for too long."""
         self._take()
         self._renewer.start()
         self._cluster.guard = self.check
@@ -62,7 +62,7 @@ class Lock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        """Give the lock back; where that fails it ends by itself."""
+        """Give the lock back; if that fails, it ends by itself."""
         self._over.set()
         self._cluster.guard = lambda: None
         with self._writing, contextlib.suppress(StageFailure):
@@ -80,7 +80,7 @@ class Lock:
         persistently(lambda: self._renew({CALL: json.dumps(call)}))
 
     def check(self) -> None:
-        """Raise StageFailure if the lock was lost. It is renewed first where that is late."""
+        """Raise StageFailure if the lock was lost. If it is late, it is renewed first."""
         if not self._lost and time.monotonic() - self._renewed > LEASE_S / 2:
             self._renew()
         if self._lost:
@@ -125,7 +125,7 @@ class Lock:
             time.sleep(POLL_S)
 
     def _read(self) -> Object:
-        """Return the Lease, made where there is none, in a namespace made where there is none."""
+        """Return the Lease, made if there is none, in a namespace that is made if there is none."""
         lease = self._cluster.get("leases", self._lease_name)
         if lease is None:
             metadata: Object = {"name": self._lease_name, "namespace": self._cluster.namespace}

@@ -59,7 +59,7 @@ class Release:
 
     @property
     def digest(self) -> str:
-        """`sha256:…` of the image, "" where the reference has none."""
+        """`sha256:…` of the image, "" if the reference has none."""
         return rollout.digest(self.image)
 
 

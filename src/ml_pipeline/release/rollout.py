@@ -39,7 +39,7 @@ class Ready:
 
 
 def digest(image: str) -> str:
-    """Return `sha256:…` of an image's reference, "" where it has none."""
+    """Return `sha256:…` of an image's reference, "" if it has none."""
     match = re.search(r"@(sha256:[0-9a-f]{64})$", image)
     return match[1] if match else ""
 

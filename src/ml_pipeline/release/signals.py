@@ -17,13 +17,13 @@ from ml_pipeline.release.evidence import ALPHA, LEARNED, Block, Count, Evidence
 from ml_pipeline.release.traffic import NOTHING, Counters
 
 ERRORS, SLOW, CLASSES = "errors", "slow answers", "class shares"
-PROBES, DISAGREEMENT, DOWN = "errors on sent requests", "disagreement", "pods down"
-FAMILIES = (ERRORS, SLOW, CLASSES, PROBES, DISAGREEMENT, DOWN)  # ALPHA is split among them
+PROBES, DOWN = "errors on sent requests", "pods down"
+FAMILIES = (ERRORS, SLOW, CLASSES, PROBES, DOWN)  # ALPHA is split among them
 PORTION = 500  # requests of the reference that one look uses at most
 LEARNING = 200  # of them, those that only tell the rate to bet on
 SLOWEST = 0.05  # share of the stable's answers that are called slow
 DOWN_TOLERANCE = 0.1  # of the reads of /metrics
-BAD_STABLE = 0.1  # by so much less errors, the new release fixes a bad one, whose answers are no reference
+BAD_STABLE = 0.1  # with so much fewer errors, the new release fixes a bad one: only errors are compared then
 
 Decision = Literal["keep", "back", "insufficient"]
 
@@ -98,11 +98,6 @@ class Signals:
         beside = stable if stable.n else Count(0, candidate.n)
         self._add(PROBES, "", beside, candidate, Count(0, LEARNED), self._tolerances.errors)
 
-    def disagree(self, candidate: Count) -> None:
-        """Add recorded requests that both answered, and how many of them in different ways."""
-        beside = Count(0, candidate.n)
-        self._add(DISAGREEMENT, "", beside, candidate, Count(0, LEARNED), self._tolerances.disagreement)
-
     def worse(self) -> Signal | None:
         """Return the signal by which the candidate is worse, the one with most evidence; None if none is."""
         worse = [signal for signal in self._judged() if signal.evidence.verdict == "worse"]
@@ -124,7 +119,7 @@ class Signals:
         return [family for family in dict.fromkeys(good) if family != DOWN]
 
     def fixes_a_bad_stable(self) -> bool:
-        """Tell whether the candidate has much fewer errors; then the stable's answers are no reference."""
+        """Tell whether the candidate has much fewer errors; then only errors are compared."""
         evidence = self._signals.get((ERRORS, ""))
         if evidence is None or evidence.candidate.n < LEARNED:
             return False

@@ -65,13 +65,13 @@ async def deploy(
 
 
 def _verdict(run: Run) -> str | None:
-    """Return how the gate judged the image of this run; None where no gate ran."""
+    """Return how the gate judged the image of this run; None if no gate ran."""
     verdict = run.details.get("verdict")
     return None if verdict is None else "passed" if verdict.get("passed") else "failed"
 
 
 async def _version(image: str) -> str | None:
-    """Return the image's label; None where the engine may not pull the image, which the cluster may."""
+    """Return the image's label; None if the engine may not pull the image, which the cluster may."""
     try:
         return await dag.container().from_(image).label(VERSION)
     except dagger.QueryError:
@@ -79,7 +79,7 @@ async def _version(image: str) -> str | None:
 
 
 async def running(run: Run, cluster: Cluster) -> str | None:
-    """Return the image of the last good release, by digest; None where there is none."""
+    """Return the image of the last good release, by digest; None if there is none."""
     finished = await _ask(run, cluster, STATUS, settings.deploy(run.project, "", None), ["status"])
     good = part(_Status, finished.details, "status").good
     return good[0]["image"] if good else None

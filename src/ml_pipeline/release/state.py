@@ -39,7 +39,7 @@ class State:
 
     @property
     def live(self) -> str:
-        """The name of the Deployment that the Service's selector names; "" where nothing is live."""
+        """The name of the Deployment that the Service's selector names; "" if nothing is live."""
         return text(self.service, "spec", "selector", NAME)
 
     @property
@@ -108,7 +108,7 @@ def version_of(deployment: Object) -> str | None:
 
 
 def what_serves(state: State, is_good: Callable[[Sequence[str]], bool]) -> Serving | None:
-    """Return what serves, for that is what an undo goes back to; None where nothing does.
+    """Return what serves, for that is what an undo goes back to; None if nothing does.
 
     What the ledger says comes first. What it does not say, after a kill or a change by hand, counts if it is
     complete and a pod of it gives a prediction, which `is_good` finds out from the names of its pods; and if

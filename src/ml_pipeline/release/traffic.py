@@ -50,7 +50,7 @@ class Counters:
 
     @property
     def errors(self) -> Count | None:
-        """Answers that are errors; a caller that went away is none."""
+        """Answers that are errors; a caller that went away is not one."""
         if self.codes is None:
             return None
         codes = {code: number for code, number in self.codes.items() if code != CLOSED_BY_CALLER}
@@ -64,7 +64,7 @@ class Counters:
         )
 
     def since(self, before: "Counters") -> "Counters | None":
-        """Return what was counted since `before`; None where the counters went back."""
+        """Return what was counted since `before`; None if the counters went back."""
         went_back = (
             _went_back(self.codes, before.codes)
             or _went_back(self.buckets, before.buckets)
@@ -156,7 +156,7 @@ class Reader:
         return self.total if self.total.answers >= ENOUGH else self.total + self.before
 
     def ask(self, name: str, body: Object) -> tuple[int, bytes] | None:
-        """Send a prediction to a pod, which is not counted as a caller's; None where it is down."""
+        """Send a prediction to a pod, which is not counted as a caller's; None if it is down."""
         try:
             code, data = self._cluster.ask(name, PORT, "/predict", body)
         except (Refused, Unreachable) as failure:
@@ -168,7 +168,7 @@ class Reader:
         return code, data
 
     def get(self, name: str, path: str) -> Json:
-        """Return the JSON document that a pod has at a path; None where it has none, or is down."""
+        """Return the JSON document that a pod has at a path; None if it has none, or is down."""
         try:
             code, data = self._cluster.ask(name, PORT, path)
             return json.loads(data) if code == 200 else None
@@ -200,16 +200,16 @@ class Reader:
         return Look((counters if since is None else since).without(sent or {}), Count(restarted, 1))
 
 
-def predictions(answer: tuple[int, bytes] | None) -> list[Json] | None:
-    """Return the predictions in an answer to /predict; None where it is an error."""
-    if answer is None or answer[0] != 200:
-        return None
+def is_prediction(answer: tuple[int, bytes]) -> bool:
+    """Return whether an answer to /predict has predictions; else it is an error."""
+    status, body = answer
+    if status != 200:
+        return False
     try:
-        document = json.loads(answer[1])
+        document = json.loads(body)
     except ValueError:
-        return None
-    found = document.get("predictions") if isinstance(document, dict) else None
-    return found if isinstance(found, list) else None
+        return False
+    return isinstance(document, dict) and isinstance(document.get("predictions"), list)
 
 
 def _added(

@@ -21,12 +21,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ml_pipeline.cluster.client import Cluster
-from ml_pipeline.cluster.fields import Json, Object
+from ml_pipeline.cluster.fields import Object
 from ml_pipeline.common.tolerances import Tolerances
 from ml_pipeline.release.evidence import Count
 from ml_pipeline.release.manifests import Release
 from ml_pipeline.release.signals import Decision, Signal, Signals
-from ml_pipeline.release.traffic import NOTHING, Counters, Pods, Reader, predictions
+from ml_pipeline.release.traffic import NOTHING, Counters, Pods, Reader, is_prediction
 from ml_pipeline.release.watch_reason import reason
 
 DEFAULTS = Tolerances()
@@ -58,7 +58,7 @@ class WatchOutcome:
     seconds: float
     looks: int
     requests: float  # that callers sent to the new release
-    recorded: float  # that the watch sent to it
+    sent: float  # that the watch sent to it
     signals: tuple[Figures, ...] = ()
     left_out: tuple[str, ...] = ()  # signals that one of the images does not count
 
@@ -71,20 +71,19 @@ def watch(
     *,
     seconds: float,
     stable: Counters | None = None,
-    requests: Sequence[Object] = (),
     tolerances: Tolerances = DEFAULTS,
 ) -> WatchOutcome:
     """Look at the pods every second, for `seconds`, or until the new ones are worse; return the outcome.
 
     `old` are the pods of the release before that still run, `new` those that serve. `stable` is what the old
-    ones did before the switch (`Reader.reference`). `requests` are bodies of /predict that are sent if no
-    caller sends any; without them, the new pods' own example. An API server that does not answer for a while
-    is waited for. Raises StageFailure where the cluster refuses.
+    ones did before the switch (`Reader.reference`). If no caller sends anything, the new pods' own example is
+    sent. An API server that does not answer for a while is waited for. Raises StageFailure if the cluster
+    refuses.
     """
     print(f"deploy: watching {release.name} for {seconds:g} s", flush=True)
     planned = max(1, round(seconds / LOOK_S))
     begun = time.monotonic()
-    watched = _Watched(cluster, old, new, Signals(tolerances, planned, stable or NOTHING), requests)
+    watched = _Watched(cluster, old, new, Signals(tolerances, planned, stable or NOTHING))
     watched.look()
     for number in range(1, planned + 1):
         time.sleep(max(0.0, begun + number * LOOK_S - time.monotonic()))
@@ -93,31 +92,22 @@ def watch(
         if worse is not None or time.monotonic() - begun > seconds + LOOK_S:
             break
     took = round(time.monotonic() - begun, 1)
-    decision, why = reason(watched.signals, took, watched.requests, watched.recorded)
+    decision, why = reason(watched.signals, took, watched.requests, watched.sent)
     print(f"deploy: {why}", flush=True)
     figures = tuple(_figures(signal) for signal in watched.signals.all)
     return WatchOutcome(
-        decision, why, took, number, watched.requests, watched.recorded, figures, watched.signals.left_out
+        decision, why, took, number, watched.requests, watched.sent, figures, watched.signals.left_out
     )
 
 
 class _Watched:
     """The pods of both releases, and the signals that they give."""
 
-    def __init__(
-        self,
-        cluster: Pods,
-        old: Sequence[str],
-        new: Sequence[str],
-        signals: Signals,
-        requests: Sequence[Object],
-    ) -> None:
+    def __init__(self, cluster: Pods, old: Sequence[str], new: Sequence[str], signals: Signals) -> None:
         self.signals = signals
-        self.requests = self.recorded = 0.0
-        self._cluster = cluster
+        self.requests = self.sent = 0.0
         self._old, self._new = Reader(cluster, old), Reader(cluster, new)
-        self._bodies = list(requests)
-        self._recorded = len(requests)  # of the bodies; an example is none
+        self._example: Object = {}
         self._asked = self._idle = 0
         self._begun = False
 
@@ -134,49 +124,29 @@ class _Watched:
             self._send()
 
     def _send(self) -> None:
-        if not self._bodies:
-            self._bodies = self._examples()
-        stable = candidate = compared = Count()
-        for body in [
-            self._bodies[(self._asked + i) % len(self._bodies)] for i in range(SENT) if self._bodies
-        ]:
-            is_new = self._asked < self._recorded  # the same answer again is no more evidence
+        self._example = self._example or self._find_example()
+        stable = candidate = Count()
+        for _ in range(SENT if self._example else 0):
             self._asked += 1
-            theirs, ours = _ask(self._old, self._asked, body), _ask(self._new, self._asked, body)
-            stable += _wrong(theirs)
-            candidate += _wrong(ours)
-            right = predictions(theirs), predictions(ours)
-            if is_new and all(map(_are_classes, right)):
-                compared += Count(right[0] != right[1], 1)
-        self.recorded += candidate.n
+            stable += self._errors(self._old)
+            candidate += self._errors(self._new)
+        self.sent += candidate.n
         if candidate.n:
             self.signals.probe(stable, candidate)
-        if compared.n:
-            self.signals.disagree(compared)
 
-    def _examples(self) -> list[Object]:
+    def _errors(self, reader: Reader) -> Count:
+        """Ask the pods in turn; count an answer that is an error. A pod that is down is another signal."""
+        pods = reader.pods
+        answer = reader.ask(pods[self._asked % len(pods)], self._example) if pods else None
+        return Count() if answer is None else Count(not is_prediction(answer), 1)
+
+    def _find_example(self) -> Object:
         for pod in self._new.pods:
             answer = self._new.get(pod, "/model")
             example = answer.get("example") if isinstance(answer, Mapping) else None
             if isinstance(example, Mapping):
-                return [{"instances": [example]}]
-        return []
-
-
-def _ask(reader: Reader, number: int, body: Object) -> tuple[int, bytes] | None:
-    """Ask the pods in turn; None where there is none, or it is down."""
-    pods = reader.pods
-    return reader.ask(pods[number % len(pods)], body) if pods else None
-
-
-def _wrong(answer: tuple[int, bytes] | None) -> Count:
-    """Count an answer that is an error; a pod that is down is another signal."""
-    return Count() if answer is None else Count(predictions(answer) is None, 1)
-
-
-def _are_classes(found: list[Json] | None) -> bool:
-    """Tell whether predictions can be compared: two models never give the same decimals."""
-    return found is not None and not any(isinstance(value, float) for value in found)
+                return {"instances": [example]}
+        return {}
 
 
 def _figures(signal: Signal) -> Figures:

@@ -3,7 +3,6 @@
 from ml_pipeline.release.evidence import Count
 from ml_pipeline.release.signals import (
     CLASSES,
-    DISAGREEMENT,
     DOWN,
     ERRORS,
     PROBES,
@@ -18,17 +17,16 @@ _WHAT = {
     SLOW: ("needed more than {what} for {new}", "answers"),
     CLASSES: ("predicted {what!r} for {new}", "rows"),
     PROBES: ("answered {new} with an error", "requests that the watch sent"),
-    DISAGREEMENT: ("answered {new} in another way than the old one", "recorded requests"),
     DOWN: ("did not run, or started again, at {new}", "looks at its pods"),
 }
 
 
-def reason(signals: Signals, seconds: float, requests: float, recorded: float) -> tuple[Decision, str]:
+def reason(signals: Signals, seconds: float, requests: float, sent: float) -> tuple[Decision, str]:
     """Return the decision on all signals so far, and why."""
     worse = signals.worse()
     if worse is not None:
         return "back", f"the new release {_compared(worse)}, after {seconds:g} s in production"
-    seen = _seen(seconds, requests, recorded)
+    seen = _seen(seconds, requests, sent)
     unclear, good = signals.unclear(), signals.as_good()
     if unclear:
         low, high = (f"{bound * 100:.1f}" for bound in unclear[0].evidence.interval)
@@ -47,7 +45,7 @@ def _compared(signal: Signal) -> str:
     recent = sum(evidence.recent, Count())
     new = recent if recent.rate > evidence.candidate.rate else evidence.candidate
     text = clause.format(new=_share(new, unit), what=signal.what)
-    no_other = signal.family in {DISAGREEMENT, DOWN, PROBES}
+    no_other = signal.family in {DOWN, PROBES}
     return text if no_other else f"{text}, the old one {_share(evidence.stable, unit)}"
 
 
@@ -55,9 +53,9 @@ def _share(count: Count, unit: str) -> str:
     return f"{count.rate * 100:.1f} % of {count.n:,.0f} {unit}"
 
 
-def _seen(seconds: float, requests: float, recorded: float) -> str:
-    sent = f" and {recorded:,.0f} that the watch sent" if recorded else ""
-    return f"{requests:,.0f} requests{sent} in {seconds:g} s"
+def _seen(seconds: float, requests: float, sent: float) -> str:
+    own = f" and {sent:,.0f} that the watch sent" if sent else ""
+    return f"{requests:,.0f} requests{own} in {seconds:g} s"
 
 
 def _listed(names: list[str]) -> str:

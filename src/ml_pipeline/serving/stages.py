@@ -57,7 +57,7 @@ async def build(run: Run, trained: Trained) -> dagger.Container:
         .with_(with_programs(contract.SERVER, contract.BATCH, contract.OLD_SERVER, contract.OLD_BATCH))
         # A command comes last, because the cache knows its result by the content of all that was there. A
         # folder would be a new layer, and the image would have another digest, at each call.
-        .with_(run.environments.with_source(trained.served, MODEL))
+        .with_(run.environments.with_folder(trained.served, MODEL))
         .with_env_variable("PYTHONDONTWRITEBYTECODE", "1")
         .with_env_variable("PYTHONUNBUFFERED", "1")
         .with_workdir(PROGRAMS)

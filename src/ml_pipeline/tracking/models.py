@@ -72,7 +72,7 @@ def _new_version(server: Server, name: str, version: str, info: RunInfo) -> str:
 
 
 def _number(server: Server, name: str, version: str) -> str | None:
-    """Return the registry's number of a model's version; None where it is not registered."""
+    """Return the registry's number of a model's version; None if it is not registered."""
     numbers = _loadable(server, name, VERSION, version)
     return numbers[0] if numbers else None
 

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, TypeVar
-from urllib.parse import SplitResult, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import urllib3
 
@@ -52,9 +52,9 @@ class Server:
         self.uri = uri.rstrip("/")
         parts = urlsplit(self.uri)
         self._path = parts.path
-        self._netloc = _netloc(parts)
         name = parts.hostname or ""
         host, port = name, parts.port or (443 if parts.scheme == "https" else 80)
+        self._own = name, port
         if connect:
             host, _, number = connect.rpartition(":")
             port = int(number)
@@ -73,7 +73,7 @@ class Server:
         return self._read(kind, self._json("GET", f"{API}/{path}?{urlencode(query)}"))
 
     def find(self, kind: type[T], path: str, **query: str) -> T | None:
-        """Return what `get` returns, or None where the object does not exist."""
+        """Return what `get` returns, or None if the object does not exist."""
         try:
             return self.get(kind, path, **query)
         except Refused as refused:
@@ -96,7 +96,8 @@ class Server:
     def stores(self, uri: str) -> bool:
         """Return whether an artifact URI, with or without a host in it, names this server's own store."""
         parts = urlsplit(uri)
-        return f"{parts.scheme}:" == ARTIFACTS and _netloc(parts) in {"", self._netloc}
+        host = parts.hostname, parts.port or self._own[1]
+        return f"{parts.scheme}:" == ARTIFACTS and (not parts.hostname or host == self._own)
 
     def put(self, uri: str, file: Path) -> None:
         """Upload a file to an artifact URI of this server."""
@@ -171,14 +172,6 @@ def artifact_path(uri: str) -> str:
     """Return the path that an artifact URI has in its server's store; it may have any character."""
     rest = uri.removeprefix(ARTIFACTS)
     return (rest[2:].partition("/")[2] if rest.startswith("//") else rest).lstrip("/")
-
-
-def _netloc(parts: SplitResult) -> str:
-    """Return host and port, in one form for all ways to write them; "" if there is no host."""
-    if not parts.hostname:
-        return ""
-    usual = {"https": 443, "http": 80}.get(parts.scheme)
-    return parts.hostname if parts.port in {None, usual} else f"{parts.hostname}:{parts.port}"
 
 
 def _authorization() -> dict[str, str]:

@@ -16,7 +16,6 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from ml_pipeline.common import command_line
@@ -30,7 +29,6 @@ from ml_pipeline.tracking.answers import (
     ExperimentAnswer,
     LoggedRun,
     OneRun,
-    RunData,
     Runs,
     Steps,
 )
@@ -56,7 +54,7 @@ AT_ONCE = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits of on
 def opened(server: Server, name: str) -> Experiment:
     """Return the experiment; create it where it does not exist.
 
-    Raises StageFailure where it is deleted, or the server does not store its artifacts.
+    Raises StageFailure if it is deleted, or the server does not store its artifacts.
     """
     path = "experiments/get-by-name"
     answer = server.find(ExperimentAnswer, path, experiment_name=name)
@@ -87,8 +85,8 @@ def log(
     experiment = opened(server, name).experiment_id
     digest = run.digest({path.relative_to(files).as_posix(): _digest(path) for path in _files(files)})
     started = document.started or time.time()
-    logged = _find(server, experiment, run.key) or _start(server, experiment, run, started)
-    logged = _finished(server, logged)
+    known = _find(server, experiment, run.key)
+    logged = _finished(server, known) if known else _start(server, experiment, run, started)
     run_id = logged.info.run_id
     if _values(logged.data.tags).get(LOGGED) != digest:
         _write(server, logged, run, files)
@@ -127,9 +125,9 @@ def _start(server: Server, experiment: str, run: Tracked, started: float) -> Log
     own = server.post(OneRun, "runs/create", document).run
     first = _find(server, experiment, run.key) or own
     if first.info.run_id == own.info.run_id:
-        return replace(own, data=RunData())  # all is still to be logged
+        return own
     server.send("runs/delete", {"run_id": own.info.run_id})
-    return first
+    return _finished(server, first)
 
 
 def _finished(server: Server, logged: LoggedRun) -> LoggedRun:
@@ -140,7 +138,7 @@ def _finished(server: Server, logged: LoggedRun) -> LoggedRun:
     while True:
         tags = _values(logged.data.tags)
         age = time.time() - _created(logged)
-        if not tags or LOGGED in tags or logged.info.status != "RUNNING" or not 0 <= age < BUSY_S:
+        if LOGGED in tags or logged.info.status != "RUNNING" or not 0 <= age < BUSY_S:
             return logged
         time.sleep(POLL_S)
         logged = server.get(OneRun, "runs/get", run_id=logged.info.run_id).run

@@ -51,7 +51,7 @@ async def train(
     Like any exec it is cached: the same image on as many nodes trains once.
     """
     # A command, which the cache answers: a folder would be a new layer, and another digest, each time.
-    added = run.environments.with_source(program_files(training_job.NODE), PROGRAMS)
+    added = run.environments.with_folder(program_files(training_job.NODE), PROGRAMS)
     image = container.with_(added).with_(run.environments.without_index)
     name = f"{run.project.name}-training"
     # PyTorch with CUDA's libraries is 7 GB, which gzip takes several times as long for.

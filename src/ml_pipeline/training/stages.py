@@ -93,7 +93,7 @@ async def _environment(run: Run) -> dagger.Container:
     requirements = dependencies.runtime(await run.source.entries(), pyproject, run.project.train.extras)
     container = await dependencies.install("train", container, run.source, requirements)
     view = sources.trained(run.source, run.project)
-    return container.with_(run.environments.with_source(view, SOURCE))
+    return container.with_(run.environments.with_folder(view, SOURCE))
 
 
 async def _key(run: Run, rows: dagger.Directory, device: str) -> str:

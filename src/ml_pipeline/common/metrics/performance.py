@@ -40,7 +40,7 @@ PERFORMANCE = (
             source="`/predict`, one holdout row in a request",
             interval="Student's t between blocks of consecutive requests (batch means: Conway 1963); the "
             "baseline is asked in turn",
-            missing=f"{NO_IMAGE}; no interval of fewer than {500 if percent == 99 else 100} requests",
+            missing=f"{NO_IMAGE}. It has no interval of fewer than {500 if percent == 99 else 100} requests",
             main=7 if percent == 95 else None,
         )
         for percent in (50, 95, 99)

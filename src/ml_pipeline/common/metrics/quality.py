@@ -6,7 +6,7 @@ from ml_pipeline.common.metrics.metric import NATS, TARGET, Metric
 
 SHARE = "score interval of a share (Wilson 1927)"
 AVERAGE = f"{SHARE} of an effective number of rows (Korn and Graubard 1998)"
-FEW_OF_A_CLASS = "; no interval if a class has fewer than 10 rows"
+FEW_OF_A_CLASS = ". It has no interval if a class has fewer than 10 rows"
 SKEWED = "Student's t with a correction for skewness (Hall 1992; Satterthwaite 1946)"
 ROWS = "bootstrap of the rows"
 RANKS = f"{ROWS}; above 4,096 rows, of each row's influence"
@@ -19,7 +19,7 @@ _averages = partial(_labels, interval=AVERAGE, missing=NO_CLASSES + FEW_OF_A_CLA
 _one_class = partial(
     _labels,
     interval=f"{SHARE}; without a positive class that of an effective number of rows",
-    missing=f"{NO_CLASSES}; no interval if there is no positive class and a class has fewer than 10 rows",
+    missing=f"{NO_CLASSES}. It has no interval if a class has fewer than 10 rows and none is positive",
 )
 _ranking = partial(Metric, family="quality", higher_is_better=True, interval=RANKS)
 _probability = partial(
@@ -93,7 +93,8 @@ LABELS = (
         source="`sklearn.metrics.matthews_corrcoef`; Gorodkin 2004",
         range="-1 to 1",
         interval=AVERAGE,
-        missing=f"{NO_CLASSES}; no interval if fewer than 10 rows are not of the most frequent class",
+        missing=f"{NO_CLASSES}. It has no interval if the classes but the most frequent one have fewer than "
+        "10 rows",
     ),
 )
 PROBABILITIES = (
@@ -104,8 +105,8 @@ PROBABILITIES = (
         "one; a tie counts half. Without a positive class: the mean of each class against the rest.",
         source='`sklearn.metrics.roc_auc_score(average="macro")`; influences of rows: DeLong, DeLong and '
         "Clarke-Pearson 1988",
-        missing=f"{NO_PROBABILITIES}, or the holdout lacks one of the classes; no interval if a class has "
-        "fewer than 30 rows",
+        missing=f"{NO_PROBABILITIES}, or the holdout lacks one of the classes. It has no interval if a "
+        "class has fewer than 30 rows",
         main=2,
     ),
     _ranking(
@@ -114,8 +115,8 @@ PROBABILITIES = (
         definition="Σₙ (Rₙ - Rₙ₋₁) Pₙ over the distinct scores, with precision P and recall R at each of "
         "them. Without a positive class: the mean of each class against the rest.",
         source='`sklearn.metrics.average_precision_score(average="macro")`',
-        missing=f"{NO_PROBABILITIES}, or the holdout lacks one of the classes; no interval if a class has "
-        "fewer than 30 rows",
+        missing=f"{NO_PROBABILITIES}, or the holdout lacks one of the classes. It has no interval if a "
+        "class has fewer than 30 rows",
     ),
     _probability(
         "log_loss",
@@ -192,7 +193,7 @@ REGRESSION = (
             source='`numpy.quantile(method="inverted_cdf")`',
             interval="exact, by ranks (David and Nagaraja 2003); of differences with the correlation of "
             "Bahadur 1966",
-            missing=f"{NO_NUMBERS}; no interval at 95 % of fewer than {rows} rows",
+            missing=f"{NO_NUMBERS}. It has no interval at 95 % of fewer than {rows} rows",
         )
         for percent, rows in ((50, 6), (90, 36), (99, 368))
     ),

@@ -11,7 +11,7 @@ from ml_pipeline.common.rules import CONFIDENCE
 from ml_pipeline.gate.arrays import Booleans, Floats
 from ml_pipeline.gate.metrics import QUANTILES, Answers
 from ml_pipeline.gate.uncertainty.intervals import Mirrored
-from ml_pipeline.gate.uncertainty.labels import Found
+from ml_pipeline.gate.uncertainty.labels import MetricIntervals
 from ml_pipeline.gate.uncertainty.shares import Apart, nothing
 from ml_pipeline.gate.uncertainty.skewed import Exponential, Skewed
 
@@ -19,7 +19,7 @@ FEW_LARGEST = 0.01  # of the rows: if these make more than half of the squared e
 ALL_RIGHT = "all errors are 0"
 
 
-def intervals(truth: Floats, images: Sequence[Answers]) -> Found:
+def intervals(truth: Floats, images: Sequence[Answers]) -> MetricIntervals:
     """Return the intervals for values `truth` [N] and the finite predictions of one image or two.
 
     Those of RMSE, MAE, R² (of 1 - R²) and MAPE are made on the scale of logarithms, on which such metrics are
@@ -27,36 +27,36 @@ def intervals(truth: Floats, images: Sequence[Answers]) -> Found:
     """
     good = [image for image in images if np.isfinite(image.predicted).all()]
     if not good or good[0] is not images[0]:
-        return Found()
+        return MetricIntervals()
     each_means = [means(truth, image.values) for image in good]
-    found = Found()
+    result = MetricIntervals()
     for name, (value, influences) in each_means[0].items():
         if value == 0:
-            found.missing[name] = ALL_RIGHT
+            result.missing[name] = ALL_RIGHT
             continue
         interval = Exponential(Skewed.of(math.log(value), influences / value))
-        found.values[name] = Mirrored(interval, 1.0, 1) if name == "r2" else interval
+        result.values[name] = Mirrored(interval, 1.0, 1) if name == "r2" else interval
     sizes = [np.abs(image.values - truth) for image in good]
     each = [np.sort(errors) for errors in sizes]
     for name, level in QUANTILES.items():
         quantiles = [Quantile(ordered, level) for ordered in each]
         if quantiles[0](CONFIDENCE) is None:
             needed = quantiles[0].needed()
-            found.missing[name] = f"the holdout has {len(truth):,} rows, and {needed:,} are needed"
+            result.missing[name] = f"the holdout has {len(truth):,} rows, and {needed:,} are needed"
             continue
-        found.values[name] = quantiles[0]
+        result.values[name] = quantiles[0]
         if len(good) > 1:
             beyond = [errors > quantile.value for errors, quantile in zip(sizes, quantiles, strict=True)]
-            found.differences[name] = _apart(quantiles, beyond)
+            result.differences[name] = _apart(quantiles, beyond)
     if len(good) > 1:
         for name, (value, influences) in each_means[0].items():
             other, before = each_means[1][name]
             sign = -1 if name == "r2" else 1
             apart = Skewed.of(sign * (value - other), sign * (influences - before))
-            found.differences[name] = apart
+            result.differences[name] = apart
         if np.array_equal(sizes[0], sizes[1]):
-            found.differences = dict.fromkeys(found.differences, nothing)
-    return found
+            result.differences = dict.fromkeys(result.differences, nothing)
+    return result
 
 
 def _apart(quantiles: Sequence["Quantile"], beyond: Sequence[Booleans]) -> Apart:
@@ -77,18 +77,18 @@ def means(truth: Floats, predicted: Floats) -> dict[str, tuple[float, Floats]]:
     squares = sizes**2
     mean = float(squares.mean())
     root = math.sqrt(mean)
-    found = {
+    metrics = {
         "rmse": (root, (squares - mean) / (2 * root) if root else squares),
         "mae": (float(sizes.mean()), sizes - sizes.mean()),
     }
     around = (truth - truth.mean()) ** 2
     variance = float(around.mean())
     if np.ptp(truth) > 0:
-        found["r2"] = (mean / variance, squares / variance - mean * around / variance**2)
+        metrics["r2"] = (mean / variance, squares / variance - mean * around / variance**2)
     if (truth != 0).all():
         relative = sizes / np.abs(truth)
-        found["mape"] = (float(relative.mean()), relative - relative.mean())
-    return found
+        metrics["mape"] = (float(relative.mean()), relative - relative.mean())
+    return metrics
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Quantile:
     def __call__(self, confidence: float) -> tuple[float, float] | None:
         """Return the ends, which hold for any distribution (David and Nagaraja 2003, section 7.1).
 
-        None where the holdout has too few rows for an end: then no value is surely beyond the quantile.
+        None if the holdout has too few rows for an end: then no value is surely beyond the quantile.
         """
         tail, rows = (1 - confidence) / 2, len(self.ordered)
         low = int(stats.binom.ppf(tail, rows, self.level)) - 1

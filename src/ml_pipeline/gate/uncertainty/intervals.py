@@ -34,7 +34,7 @@ class Spread:
 
         Where resampling pushes a measure to one side the interval also takes in what is mirrored at the
         point (Davison and Hinkley 1997, "basic"), and so covers at least as often as it says. The point
-        is always inside. None where fewer than nine rounds in ten have a value.
+        is always inside. None if fewer than nine rounds in ten have a value.
         """
         finite = self.rounds[np.isfinite(self.rounds)]
         if len(finite) < 0.9 * len(self.rounds):
@@ -99,7 +99,7 @@ class Mirrored:
     sign: int
 
     def __call__(self, confidence: float) -> tuple[float, float] | None:
-        """Return the measured one's ends, carried over; None where it has none."""
+        """Return the measured one's ends, carried over; None if it has none."""
         ends = self.measured(confidence)
         if ends is None:
             return None

@@ -30,7 +30,7 @@ _OF_ONE_CLASS = ("precision", "recall", "f1")
 
 
 @dataclass
-class Found:
+class MetricIntervals:
     """Intervals of the candidate's metrics and of their differences, and why others have none."""
 
     values: dict[str, Interval] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class _Metric:
 
 def intervals(
     truth: Integers, images: Sequence[Answers], classes: Sequence[Label], positive: int | None
-) -> Found:
+) -> MetricIntervals:
     """Return the intervals for class indices `truth` [N] and the answers of one image or two."""
     counted = cells.count(truth, *(image.indices for image in images))
     prior = min(_PRIOR, _TOTAL / len(classes))
@@ -56,13 +56,13 @@ def intervals(
         _metrics(truth, image.indices, counted, smoothed, number, len(classes), positive)
         for number, image in enumerate(images, 1)
     ]
-    found = Found(missing=_too_few(truth, classes, positive))
-    for name in each[0].keys() - found.missing.keys():
-        found.values[name] = each[0][name].interval
+    result = MetricIntervals(missing=_too_few(truth, classes, positive))
+    for name in each[0].keys() - result.missing.keys():
+        result.values[name] = each[0][name].interval
         if len(images) > 1:
             apart = nothing if same(*images) else _apart(each[0][name], each[1][name], smoothed.rows)
-            found.differences[name] = apart
-    return found
+            result.differences[name] = apart
+    return result
 
 
 def same(one: Answers, other: Answers) -> bool:
@@ -84,7 +84,7 @@ def _metrics(
     positive: int | None,
 ) -> dict[str, _Metric]:
     points = label_influences.of(counted, image, classes, positive)
-    found = {}
+    measured = {}
     for name, (smooth, influences) in label_influences.of(smoothed, image, classes, positive).items():
         value = points[name][0]
         interval: Interval
@@ -94,8 +94,8 @@ def _metrics(
             low = -1.0 if name == "mcc" else 0.0
             rows = _effective(smooth, influences, smoothed.rows, low)
             interval = Share(value, len(truth) if name == "accuracy" else rows, low)
-        found[name] = _Metric(value, interval, influences)
-    return found
+        measured[name] = _Metric(value, interval, influences)
+    return measured
 
 
 def _of_class(name: str, true: Booleans, answered: Booleans) -> Interval:

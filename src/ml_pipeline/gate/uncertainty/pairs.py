@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 from ml_pipeline.gate.arrays import Floats
-
-Ends = tuple[Floats, Floats]
+from ml_pipeline.gate.uncertainty.shares import scores
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,8 @@ class Shares:
 
         A pair's interval is that of Newcombe (1998, method 10): from the score intervals of both.
         """
-        (one, other), share, (low, high) = self._pairs(), self.hits / self.rows, self._score(tail)
+        (one, other), share = self._pairs(), self.hits / self.rows
+        low, high = scores(share, self.rows, tail)
         apart = share[one] - share[other]
         least = apart - np.hypot(share[one] - low[one], high[other] - share[other])
         most = apart + np.hypot(high[one] - share[one], share[other] - low[other])
@@ -36,7 +35,8 @@ class Shares:
 
     def ratio(self, tail: float) -> tuple[float, float]:
         """Return the interval of the smallest ratio; a pair's is that of Donner and Zou (2012)."""
-        (one, other), share, (low, high) = self._pairs(), self.hits / self.rows, self._score(tail)
+        (one, other), share = self._pairs(), self.hits / self.rows
+        low, high = scores(share, self.rows, tail)
         numerator, denominator = np.append(one, other), np.append(other, one)
         product = share[numerator] * share[denominator]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -48,14 +48,6 @@ class Shares:
 
     def _pairs(self) -> tuple[np.ndarray, np.ndarray]:
         return np.triu_indices(len(self.rows), 1)
-
-    def _score(self, tail: float) -> Ends:
-        share = self.hits / self.rows
-        z2 = float(ndtri(tail)) ** 2
-        middle = (self.hits + z2 / 2) / (self.rows + z2)
-        half = np.sqrt(z2 * (self.hits * (1 - share) + z2 / 4)) / (self.rows + z2)
-        low, high = np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
-        return np.where(self.hits == 0, 0.0, low), np.where(self.hits == self.rows, 1.0, high)
 
 
 def _ratio_end(

@@ -3,22 +3,32 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.special import ndtri
 
 from ml_pipeline.common.rules import Interval
+from ml_pipeline.gate.arrays import Floats
+
+
+def scores(shares: Floats, rows: Floats, tail: float) -> tuple[Floats, Floats]:
+    """Return the score intervals of shares of `rows` (Wilson 1927); of no rows they are from 0 to 1.
+
+    `tail` is left out on each side. An interval has its share inside, never leaves 0 to 1, and covers as
+    often as it says on average even of few rows (Brown, Cai and DasGupta 2001).
+    """
+    z2 = float(ndtri(tail)) ** 2
+    weight = rows + z2
+    middle = (rows * shares + z2 / 2) / weight
+    half = np.sqrt(z2 * np.maximum(rows * shares * (1 - shares) + z2 / 4, 0.0)) / weight
+    return np.minimum(np.maximum(middle - half, 0.0), shares), np.maximum(
+        np.minimum(middle + half, 1.0), shares
+    )
 
 
 def score(share: float, rows: float, confidence: float) -> tuple[float, float]:
-    """Return the score interval of a share of `rows` (Wilson 1927); of no rows it is from 0 to 1.
-
-    It has the share inside, never leaves 0 to 1, and covers as often as it says on average even of few
-    rows (Brown, Cai and DasGupta 2001).
-    """
-    z2 = float(ndtri(0.5 + confidence / 2)) ** 2
-    weight = rows + z2
-    middle = (rows * share + z2 / 2) / weight
-    half = (z2 * max(rows * share * (1 - share) + z2 / 4, 0.0)) ** 0.5 / weight
-    return min(max(middle - half, 0.0), share), max(min(middle + half, 1.0), share)
+    """Return the score interval of one share; see `scores`."""
+    low, high = scores(np.array(share), np.array(rows), (1 - confidence) / 2)
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Share:
     high: float = 1.0
 
     def __call__(self, confidence: float) -> tuple[float, float]:
-        """Return the score interval, which is one also where no row or every row counts.
+        """Return the score interval, which has a width also if no row or every row counts.
 
         It is that of values that are 0 or 1; those between vary less, and it then covers more often.
         """
@@ -74,7 +84,7 @@ class Apart:
     correlation: float
 
     def __call__(self, confidence: float) -> tuple[float, float] | None:
-        """Return the ends; None where one of the two has no interval."""
+        """Return the ends; None if one of the two has no interval."""
         ends, others = self.of_one(confidence), self.of_other(confidence)
         if ends is None or others is None:
             return None

@@ -7,7 +7,7 @@ from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.rules import Decision
 
 
-def failure(decisions: Sequence[Decision], rows: int) -> tuple[str, str]:
+def of(decisions: Sequence[Decision], rows: int) -> tuple[str, str]:
     """Return the cause and the hint of a failed verdict, each one line; every blocking gate is named.
 
     What failed comes before what lacks evidence, each in the gates' order.

@@ -17,7 +17,7 @@ def times(gap: float, margin: float) -> float | None:
     return factor if 1 < factor <= MOST else None
 
 
-def needed(factor: float | None, rows: int | None) -> str:
+def sentence(factor: float | None, rows: int | None) -> str:
     """Return the sentence's end: of `rows` rows, or if None only how many times as many."""
     if factor is None:
         return ""
