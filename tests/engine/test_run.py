@@ -102,6 +102,14 @@ def test_a_crash_is_recorded_with_what_is_known_of_it(run: Run, end: End, messag
     assert (record.seconds, record.cached) == (None, None)
 
 
+def test_files_that_the_engine_looked_for_in_another_call_s_folder(run: Run) -> None:
+    lost = "load source: failed to snapshot: rpc error: code = NotFound desc = get full root path: rpc error"
+    line = "another call on this engine, with the same files in another folder, ended meanwhile; call again"
+    assert failure(run, End(query_error(lost), query_error("y"))) == f"train: {line}"
+    with pytest.raises(StageError, match=f"^weigh-image: {line}$"):
+        anyio.run(lambda: run.timed(WEIGH, _work(query_error(lost))))
+
+
 async def _work(result: int | Exception) -> int:
     if isinstance(result, Exception):
         raise result

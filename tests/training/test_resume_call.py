@@ -1,6 +1,7 @@
 """Training that is killed in its container goes on from its checkpoint at the next call."""
 
 import hashlib
+import json
 import os
 import secrets
 import signal
@@ -9,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from ml_pipeline.engine import paths
 from tests.calls import Dagger, Project
 
 pytestmark = pytest.mark.engine
 
 CONFIG = "ml-pipeline.toml"
 TRAINER = b"ml_pipeline.training.train"
+SETTINGS = paths.CONFIG.removeprefix("/")
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def slow(copy_of: Callable[[str], Project]) -> Project:
     return wine
 
 
-def kill_after(dagger: Dagger, project: Project, epoch: int) -> str:
+def kill_after(dagger: Dagger, project: Project, epoch: int, seed: int) -> str:
     """Call `train`, kill the trainer when the log names an epoch, and return the log."""
     log = ""
     with dagger.start(project.path, "train") as process:
@@ -34,22 +37,25 @@ def kill_after(dagger: Dagger, project: Project, epoch: int) -> str:
         for line in process.stderr:
             log += line
             if f"epoch {epoch} of" in line:
-                for trainer in trainers():
+                for trainer in trainers(seed):
                     os.kill(trainer, signal.SIGKILL)
     assert process.returncode == 1, log
     return log
 
 
-def trainers() -> list[int]:
-    """Processes of the training stage; the lab's containers are on this machine."""
+def trainers(seed: int) -> list[int]:
+    """Processes of the stage that trains with this seed, by the settings that they see in their container.
+
+    The lab's containers are on this machine, and beside them other tests train.
+    """
     processes = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:  # it has ended
+            if TRAINER in words and json.loads((folder / "root" / SETTINGS).read_text())["seed"] == seed:
+                processes.append(int(folder.name))
+        except OSError:  # it has ended, or it runs outside of a container
             continue
-        if TRAINER in words:
-            processes.append(int(folder.name))
     return processes
 
 
@@ -67,7 +73,7 @@ def test_a_run_that_is_killed_twice_ends_in_the_same_weights(dagger: Dagger, slo
     train = f"[train]\nseed = {seed}\n\n[train.config]\nwidth = 512\nepochs = 8"
     slow.replace(CONFIG, "[gates]", f"{train}\n\n[gates]")
     for epoch in (3, 5):
-        log = kill_after(dagger, slow, epoch)
+        log = kill_after(dagger, slow, epoch, seed)
         assert "train: ran out of memory or was killed (exit 137); give the engine more memory" in log
     assert "continuing after epoch" in log
     resumed, log = weights(dagger, slow)

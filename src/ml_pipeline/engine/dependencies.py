@@ -125,7 +125,8 @@ async def install(
         hint = f"fix {' or '.join(packages.files) or 'the dependencies in pyproject.toml'}"
         raise StageError(stage, f"the project's requirements can't be installed: {reason}", hint) from None
     except DaggerError as error:
-        raise StageError(stage, f"no environment: {crashes.reason(error)}", "see the engine's log") from None
+        cause, hint = crashes.told(error, "see the engine's log")
+        raise StageError(stage, f"no environment: {cause}", hint) from None
 
 
 def installer_reason(output: str) -> str:

@@ -139,7 +139,7 @@ class Run:
         try:
             result = await work
         except dagger.QueryError as error:
-            failure = StageError(stage.name, crashes.reason(error), "see the engine's log above")
+            failure = StageError(stage.name, *crashes.told(error, "see the engine's log above"))
             self._add(failure, time.monotonic() - clock)
             raise failure from None
         self.stages.append(StageRecord(stage.name, seconds=time.monotonic() - clock))
