@@ -99,6 +99,7 @@ def test_addresses_that_are_refused(tmp_path: Path, address: str, why: str) -> N
         (_config(server="10.0.0.1"), "its cluster has no server address"),
         (_config(server="https://host:port"), "its cluster has no server address"),
         (_config() | {"users": [{"name": "me"}]}, "'me' in its users has no user"),
+        (_config(server=f"https://me:{SECRET}@host"), "its server address has a password"),
         (_config({"token": f"{SECRET}\nX: y"}), "characters that an HTTP header can't have"),
     ],
 )
@@ -122,6 +123,13 @@ def test_programs_that_log_in_are_not_here(tmp_path: Path, key: str) -> None:
     failure = _failure(tmp_path, _config({key: {"command": "aws", "args": [SECRET]}}))
     assert f"({key}), which the container does not have" in failure.cause
     assert "service account" in failure.hint
+
+
+@pytest.mark.parametrize("key", ["as", "as-uid", "as-groups", "as-user-extra"])
+def test_acting_as_another_user_is_refused(tmp_path: Path, key: str) -> None:
+    """It was ignored, so a release acted with more rights than it was given."""
+    failure = _failure(tmp_path, _config({"token": SECRET, key: "viewer"}))
+    assert failure.cause == f"the kubeconfig acts as another user ({key}), which is not supported"
 
 
 def test_files_that_did_not_come_along(tmp_path: Path) -> None:

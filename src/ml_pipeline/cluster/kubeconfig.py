@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.common.redaction import hide
 
 PASS_ONE = "pass --kubeconfig=file://… with a current-context"  # noqa: S105 - no password
 EMBED = "embed the files it refers to: kubectl config view --raw --flatten --minify"
@@ -32,6 +33,7 @@ def read_kubeconfig(path: Path, api_server: str | None = None) -> Section:
     context = _named(document, "contexts", "context", document["current-context"])
     cluster = _named(document, "clusters", "cluster", context.get("cluster"))
     user = _named(document, "users", "user", context.get("user"))
+    hide(*(user.get(key) for key in ("token", "password", "client-key-data")))
     _refuse_helpers(cluster, user)
     try:
         for section in (cluster, user):
@@ -40,6 +42,7 @@ def read_kubeconfig(path: Path, api_server: str | None = None) -> Section:
             user["token"] = Path(str(user["tokenFile"])).read_text().strip()
     except (OSError, ValueError):
         raise invalid("a file that it names can't be read") from None
+    hide(user.get("token"))
     if user.get("token") and not re.fullmatch(r"[\x21-\x7e]+", str(user["token"])):
         raise invalid("its token has characters that an HTTP header can't have")  # the client would quote it
     _connect_to(cluster, api_server)
@@ -93,6 +96,9 @@ def _refuse_helpers(cluster: Section, user: Section) -> None:
     if "proxy-url" in cluster:
         cause = "the kubeconfig connects through a proxy (proxy-url), which is not supported"
         raise StageFailure(cause, "pass one that does not")
+    if impersonated := next((key for key in user if key == "as" or key.startswith("as-")), None):
+        cause = f"the kubeconfig acts as another user ({impersonated}), which is not supported"
+        raise StageFailure(cause, "pass one of that user, such as a service account's")
     for key in ("exec", "auth-provider"):
         if key in user:
             helper = user[key]
@@ -118,6 +124,9 @@ def _find_files(section: Section, folder: Path) -> None:
 
 def _connect_to(cluster: Section, api_server: str | None) -> None:
     server = str(cluster.get("server")).rstrip("/")
+    if "@" in server:
+        hide(server, *server.rpartition("@")[0].rpartition("/")[2].split(":"))
+        raise invalid("its server address has a password, which belongs to its user")
     if not _is_address(server):
         raise invalid("its cluster has no server address")
     if api_server:

@@ -1,4 +1,6 @@
-"""An error, or any text, as one line; standard library only."""
+"""An error, or any text, as one line without secrets; standard library only."""
+
+from ml_pipeline.common.redaction import redacted
 
 LONGEST = 300  # characters
 
@@ -21,4 +23,4 @@ def last_line(text: str | bytes, limit: int = LONGEST) -> str:
 
 
 def _text(text: object) -> str:
-    return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+    return redacted(text.decode(errors="replace") if isinstance(text, bytes) else str(text))

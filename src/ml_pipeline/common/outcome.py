@@ -1,16 +1,19 @@
 """How a stage's program ends: one JSON document, one line for people, one exit code.
 
 A stage that fails on its input (a schema violation, a failed test, a gate) raises `StageFailure`; any other
-exception is a defect and keeps its traceback.
+exception is a defect and keeps its traceback. What is shown has no secrets: see `redaction`.
 """
 
 import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
+
+from ml_pipeline.common.redaction import is_needed, redacted
 
 OUTCOME_VARIABLE = "ML_OUTCOME"  # the path of the document; without it only the line is printed
 STAGE_VARIABLE = "ML_STAGE"  # the stage's name in the pipeline; without it the program's own
@@ -53,9 +56,15 @@ def run_stage(name: str, body: Callable[[], Mapping[str, object]]) -> NoReturn:
         details = {}
         print(f"skipped: {reason}")
     except StageFailure as failure:
-        outcome |= {"status": "failed", "message": failure.cause, "hint": failure.hint}
+        cause, hint = redacted(failure.cause), redacted(failure.hint)
+        outcome |= {"status": "failed", "message": cause, "hint": hint}
         details = failure.details
-        print(f"{name}: {failure.cause}; {failure.hint}", file=sys.stderr)
+        print(f"{name}: {cause}; {hint}", file=sys.stderr)
+    except Exception:
+        if not is_needed():
+            raise
+        print(redacted(traceback.format_exc()), end="", file=sys.stderr)
+        sys.exit(1)
     _write(outcome | {"seconds": _process_seconds(started), "details": details})
     sys.exit(1 if outcome["status"] == "failed" else 0)
 

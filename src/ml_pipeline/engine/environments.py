@@ -15,6 +15,7 @@ from dagger import dag
 
 from ml_pipeline.engine import programs
 from ml_pipeline.engine.paths import PROGRAMS, VENV
+from ml_pipeline.errors import ConfigError
 
 UV = "uv==0.9.9"
 EXTRA_INDEX = "UV_INDEX"  # uv looks there first, and takes nothing elsewhere that it finds there
@@ -35,6 +36,11 @@ class Environments:
     package_index: str | None
     extra_index: dagger.Secret | None
     data_credentials: dagger.Secret | None
+
+    def __post_init__(self) -> None:
+        if "@" in (self.package_index or "").partition("://")[2].partition("/")[0]:
+            hint = "pass the whole URL as a secret, --extra-index=env://VARIABLE"
+            raise ConfigError("--package-index has credentials, which every container would show", hint)
 
     def python(self, image: str | None = None) -> dagger.Container:
         """Return a slim Python with uv and an empty virtual environment."""

@@ -19,6 +19,7 @@ import urllib3
 from ml_pipeline.common import reading
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.common.redaction import hide
 from ml_pipeline.common.retries import AGAIN
 
 T = TypeVar("T")
@@ -176,13 +177,17 @@ def artifact_path(uri: str) -> str:
 
 def _authorization() -> dict[str, str]:
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    hide(token)
     if token:
+        if len(token.split()) != 1:
+            raise StageFailure("the tracking token has spaces or several lines", SET_USER)
         return {"Authorization": f"Bearer {token.strip()}"}
     username, password = (os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))
     if not username or not password:
         return {}
     # A password from a file ends in a newline.
     encoded = base64.b64encode(f"{username}:{password.rstrip()}".encode())
+    hide(password, encoded.decode())
     return {"Authorization": f"Basic {encoded.decode()}"}
 
 
