@@ -32,7 +32,8 @@ try:
     from ml_pipeline.gate.metrics import Answers
     from ml_pipeline.gate.uncertainty import errors, label_influences, labels
     from ml_pipeline.gate.uncertainty.cells import count
-    from ml_pipeline.gate.uncertainty.labels import Found
+    from ml_pipeline.gate.uncertainty.labels import MetricIntervals
+    from ml_pipeline.gate.uncertainty.units import Units
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing}; run it with .venv/bin/python, which `make style` builds")
 
@@ -62,6 +63,7 @@ class Classes:
     classes: int
     rare: float = 0.0
     signal: float = 2.0
+    together: int = 1  # rows of one unit
 
     @property
     def positive(self) -> int | None:
@@ -69,10 +71,11 @@ class Classes:
 
     def draw(self, random: np.random.Generator, rows: int) -> tuple[Integers, list[Answers]]:
         """Return a truth, and the answers of a candidate, a baseline and a worse candidate."""
-        strength = random.normal(size=(rows, self.classes))
+        shape = (rows, self.classes)
+        strength = _normal(random, shape, self.together)
         strength[:, 0] += self.rare
-        truth = (self.signal * strength + random.gumbel(size=strength.shape)).argmax(axis=1)
-        guessed = [(strength + 0.3 * random.normal(size=strength.shape)).argmax(axis=1) for _ in range(3)]
+        truth = (self.signal * strength + random.gumbel(size=shape)).argmax(axis=1)
+        guessed = [(strength + 0.3 * _normal(random, shape, self.together)).argmax(axis=1) for _ in range(3)]
         spoiled = np.where(random.random(rows) < 0.25, random.integers(0, self.classes, rows), guessed[2])
         return truth, [Answers(guessed[0]), Answers(guessed[1]), Answers(spoiled)]
 
@@ -81,8 +84,9 @@ class Classes:
         found = label_influences.of(counted, 1, self.classes, self.positive)
         return {name: value for name, (value, _) in found.items()}
 
-    def intervals(self, truth: Integers, images: list[Answers]) -> Found:
-        return labels.intervals(truth, images, range(self.classes), self.positive)
+    def intervals(self, truth: Integers, images: list[Answers]) -> MetricIntervals:
+        units = _units(len(truth), self.together)
+        return labels.intervals(truth, images, range(self.classes), self.positive, units)
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class Numbers:
 
     name: str
     shape: Callable[[np.random.Generator, int], Floats]
+    together: int = 1  # rows of one unit
 
     def draw(self, random: np.random.Generator, rows: int) -> tuple[Floats, list[Answers]]:
         truth = 5 + random.gamma(2, 2, rows)  # far from 0, near which MAPE has no mean
@@ -105,8 +110,22 @@ class Numbers:
         levels = np.quantile(sizes, list(metrics.QUANTILES.values()), method="inverted_cdf").tolist()
         return found | dict(zip(metrics.QUANTILES, levels, strict=True))
 
-    def intervals(self, truth: Floats, images: list[Answers]) -> Found:
-        return errors.intervals(truth, images)
+    def intervals(self, truth: Floats, images: list[Answers]) -> MetricIntervals:
+        return errors.intervals(truth, images, _units(len(truth), self.together))
+
+
+def _units(rows: int, together: int) -> Units | None:
+    return Units(np.arange(rows) // together) if together > 1 else None
+
+
+def _normal(random: np.random.Generator, shape: tuple[int, ...], together: int) -> Floats:
+    """Draw normal numbers, of which each unit's rows share half of the variance."""
+    own = random.normal(size=shape)
+    if together == 1:
+        return own
+    units = random.normal(size=(-(-shape[0] // together), *shape[1:]))
+    shared: Floats = 0.5**0.5 * (np.repeat(units, together, axis=0)[: shape[0]] + own)
+    return shared
 
 
 Task = Classes | Numbers
@@ -122,6 +141,12 @@ def tasks() -> Iterator[tuple[Task, tuple[int, ...]]]:
     yield Numbers("normal errors", lambda random, rows: random.normal(size=rows)), (30, 300, 1000)
     yield Numbers("log-normal errors", _log_normal), (100, 1000)
     yield Numbers("t3 errors", lambda random, rows: random.standard_t(3, rows) / 3**0.5), (100, 1000)
+    yield Classes("2 classes, groups of 20 rows", 2, together=20), (600, 3000)
+    yield Classes("10 classes, groups of 5 rows", 10, signal=3.0, together=5), (300, 1000)
+    grouped = Numbers(
+        "normal errors, groups of 10 rows", lambda random, rows: _normal(random, (rows,), 10), 10
+    )
+    yield grouped, (300, 1000)
 
 
 def _log_normal(random: np.random.Generator, rows: int) -> Floats:

@@ -128,6 +128,19 @@ def test_the_baseline_is_judged_on_the_same_rows(gate: Gate, tmp_path: Path) -> 
     assert "the baseline answered 399 of 400 holdout rows" in line
 
 
+def test_rows_of_one_group_are_drawn_together(gate: Gate, tmp_path: Path) -> None:
+    frame = pl.read_parquet(gate.holdout).with_columns(customer=pl.int_range(ROWS) // 10)
+    frame.write_parquet(tmp_path / "holdout.parquet")
+    changes = {"holdout": tmp_path / "holdout.parquet"}
+    _, grouped, _ = gate.judge({"group": "customer"}, **changes)
+    _, alone, _ = gate.judge({}, **changes)
+    assert (grouped["row_groups"], alone["row_groups"]) == (ROWS / 10, None)
+    assert grouped["metrics"]["accuracy"] == alone["metrics"]["accuracy"]
+    assert grouped["intervals"]["roc_auc"] != alone["intervals"]["roc_auc"]
+    code, _, line = gate.judge({"group": "client"}, **changes)
+    assert (code, "the group column 'client' is not in the holdout" in line) == (1, True)
+
+
 def test_recorded_requests_are_judged_beside_the_holdout(gate: Gate, tmp_path: Path) -> None:
     with np.load(gate.folder / "predictions.npz") as archive:
         answered, shares = archive["predictions"], archive["probabilities"]

@@ -13,4 +13,9 @@ def test_the_schema_is_made_from_the_types() -> None:
 
 def test_an_optional_key_is_not_required() -> None:
     schema = verdict_schema.document()
-    assert set(schema["properties"]) - set(schema["required"]) == {"requests", "no_interval", "notes"}
+    assert set(schema["properties"]) - set(schema["required"]) == {
+        "requests",
+        "no_interval",
+        "notes",
+        "row_groups",
+    }

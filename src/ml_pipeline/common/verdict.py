@@ -151,6 +151,12 @@ class Verdict(TypedDict):
     model: Model
     task: Literal["classification", "regression"]
     rows: Annotated[int, {"minimum": 1, "description": "of the holdout"}]
+    row_groups: NotRequired[
+        Annotated[
+            int | None,
+            {"minimum": 1, "description": "how many groups the rows make by data.group; null: it is not set"},
+        ]
+    ]
     digests: Digests
     method: Method
     metrics: Annotated[Numbers, {"description": "of the candidate"}]

@@ -12,6 +12,7 @@ from ml_pipeline.gate.arrays import Array, Floats, Integers, Numeric, Texts
 from ml_pipeline.gate.documents import Settings
 from ml_pipeline.gate.labels import class_indices
 from ml_pipeline.gate.metrics import Answers
+from ml_pipeline.gate.uncertainty.units import Units
 from ml_pipeline.model.signature import Label, SignatureDocument
 
 CONTRADICTED = 0.9  # of the rows; labels by a threshold that weighs costs differ from it in fewer
@@ -37,6 +38,7 @@ class Holdout:
     frame: pl.DataFrame
     truth: Numeric
     task: Task
+    units: Units | None = None  # rows that belong together; None: each row is independent
 
     @property
     def indices(self) -> Integers:
@@ -139,3 +141,16 @@ def members(frame: pl.DataFrame, column: str, kind: str) -> Texts:
         cause = f"the {kind} column {column!r} is not in the holdout ({', '.join(frame.columns)})"
         raise StageFailure(cause, "correct the name in [tool.ml-pipeline.data]")
     return groups.members(frame[column])
+
+
+def units_of(frame: pl.DataFrame, column: str | None) -> Units | None:
+    """Return which rows belong together by `data.group`; a row without a value belongs to no other."""
+    if column is None:
+        return None
+    if column not in frame.columns:
+        cause = f"the group column {column!r} is not in the holdout ({', '.join(frame.columns)})"
+        raise StageFailure(cause, "add the column to the holdout, or correct [tool.ml-pipeline.data] group")
+    codes = frame[column].rank("dense").cast(pl.Int64).to_numpy() - 1
+    alone = np.isnan(codes)
+    codes[alone] = np.nanmax(codes, initial=-1) + 1 + np.arange(alone.sum())
+    return Units(codes.astype(np.int64))

@@ -12,6 +12,7 @@ from ml_pipeline.gate.arrays import Booleans, Floats
 from ml_pipeline.gate.metrics import NOT_FINITE, Answers, normalised, probability_fault
 from ml_pipeline.gate.uncertainty.intervals import Differing, Mirrored
 from ml_pipeline.gate.uncertainty.shares import Share
+from ml_pipeline.gate.uncertainty.units import Units, design
 
 SHADOW = ("shadow_agreement", "shadow_difference")
 DRIFT_ALPHA = 0.05
@@ -27,13 +28,14 @@ class Behaviour:
     intervals: dict[str, Interval] = field(default_factory=dict)
     where: str = ""  # the rows, if they are not the holdout's
 
-    def share(self, name: str, of_rows: Booleans | Floats) -> None:
+    def share(self, name: str, of_rows: Booleans | Floats, units: Units | None = None) -> None:
         """Add a metric: the mean of a value of each row [n] between 0 and 1."""
         self.values[name] = float(np.mean(of_rows))
-        self.intervals[name] = Share(self.values[name], len(of_rows))
+        independent = len(of_rows) / design(units, of_rows.astype(np.float64))
+        self.intervals[name] = Share(self.values[name], independent)
 
 
-def of_answers(images: Sequence[Answers], classes: int | None) -> Behaviour:
+def of_answers(images: Sequence[Answers], classes: int | None, units: Units | None = None) -> Behaviour:
     """Measure how much one class dominates, how often the baseline agrees, and how both are distributed.
 
     prediction_drift: how far the answers' distribution is from that of the baseline's to the same rows, as
@@ -56,9 +58,9 @@ def of_answers(images: Sequence[Answers], classes: int | None) -> Behaviour:
         behaviour.missing |= dict.fromkeys(("largest_class_share", "baseline_agreement"), REGRESSION)
         return behaviour
     predicted = images[0].indices
-    behaviour.share("largest_class_share", predicted == np.bincount(predicted + 1).argmax() - 1)
+    behaviour.share("largest_class_share", predicted == np.bincount(predicted + 1).argmax() - 1, units)
     if len(images) > 1:
-        behaviour.share("baseline_agreement", _agree(images))
+        behaviour.share("baseline_agreement", _agree(images), units)
     else:
         behaviour.missing["baseline_agreement"] = NO_BASELINE
     return behaviour

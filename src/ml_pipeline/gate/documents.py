@@ -33,6 +33,7 @@ class Settings(TypedDict):
     gates: NotRequired[Mapping[str, GateKeys]]
     sensitive: NotRequired[list[str]]
     slices: NotRequired[list[str]]
+    group: NotRequired[str | None]
 
 
 class Requests(TypedDict):

@@ -105,7 +105,8 @@ def _examine(
 ) -> Evidence:
     """Score the images' answers to the holdout, and ask the running candidate."""
     task = answers.task_of(settings, model)
-    holdout = Holdout(frame, answers.truth_of(frame, settings["target"], task), task)
+    units = answers.units_of(frame, settings.get("group"))
+    holdout = Holdout(frame, answers.truth_of(frame, settings["target"], task), task, units)
     columns: dict[Kind, list[str]] = {
         "sensitive": settings.get("sensitive", []),
         "slice": settings.get("slices", []),
@@ -130,7 +131,7 @@ def _examine(
         regression=task.regression,
     )
     for part in (
-        behaviour.of_answers(images, classes),
+        behaviour.of_answers(images, classes, units),
         behaviour.train_gap(reported, quality.measured, regression=task.regression),
         changed,
         behaviour.of_recorded(shadow, classes),
@@ -150,8 +151,13 @@ def _examine(
     quality.measured |= {
         name: _running(name, value, baseline.get(name), probed) for name, value in running.items()
     }
-    compared = skew.compare(images[0], requests["rows"], probed, task)
-    return Evidence(quality, compared, len(images) > 1, len(shadow[0].predicted) if shadow else None)
+    return Evidence(
+        quality,
+        skew.compare(images[0], requests["rows"], probed, task),
+        compared=len(images) > 1,
+        requests=len(shadow[0].predicted) if shadow else None,
+        units=units.count if units else None,
+    )
 
 
 def _running(name: str, value: float, baseline: float | None, probed: Probe) -> Measured:

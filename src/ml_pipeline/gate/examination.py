@@ -14,6 +14,7 @@ from ml_pipeline.gate.uncertainty import bootstrap, errors, intervals, labels
 from ml_pipeline.gate.uncertainty.bootstrap import Rounds
 from ml_pipeline.gate.uncertainty.calibration import Calibration
 from ml_pipeline.gate.uncertainty.labels import MetricIntervals
+from ml_pipeline.gate.uncertainty.units import MIN_UNITS
 
 
 def examine(
@@ -56,19 +57,20 @@ def _measured(holdout: Holdout, images: Sequence[Answers], scored: Sequence[Scor
     counted, notes = MetricIntervals(), dict[str, str]()
     computed: dict[str, Interval] = {}
     task = holdout.task
-    if len(holdout.truth) < bootstrap.MIN_ROWS:
-        few = f"the holdout has {len(holdout.truth)} rows, and {bootstrap.MIN_ROWS} are needed"
+    units = holdout.units
+    if few := _too_few(holdout):
         counted.missing = dict.fromkeys(scored[0].values, few)
     elif task.classes is None:
-        counted = errors.intervals(holdout.values, images)
+        counted = errors.intervals(holdout.values, images, units)
         note = errors.dominated(holdout.values, images[0].values)
         notes = dict.fromkeys(("rmse", "r2"), note)
     else:
-        rounds = bootstrap.classification(holdout.indices, images, len(task.classes), task.positive)
-        counted = labels.intervals(holdout.indices, images, task.classes, task.positive)
+        classes = len(task.classes)
+        rounds = bootstrap.classification(holdout.indices, images, classes, task.positive, units=units)
+        counted = labels.intervals(holdout.indices, images, task.classes, task.positive, units)
         if "expected_calibration_error" in scored[0].values:
             shares = metrics.normalised(np.asarray(images[0].probabilities))
-            calibration = Calibration.of(holdout.indices, shares, task.positive)
+            calibration = Calibration.of(holdout.indices, shares, task.positive, units)
             computed["expected_calibration_error"] = calibration
     spreads: dict[str, Interval] = counted.values | intervals.spreads(scored[0].values, rounds[0]) | computed
     baseline = scored[1].values if len(images) > 1 else {}
@@ -86,6 +88,16 @@ def _measured(holdout: Holdout, images: Sequence[Answers], scored: Sequence[Scor
             value, baseline.get(name), spreads.get(name), difference, no_interval=why, note=note
         )
     return measured
+
+
+def _too_few(holdout: Holdout) -> str:
+    """Return why no metric has an interval, or an empty string."""
+    rows, units = len(holdout.truth), holdout.units
+    if rows < bootstrap.MIN_ROWS:
+        return f"the holdout has {rows} rows, and {bootstrap.MIN_ROWS} are needed"
+    if units and units.count < MIN_UNITS:
+        return f"the holdout has {units.count} groups of data.group, and {MIN_UNITS} are needed"
+    return ""
 
 
 def _groups(grouping: Grouping, holdout: Holdout, answers: Answers) -> list[Group]:

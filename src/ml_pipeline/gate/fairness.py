@@ -14,6 +14,7 @@ import numpy as np
 from ml_pipeline.gate.arrays import Booleans, Floats, Integers, Texts
 from ml_pipeline.gate.uncertainty import cells, pairs
 from ml_pipeline.gate.uncertainty.resampling import ROUNDS, SEED
+from ml_pipeline.gate.uncertainty.units import Units
 
 _PRIOR = 1.0  # rows for each group's positive and other rows: Jeffreys' prior of their rates
 _EXPECTATION = 400  # rounds of equal groups; their mean is within a fiftieth of the spread
@@ -43,6 +44,7 @@ class Parity:
 
     column: str
     rates: list[Rates]  # of each image
+    independent: Rates  # the candidate's, of as many independent rows as say as much
     enough: Booleans  # [3, G]
     points: list[dict[str, float]]
     rounds: list[dict[str, Floats]]  # only of two images: for the difference between them
@@ -55,7 +57,7 @@ class Parity:
         values. Intervals of pairs are not: each pair's holds for all pairs together (Newcombe 1998, with
         Bonferroni's correction).
         """
-        compared = _compared(self.rates[0], self.enough, name)
+        compared = _compared(self.independent, self.enough, name)
         tail = (1 - confidence) / 2 / sum(rate.pairs for rate in compared)
         ends = [(rate.ratio if name.endswith("ratio") else rate.difference)(tail) for rate in compared]
         extreme = min if name.endswith("ratio") else max
@@ -64,10 +66,11 @@ class Parity:
     def expected(self, name: str) -> float:
         """Return what the measure would be on average if all groups were alike (in this column's sizes)."""
         random = np.random.default_rng(SEED)
-        compared = _compared(self.rates[0], self.enough, name)
+        compared = _compared(self.independent, self.enough, name)
         alike = []
         for rate in compared:
-            sizes, share = rate.rows.astype(np.int64), rate.hits.sum() / rate.rows.sum()
+            sizes = np.maximum(rate.rows.astype(np.int64), 1)
+            share = rate.hits.sum() / rate.rows.sum()
             alike.append(random.binomial(sizes, share, (_EXPECTATION, len(sizes))) / sizes)
         return float(_extreme(name, alike).mean())
 
@@ -81,6 +84,7 @@ def measure(
     min_rows: int,
     rounds: int = ROUNDS,
     seed: int = SEED,
+    units: Units | None = None,
 ) -> Parity:
     """Measure the groups `members` [N]; `truth` and each image's `answers` [N] say whether it is positive.
 
@@ -95,14 +99,26 @@ def measure(
     resampled = []
     if len(answers) > 1:
         smoothed = cells.with_unseen(counted, 2, _PRIOR, leading=2)
-        drawn = cells.draw(smoothed, rounds, seed)
+        if units:
+            kinds = cells.kinds_of(codes, truth, *answers)
+            drawn = cells.draw_units(counted, smoothed, kinds, units, rounds, seed)
+        else:
+            drawn = cells.draw(smoothed, rounds, seed)
         resampled = [_parity(_rates(smoothed, number, drawn, groups), enough) for number in images]
     points = [
         {name: float(value[0]) for name, value in _parity(_one(rate), enough).items()} for rate in rates
     ]
     sizes = {name: int(rows) for name, rows in zip(names.tolist(), rates[0].rows[0], strict=True)}
     left_out = {name: rows for name, rows in sizes.items() if rows < min_rows}
-    return Parity(column, rates, enough, points, resampled, left_out)
+    independent = _independent(rates[0], codes, truth, answers[0], units) if units else rates[0]
+    return Parity(column, rates, independent, enough, points, resampled, left_out)
+
+
+def _independent(rates: Rates, codes: Integers, truth: Integers, answers: Integers, units: Units) -> Rates:
+    """Divide the counts by their design effects (Korn and Graubard 1998)."""
+    parts = (np.ones(len(truth), dtype=np.bool_), truth == 1, truth != 1)
+    effects = np.stack([units.within(codes, answers == 1, part) for part in parts])
+    return Rates(rates.selected / effects, rates.rows / effects)
 
 
 def _one(rates: Rates) -> Rates:

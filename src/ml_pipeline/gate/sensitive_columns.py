@@ -30,7 +30,14 @@ def add(quality: Quality, sensitive: Sequence[Grouping], holdout: Holdout, image
         truth = (holdout.indices == positive).astype(np.int64)
         answers = [(image.indices == positive).astype(np.int64) for image in images]
         parities = [
-            fairness.measure(grouping.column, grouping.members, truth, answers, min_rows=groups.MIN_ROWS)
+            fairness.measure(
+                grouping.column,
+                grouping.members,
+                truth,
+                answers,
+                min_rows=groups.MIN_ROWS,
+                units=holdout.units,
+            )
             for grouping in sensitive
         ]
     for parity in parities:

@@ -14,6 +14,7 @@ from scipy import stats
 
 from ml_pipeline.gate import groups
 from ml_pipeline.gate.arrays import Booleans, Floats, Integers, Numeric
+from ml_pipeline.gate.uncertainty.units import Units
 
 MIN_ROWS = 50
 MAX_VALUES = 50  # of a column: the most frequent ones
@@ -33,6 +34,8 @@ class Slices:
     regression: bool
     # Statistic → its variance and its kurtosis over all rows.
     whole: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    # Statistic → its design effect over all rows: a slice has about the same.
+    design: Mapping[str, float] = field(default_factory=dict)
 
     def values(self, who: str = "candidate") -> Floats:
         """Return each slice's accuracy, or its RMSE [S], of the candidate or the baseline."""
@@ -41,10 +44,11 @@ class Slices:
 
     def intervals(self, confidence: float) -> Ends:
         """Return intervals of the candidate's values that hold for all slices at once."""
-        rows, tail = self.sums["rows"], self._tails(confidence)
+        tail, total, rows = self._tails(confidence), self._of("candidate"), self._of("candidate", "rows")
         if not self.regression:
-            return _exact(self.sums["candidate"], rows, tail)
-        low, high = _mean(self.sums["candidate"], self.sums["squared"], rows, tail, self.whole["candidate"])
+            return _exact(total, rows, tail)
+        squared = self._of("candidate", "squared")
+        low, high = _mean(total, squared, rows, tail, self.whole["candidate"])
         return np.sqrt(np.maximum(low, 0)), np.sqrt(high)
 
     def differences(self, confidence: float) -> Ends:
@@ -55,19 +59,14 @@ class Slices:
         differ row by row. A slice of few rows often lacks the large errors that its kind of rows has, so
         their variance is at least that of the whole holdout.
         """
-        rows, tail = self.sums["rows"], self._tails(confidence)
+        rows, tail = self._of("difference", "rows"), self._tails(confidence)
         if self.regression:
-            low, high = _mean(
-                self.sums["difference"],
-                self.sums["squared_difference"],
-                rows,
-                tail,
-                self.whole["difference"],
-            )
+            total, squared = self._of("difference"), self._of("difference", "squared_difference")
+            low, high = _mean(total, squared, rows, tail, self.whole["difference"])
             both = self.values() + self.values("baseline")
             scale = np.divide(1, both, out=np.zeros_like(both), where=both > 0)
             return low * scale, high * scale
-        won, lost = self.sums["won"], self.sums["lost"]
+        won, lost = self._of("difference", "won"), self._of("difference", "lost")
         few, many = _exact(won + lost, rows, tail / 2)
         low, high = (2 * end - 1 for end in _exact(won, won + lost, tail / 2))
         return np.where(low < 0, many, few) * low, np.where(high < 0, few, many) * high
@@ -93,6 +92,10 @@ class Slices:
         extreme = np.max if self.regression else np.min
         return float(extreme(ends[0])), float(extreme(ends[1]))
 
+    def _of(self, statistic: str, name: str = "") -> Floats:
+        """Return sums [S] over as many independent rows as say as much about the statistic."""
+        return self.sums[name or statistic] / self.design.get(statistic, 1.0)
+
     def _tails(self, confidence: float) -> Floats:
         named = int(self.configured.sum())
         others = len(self.names) - named
@@ -109,6 +112,7 @@ def search(
     *,
     regression: bool,
     min_rows: int = MIN_ROWS,
+    units: Units | None = None,
 ) -> Slices | None:
     """Slice the rows by the columns of `frame` and by pairs of them; None if no slice is large enough.
 
@@ -142,7 +146,8 @@ def search(
         for name, values in statistics.items()
         if regression and values is not None and name in {"candidate", "difference"}
     }
-    return Slices(names, configured, {name: values[kept] for name, values in sums.items()}, regression, whole)
+    kept_sums = {name: values[kept] for name, values in sums.items()}
+    return Slices(names, configured, kept_sums, regression, whole, _designs(statistics, units))
 
 
 @dataclass
@@ -200,6 +205,16 @@ def _statistics(
         also = baseline == truth
         statistics |= {"baseline": also, "won": right & ~also, "lost": also & ~right}
     return statistics
+
+
+def _designs(statistics: Mapping[str, Statistic], units: Units | None) -> dict[str, float]:
+    """Return how many rows say as much as one independent row: about the candidate, and its difference."""
+    if units is None:
+        return {}
+    values = {name: values.astype(np.float64) for name, values in statistics.items() if values is not None}
+    if "won" in values:
+        values["difference"] = values["won"] - values["lost"]
+    return {name: units.design(values[name]) for name in ("candidate", "difference") if name in values}
 
 
 def _coded(series: pl.Series, min_rows: int, *, named: bool) -> Coded:

@@ -22,6 +22,7 @@ class Evidence:
     skew: Skew | None = None
     compared: bool = False  # there is a baseline
     requests: int | None = None  # recorded ones that both images answered
+    units: int | None = None  # groups of rows by data.group, which are drawn whole
 
 
 def document(
@@ -42,6 +43,7 @@ def document(
         "model": {"name": model.get("name"), "version": model.get("version")},
         "task": settings["task"],
         "rows": rows,
+        "row_groups": evidence.units,
         "digests": digests,
         "method": {"confidence": CONFIDENCE, "rounds": ROUNDS, "seed": SEED},
         "metrics": {name: metric.value for name, metric in measured.items()},

@@ -36,7 +36,15 @@ def add(
     answers = [image.predicted for image in images]
     baseline = answers[1] if len(answers) > 1 else None
     rows = holdout.frame if target in configured else holdout.frame.drop(target)
-    searched = slices.search(rows, configured, holdout.truth, answers[0], baseline, regression=regression)
+    searched = slices.search(
+        rows,
+        configured,
+        holdout.truth,
+        answers[0],
+        baseline,
+        regression=regression,
+        units=holdout.units,
+    )
     if searched is None:
         quality.missing[metric] = (
             f"{FEW}no slice has {slices.MIN_ROWS} of the holdout's {len(holdout.truth):,} rows"

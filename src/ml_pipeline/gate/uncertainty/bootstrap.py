@@ -11,6 +11,7 @@ from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.uncertainty import ranks, resampling
 from ml_pipeline.gate.uncertainty.ranks import Ranking
 from ml_pipeline.gate.uncertainty.resampling import ROUNDS, SEED
+from ml_pipeline.gate.uncertainty.units import Units
 
 EXACT_ROWS = 4096  # up to here every round sorts; beyond, influences are within a fiftieth of the interval
 # With few rows of a class influences are off by up to a fifth. Then every round sorts, if that takes seconds.
@@ -38,8 +39,11 @@ def classification(
     positive: int | None,
     rounds: int = ROUNDS,
     seed: int = SEED,
+    units: Units | None = None,
 ) -> list[Rounds]:
     """Resample class indices `truth` [N] and probabilities; return each image's metrics by round.
+
+    With `units` whole units are drawn, not rows.
 
     Nothing is measured where probabilities are not valid, and no rank statistics where a class has fewer
     than 30 rows. `labels` has the intervals of what depends on labels alone.
@@ -54,28 +58,37 @@ def classification(
         if image.probabilities is not None and not metrics.probability_fault(image.probabilities, classes)
     }
     for number, scores in zip(
-        parts, _resample([*parts.values()], len(truth), exact, rounds, seed), strict=True
+        parts, _resample([*parts.values()], len(truth), exact, rounds, seed, units), strict=True
     ):
         resampled[number] = scores
     return resampled
 
 
-def _resample(images: Sequence[_Image], rows: int, exact: bool, rounds: int, seed: int) -> list[Rounds]:
+def _resample(
+    images: Sequence[_Image], rows: int, exact: bool, rounds: int, seed: int, units: Units | None
+) -> list[Rounds]:
     if not images:
         return []
     if not exact:
-        return _resample_many(images, rounds, seed)
+        return _resample_many(images, rounds, seed, units)
     pieces: list[list[Rounds]] = [[] for _ in images]
     columns = [np.column_stack(image.columns) for image in images]
-    for weights in resampling.counts(rows, rounds, seed):
+    for drawn in resampling.counts(units.count if units else rows, rounds, seed):
+        weights = drawn[:, units.codes] if units else drawn
+        total = weights.sum(axis=1, keepdims=True)
         for own, image, values in zip(pieces, images, columns, strict=True):
-            own.append(image.finish(weights @ values / rows) | image.ranked(weights))
+            own.append(image.finish(weights @ values / total) | image.ranked(weights))
     return [{name: np.concatenate([piece[name] for piece in own]) for name in own[0]} for own in pieces]
 
 
-def _resample_many(images: Sequence[_Image], rounds: int, seed: int) -> list[Rounds]:
+def _resample_many(images: Sequence[_Image], rounds: int, seed: int, units: Units | None) -> list[Rounds]:
     columns = [[*image.columns, *image.influences()] for image in images]
-    means = resampling.means(np.column_stack([c for own in columns for c in own]), rounds, seed)
+    every = [c for own in columns for c in own]
+    if units:
+        sums = resampling.means(np.column_stack([*map(units.sums, every), units.sizes]), rounds, seed)
+        means = sums[:, :-1] / sums[:, -1:]
+    else:
+        means = resampling.means(np.column_stack(every), rounds, seed)
     resampled, first = [], 0
     for image, own in zip(images, columns, strict=True):
         middle, last = first + len(image.columns), first + len(own)

@@ -7,6 +7,7 @@ import numpy as np
 from ml_pipeline.gate import metrics
 from ml_pipeline.gate.arrays import Floats, Integers
 from ml_pipeline.gate.uncertainty.resampling import ROUNDS, SEED
+from ml_pipeline.gate.uncertainty.units import Units
 
 _STEPS = 30  # of a bisection
 _LARGEST = 8.0  # times the measured gaps
@@ -20,10 +21,13 @@ class Calibration:
     deviations: Floats
 
     @classmethod
-    def of(cls, truth: Integers, shares: Floats, positive: int | None) -> "Calibration":
+    def of(
+        cls, truth: Integers, shares: Floats, positive: int | None, units: Units | None = None
+    ) -> "Calibration":
         """Sum over the bins of `metrics.surprise`.
 
-        Outcomes vary as their probabilities say, or as they do in the bin, whichever is more.
+        Outcomes vary as their probabilities say, or as they do in the bin, whichever is more; those of one
+        unit vary together.
         """
         where, gaps = metrics.surprise(truth, shares, positive)
         scores = shares.max(axis=1) if positive is None else shares[:, positive]
@@ -31,8 +35,13 @@ class Calibration:
             np.bincount(where, values, metrics.CALIBRATION_BINS)
             for values in (np.ones(len(truth)), gaps, scores * (1 - scores), gaps**2)
         )
-        seen = squares - total**2 / np.maximum(rows, 1)
-        return cls(total / len(truth), np.sqrt(np.maximum(said, seen)) / len(truth))
+        variance = np.maximum(said, squares - total**2 / np.maximum(rows, 1))
+        if units:
+            means = (total / np.maximum(rows, 1))[where]
+            each = [units.sums((gaps - means) * (where == number)) for number in range(len(rows))]
+            together = np.asarray([float(sums @ sums) for sums in each])
+            variance = np.maximum(variance, together * units.count / (units.count - 1))
+        return cls(total / len(truth), np.sqrt(variance) / len(truth))
 
     @property
     def value(self) -> float:

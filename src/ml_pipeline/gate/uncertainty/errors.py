@@ -14,12 +14,13 @@ from ml_pipeline.gate.uncertainty.intervals import Mirrored
 from ml_pipeline.gate.uncertainty.labels import MetricIntervals
 from ml_pipeline.gate.uncertainty.shares import Apart, nothing
 from ml_pipeline.gate.uncertainty.skewed import Exponential, Skewed
+from ml_pipeline.gate.uncertainty.units import Units, design
 
 FEW_LARGEST = 0.01  # of the rows: if these make more than half of the squared errors, few rows decide
 ALL_RIGHT = "all errors are 0"
 
 
-def intervals(truth: Floats, images: Sequence[Answers]) -> MetricIntervals:
+def intervals(truth: Floats, images: Sequence[Answers], units: Units | None = None) -> MetricIntervals:
     """Return the intervals for values `truth` [N] and the finite predictions of one image or two.
 
     Those of RMSE, MAE, R² (of 1 - R²) and MAPE are made on the scale of logarithms, on which such metrics are
@@ -34,12 +35,16 @@ def intervals(truth: Floats, images: Sequence[Answers]) -> MetricIntervals:
         if value == 0:
             result.missing[name] = ALL_RIGHT
             continue
-        interval = Exponential(Skewed.of(math.log(value), influences / value))
+        relative = influences / value
+        moved = units.means(relative) if units else relative
+        interval = Exponential(Skewed.of(math.log(value), moved))
         result.values[name] = Mirrored(interval, 1.0, 1) if name == "r2" else interval
     sizes = [np.abs(image.values - truth) for image in good]
     each = [np.sort(errors) for errors in sizes]
     for name, level in QUANTILES.items():
-        quantiles = [Quantile(ordered, level) for ordered in each]
+        quantiles = [
+            _quantile(ordered, errors, level, units) for ordered, errors in zip(each, sizes, strict=True)
+        ]
         if quantiles[0](CONFIDENCE) is None:
             needed = quantiles[0].needed()
             result.missing[name] = f"the holdout has {len(truth):,} rows, and {needed:,} are needed"
@@ -47,26 +52,34 @@ def intervals(truth: Floats, images: Sequence[Answers]) -> MetricIntervals:
         result.values[name] = quantiles[0]
         if len(good) > 1:
             beyond = [errors > quantile.value for errors, quantile in zip(sizes, quantiles, strict=True)]
-            result.differences[name] = _apart(quantiles, beyond)
+            result.differences[name] = _apart(quantiles, beyond, units)
     if len(good) > 1:
         for name, (value, influences) in each_means[0].items():
             other, before = each_means[1][name]
             sign = -1 if name == "r2" else 1
-            apart = Skewed.of(sign * (value - other), sign * (influences - before))
+            moved = sign * (influences - before)
+            apart = Skewed.of(sign * (value - other), units.means(moved) if units else moved)
             result.differences[name] = apart
         if np.array_equal(sizes[0], sizes[1]):
             result.differences = dict.fromkeys(result.differences, nothing)
     return result
 
 
-def _apart(quantiles: Sequence["Quantile"], beyond: Sequence[Booleans]) -> Apart:
+def _quantile(ordered: Floats, errors: Floats, level: float, units: Units | None) -> "Quantile":
+    quantile = Quantile(ordered, level)
+    return Quantile(ordered, level, design(units, (errors > quantile.value).astype(np.float64)))
+
+
+def _apart(quantiles: Sequence["Quantile"], beyond: Sequence[Booleans], units: Units | None) -> Apart:
     """Return the interval of the difference of two quantiles of the same rows.
 
     They vary together as the rows beyond them do (Bahadur 1966).
     """
-    deviations = [float(np.std(rows)) for rows in beyond]
-    both = float(np.mean(beyond[0] & beyond[1])) - float(np.mean(beyond[0])) * float(np.mean(beyond[1]))
-    correlation = both / (deviations[0] * deviations[1]) if all(deviations) else 0.0
+    moved = [rows - np.mean(rows) for rows in beyond]
+    if units:
+        moved = [units.sums(rows) for rows in moved]
+    squares = float(moved[0] @ moved[0]) * float(moved[1] @ moved[1])
+    correlation = float(moved[0] @ moved[1]) / math.sqrt(squares) if squares else 0.0
     one, other = quantiles
     return Apart(one.value, other.value, one, other, correlation)
 
@@ -93,10 +106,14 @@ def means(truth: Floats, predicted: Floats) -> dict[str, tuple[float, Floats]]:
 
 @dataclass(frozen=True)
 class Quantile:
-    """The interval of a quantile of sorted values [N]: two of the values, by their ranks."""
+    """The interval of a quantile of sorted values [N]: two of the values, by their ranks.
+
+    `design`: how many of them say as much as one independent value.
+    """
 
     ordered: Floats
     level: float
+    design: float = 1.0
 
     @property
     def value(self) -> float:
@@ -109,15 +126,18 @@ class Quantile:
         None if the holdout has too few rows for an end: then no value is surely beyond the quantile.
         """
         tail, rows = (1 - confidence) / 2, len(self.ordered)
-        low = int(stats.binom.ppf(tail, rows, self.level)) - 1
-        high = int(stats.binom.ppf(1 - tail, rows, self.level))
+        independent = int(rows / self.design)
+        scale = rows / max(independent, 1)
+        low = math.floor(scale * stats.binom.ppf(tail, independent, self.level)) - 1
+        high = math.ceil(scale * stats.binom.ppf(1 - tail, independent, self.level))
         if low < 0 or high >= rows:
             return None
         return float(self.ordered[low]), float(self.ordered[high])
 
     def needed(self, confidence: float = 0.95) -> int:
         """Return of how many rows this quantile has an interval."""
-        return math.ceil(math.log((1 - confidence) / 2) / math.log(max(self.level, 1 - self.level)))
+        fewest = math.log((1 - confidence) / 2) / math.log(max(self.level, 1 - self.level))
+        return math.ceil(fewest * self.design)
 
 
 def dominated(truth: Floats, predicted: Floats) -> str:

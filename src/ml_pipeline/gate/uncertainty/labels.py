@@ -17,6 +17,7 @@ from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.uncertainty import cells, label_influences
 from ml_pipeline.gate.uncertainty.bootstrap import MIN_ROWS
 from ml_pipeline.gate.uncertainty.shares import Apart, Overlap, Share, nothing
+from ml_pipeline.gate.uncertainty.units import Units
 from ml_pipeline.model.signature import Label
 
 # Rows of each class that an average over classes needs. Of fewer, macro F1 of 10 and 32 classes covers in 47
@@ -42,25 +43,31 @@ class MetricIntervals:
 class _Metric:
     value: float
     interval: Interval
-    influences: Floats
+    moved: Floats  # how each kind of row [K], or each unit [G], moves it: products of them are covariances
 
 
 def intervals(
-    truth: Integers, images: Sequence[Answers], classes: Sequence[Label], positive: int | None
+    truth: Integers,
+    images: Sequence[Answers],
+    classes: Sequence[Label],
+    positive: int | None,
+    units: Units | None = None,
 ) -> MetricIntervals:
     """Return the intervals for class indices `truth` [N] and the answers of one image or two."""
-    counted = cells.count(truth, *(image.indices for image in images))
+    columns = [truth, *(image.indices for image in images)]
+    counted = cells.count(*columns)
     prior = min(_PRIOR, _TOTAL / len(classes))
     smoothed = cells.with_unseen(counted, len(classes), prior)
+    drawn = _Drawn(counted, smoothed, units, cells.kinds_of(*columns) if units else None)
     each = [
-        _metrics(truth, image.indices, counted, smoothed, number, len(classes), positive)
+        _metrics(truth, image.indices, drawn, number, len(classes), positive)
         for number, image in enumerate(images, 1)
     ]
     result = MetricIntervals(missing=_too_few(truth, classes, positive))
     for name in each[0].keys() - result.missing.keys():
         result.values[name] = each[0][name].interval
         if len(images) > 1:
-            apart = nothing if same(*images) else _apart(each[0][name], each[1][name], smoothed.rows)
+            apart = nothing if same(*images) else _apart(each[0][name], each[1][name])
             result.differences[name] = apart
     return result
 
@@ -74,36 +81,55 @@ def same(one: Answers, other: Answers) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """The holdout as kinds of rows, as it is and smoothed, and what is drawn: rows, or units of rows."""
+
+    counted: cells.Cells
+    smoothed: cells.Cells
+    units: Units | None
+    kinds: Integers | None  # of each row [N]; None without units
+
+    def design(self, influences: Floats) -> float:
+        """Return the design effect of a metric with these influences of each kind [K]."""
+        return self.units.design(influences[self.kinds]) if self.units else 1.0
+
+    def moved(self, influences: Floats) -> Floats:
+        if self.units:
+            return self.units.sums(influences[self.kinds])
+        moved: Floats = influences * np.sqrt(self.smoothed.rows)
+        return moved
+
+
 def _metrics(
     truth: Integers,
     answers: Integers,
-    counted: cells.Cells,
-    smoothed: cells.Cells,
+    drawn: _Drawn,
     image: int,
     classes: int,
     positive: int | None,
 ) -> dict[str, _Metric]:
-    points = label_influences.of(counted, image, classes, positive)
+    points = label_influences.of(drawn.counted, image, classes, positive)
     measured = {}
-    for name, (smooth, influences) in label_influences.of(smoothed, image, classes, positive).items():
-        value = points[name][0]
+    for name, (smooth, influences) in label_influences.of(drawn.smoothed, image, classes, positive).items():
+        value, design = points[name][0], drawn.design(influences)
         interval: Interval
         if name in _OF_ONE_CLASS and positive is not None:
-            interval = _of_class(name, truth == positive, answers == positive)
+            interval = _of_class(name, truth == positive, answers == positive, design)
         else:
             low = -1.0 if name == "mcc" else 0.0
-            rows = _effective(smooth, influences, smoothed.rows, low)
-            interval = Share(value, len(truth) if name == "accuracy" else rows, low)
-        measured[name] = _Metric(value, interval, influences)
+            rows = _effective(smooth, influences, drawn.smoothed.rows, low)
+            interval = Share(value, (len(truth) if name == "accuracy" else rows) / design, low)
+        measured[name] = _Metric(value, interval, drawn.moved(influences))
     return measured
 
 
-def _of_class(name: str, true: Booleans, answered: Booleans) -> Interval:
+def _of_class(name: str, true: Booleans, answered: Booleans, design: float) -> Interval:
     both = int((true & answered).sum())
     of = {"recall": true, "precision": answered, "f1": true | answered}[name]
     rows = int(of.sum())
     share = both / rows if rows else 0.0
-    return Overlap(share, rows) if name == "f1" else Share(share, rows)
+    return Overlap(share, rows / design) if name == "f1" else Share(share, rows / design)
 
 
 def _effective(value: float, influences: Floats, rows: Floats, low: float) -> float:
@@ -114,10 +140,9 @@ def _effective(value: float, influences: Floats, rows: Floats, low: float) -> fl
     return share * (1 - share) / variance if variance > 0 else 0.0
 
 
-def _apart(one: _Metric, other: _Metric, rows: Floats) -> Apart:
-    squares = float(rows @ one.influences**2) * float(rows @ other.influences**2)
-    together = float(rows @ (one.influences * other.influences))
-    correlation = together / squares**0.5 if squares > 0 else 0.0
+def _apart(one: _Metric, other: _Metric) -> Apart:
+    squares = float(one.moved @ one.moved) * float(other.moved @ other.moved)
+    correlation = float(one.moved @ other.moved) / squares**0.5 if squares > 0 else 0.0
     return Apart(one.value, other.value, one.interval, other.interval, correlation)
 
 
