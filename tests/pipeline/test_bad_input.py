@@ -38,7 +38,7 @@ def test_lint_tests_and_data_that_fail_together_are_all_named_and_nothing_is_pub
     assert answer.errors == [
         "lint: findings: 1 by ruff check; the first: tumours/lonely.py:1: F401 `os` imported but unused; "
         "run `ruff check --fix` and `ruff format`, and fix what remains",
-        "test: 1 of 3 tests failed: tests.test_more::test_the_impossible; "
+        "test: 1 of 3 tests failed: tests/test_more.py::test_the_impossible (assert 2 == 3); "
         "run pytest in the project and fix them",
         f"validate-data: column 'radius' has 1 value below min = 0 (row 1); {FIX_DATA}",
     ]
@@ -63,7 +63,7 @@ CODE: dict[str, tuple[str, Spoil, str]] = {
     "failing test": (
         "test",
         lambda p: p.write(TESTS, FAILING),
-        "test: 1 of 1 tests failed: tests.test_model::test_the_impossible; "
+        "test: 1 of 1 tests failed: tests/test_model.py::test_the_impossible (assert 2 == 3); "
         "run pytest in the project and fix them",
     ),
     "no tests": (

@@ -31,7 +31,8 @@ ROW = {
 
 def test_lint_tells_what_it_ran(dagger: Dagger, tumours: Project) -> None:
     answer = dagger.call(tumours.path, "lint")
-    assert (answer.code, answer.out) == (0, "ruff check: no findings\nruff format: no findings\n")
+    assert answer.code == 0
+    assert re.fullmatch(r"ruff check [\d.]+: no findings\nruff format [\d.]+: no findings\n", answer.out)
 
 
 def test_test_tells_what_passed(dagger: Dagger, tumours: Project) -> None:

@@ -44,7 +44,7 @@ def test_a_stage_s_program_can_be_started(stage: Stage) -> None:
 
 def test_the_parts_of_the_run_s_document_are_written_by_one_stage_each() -> None:
     parts = [stage.part for stage in STAGES if stage.part]
-    assert len(parts) == len(set(parts)) == 6
+    assert len(parts) == len(set(parts)) == 7
     assert set(parts) <= {field.name for field in fields(RunDocument)}
 
 

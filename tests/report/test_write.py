@@ -83,7 +83,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
         "why": "1 of 2 gates passed on 9,769 holdout rows",
     }
     assert document["history"]["loss"]["val_loss"] == [[1.0, 0.5], [3.0, 0.45]]
-    assert document["tests"] == {**TESTS, "coverage": None}
+    assert document["tests"] == {**TESTS, "coverage": None, "version": ""}
 
 
 def test_a_failed_gate_and_failed_tests_reach_every_form(tmp_path: Path) -> None:

@@ -1,95 +1,108 @@
-"""Check a project's code: style and formatting with ruff, and types with mypy if it is configured."""
+"""Check a project's code: style and formatting with ruff, and types with mypy if it is configured.
 
-import json
-import subprocess
-import sys
+A verdict is what a tool said, not its exit code: a tool that died has found nothing.
+"""
+
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ml_pipeline.checks import mypy, ruff
+from ml_pipeline.checks.tools import Report
 from ml_pipeline.common import command_line
-from ml_pipeline.common.lines import last_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
+
+HINT = "run `ruff check --fix` and `ruff format`, and fix what remains"
+REQUIRED = {"yes": True, "no": False, "configured": None}
 
 
 def main() -> NoReturn:
     """Run the lint stage on the command line's arguments."""
     parser = command_line.parser("checks.lint", __doc__)
     parser.add_argument("--source", type=Path, required=True, help="the project's folder")
+    parser.add_argument(
+        "--required",
+        choices=REQUIRED,
+        default="configured",
+        help="whether findings fail the stage; configured: those of tools that the project configures",
+    )
     options = parser.parse_args()
-    run_stage("lint", lambda: lint(options.source))
+    run_stage("lint", lambda: lint(options.source, REQUIRED[options.required]))
 
 
-def lint(source: Path) -> dict[str, object]:
-    """Return the tools that ran, with their numbers of findings: all 0. Raises StageFailure for findings."""
-    tools = {"ruff check": style(source), "ruff format": formatting(source)}
+def lint(source: Path, required: bool | None = None) -> dict[str, object]:
+    """Return the tools that ran, with their versions and numbers of findings.
+
+    Raises StageFailure for findings that are `required` to be none; None: those of configured tools.
+    """
+    formatted = ruff.formatting(source)
+    reports = [ruff.style(source), *([formatted] if formatted else [])]
     if configures_mypy(source):
-        tools["mypy"] = types(source)
-    details: dict[str, object] = {tool: len(findings) for tool, findings in tools.items()}
-    for tool, findings in tools.items():
-        print(f"{tool}: {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
-        for finding in findings:
+        reports.append(mypy.types(source))
+    for report in reports:
+        print(f"{report.tool} {report.version}: {_count(len(report.findings))}")
+        for finding in report.findings:
             print(f"  {finding}")
-    failed = {tool: findings for tool, findings in tools.items() if findings}
+    details: dict[str, object] = {
+        "versions": {report.tool: report.version for report in reports},
+        "findings": {report.tool: len(report.findings) for report in reports},
+    }
+    failed = [report for report in reports if report.findings]
+    blocking = [report for report in failed if _blocks(report.tool, source, required)]
+    if blocking:
+        raise StageFailure(f"findings: {_summary(blocking)}", HINT, details)
     if failed:
-        first = next(iter(failed.values()))[0]
-        counts = ", ".join(f"{len(findings)} by {tool}" for tool, findings in failed.items())
-        hint = "run `ruff check --fix` and `ruff format`, and fix what remains"
-        raise StageFailure(f"findings: {counts}; the first: {first}", hint, details)
+        why = "lint.required = false" if required is False else "the project does not configure it"
+        details["warning"] = f"{_summary(failed)} (a warning: {why})"
+        print(f"warning: {details['warning']}")
     return details
 
 
-def style(source: Path) -> list[str]:
-    """Return the findings of ruff check, one line each. Raises StageFailure."""
-    return _ruff(["check"], source)
+def _blocks(tool: str, source: Path, required: bool | None) -> bool:
+    if required is not None:
+        return required
+    if tool == "mypy":
+        return True  # it runs only where it is configured
+    if tool == "ruff format" and "black" in _tools(source):
+        return False  # its author formats with another tool
+    return configures_ruff(source)
 
 
-def formatting(source: Path) -> list[str]:
-    """Return the files that ruff would format, one line each. Raises StageFailure."""
-    return _ruff(["format", "--check"], source)
-
-
-def _ruff(command: Sequence[str], source: Path) -> list[str]:
-    result = _run(["ruff", *command, "--no-cache", "--output-format=json", "."], source)
-    if result.returncode == 0:
-        return []  # without Python files, ruff prints no document
-    try:
-        findings = json.loads(result.stdout)
-    except ValueError:
-        cause = f"ruff can't run: {last_line(result.stderr) or 'it printed nothing'}"
-        raise StageFailure(cause, "correct the project's ruff settings") from None
-    root = source.resolve()
-    return [
-        f"{Path(f['filename']).relative_to(root)}:{f['location']['row']}: {f['code']} {f['message']}"
-        for f in findings
-    ]
+def configures_ruff(source: Path) -> bool:
+    """Return whether one of ruff's own configuration files has settings for it."""
+    return any((source / name).exists() for name in ("ruff.toml", ".ruff.toml")) or "ruff" in _tools(source)
 
 
 def configures_mypy(source: Path) -> bool:
     """Return whether one of mypy's own configuration files has settings for it."""
     if any((source / name).exists() for name in ("mypy.ini", ".mypy.ini")):
         return True
-    setup, pyproject = source / "setup.cfg", source / "pyproject.toml"
-    if setup.exists() and "[mypy]" in setup.read_text():
+    setup = source / "setup.cfg"
+    if setup.exists() and "[mypy]" in setup.read_text(errors="replace"):
         return True
-    return pyproject.exists() and "mypy" in tomllib.loads(pyproject.read_text()).get("tool", {})
+    return "mypy" in _tools(source)
 
 
-def types(source: Path) -> list[str]:
-    """Return mypy's errors, one line each. Raises StageFailure."""
-    command = [sys.executable, "-m", "mypy", "--no-error-summary", "--no-incremental", "--hide-error-context"]
-    result = _run(command, source)
-    if result.returncode == 2 and "Missing target module" in result.stderr:
-        result = _run([*command, "."], source)
-    if result.returncode not in {0, 1}:
-        cause = last_line(result.stderr or result.stdout) or "it printed nothing"
-        raise StageFailure(f"mypy can't run: {cause}", "correct the project's mypy settings")
-    return [line for line in result.stdout.splitlines() if ": error:" in line]
+def _tools(source: Path) -> dict[str, object]:
+    """Return the [tool] table of pyproject.toml. Raises StageFailure if that is not TOML."""
+    path = source / "pyproject.toml"
+    if not path.exists():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
+    except ValueError as error:
+        raise StageFailure(f"pyproject.toml is not TOML: {error}", "fix that line") from None
+    return table if isinstance(table, dict) else {}
 
 
-def _run(command: Sequence[str], source: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+def _summary(reports: Sequence[Report]) -> str:
+    counts = ", ".join(f"{len(report.findings)} by {report.tool}" for report in reports)
+    return f"{counts}; the first: {reports[0].findings[0]}"
+
+
+def _count(number: int) -> str:
+    return f"{number or 'no'} finding{'' if number == 1 else 's'}"
 
 
 if __name__ == "__main__":

@@ -2,42 +2,34 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from ml_pipeline.checks import evidence, verdict
 from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import OUTCOME_VARIABLE, STAGE_VARIABLE, StageFailure, StageSkipped, run_stage
 
-OWN_VARIABLES = {OUTCOME_VARIABLE, STAGE_VARIABLE}  # the project may have stages of its own
-NO_TESTS = 5  # pytest's exit code
-NONE = "no tests were found"
+PLUGIN = "ml_pipeline_evidence"  # a name that no project has
+TOO_LITTLE = 2  # exit code of coverage: less than fail_under
 
 
 @dataclass(frozen=True)
-class Results:
-    """How the tests ended."""
+class Coverage:
+    """How much of the code the tests ran; `percent` is None if nothing was measured."""
 
-    passed: int
-    skipped: int
-    failures: tuple[str, ...]  # the names of those that failed
+    percent: float | None = None
+    too_little: bool = False  # for the project's own settings
 
     @property
-    def total(self) -> int:
-        """The number of all tests."""
-        return self.passed + self.skipped + len(self.failures)
-
-    def details(self) -> dict[str, object]:
-        """Return the stage's details."""
-        return {
-            "passed": self.passed,
-            "failed": len(self.failures),
-            "skipped": self.skipped,
-            "failures": list(self.failures),
-        }
+    def text(self) -> str:
+        """Return it for people."""
+        return "not measured" if self.percent is None else f"{self.percent} %"
 
 
 def main() -> NoReturn:
@@ -52,64 +44,69 @@ def main() -> NoReturn:
         action="store_true",
         help="skip the stage if the project has no tests, instead of failing",
     )
+    parser.add_argument("--no-coverage", action="store_true", help="do not measure coverage")
     options = parser.parse_args()
-    run_stage("test", lambda: test(options.source, options.output, optional=options.optional))
+    run_stage(
+        "test",
+        lambda: test(
+            options.source, options.output, optional=options.optional, measured=not options.no_coverage
+        ),
+    )
 
 
-def test(source: Path, output: Path, *, optional: bool = False) -> dict[str, object]:
+def test(source: Path, output: Path, *, optional: bool = False, measured: bool = True) -> dict[str, object]:
     """Return numbers of tests and the coverage in percent. Raises StageFailure unless all tests passed.
 
     If there are no tests and they are `optional`, raises StageSkipped.
     """
     output.mkdir(parents=True, exist_ok=True)
-    junit, coverage = output / "junit.xml", output / "coverage.json"
-    environment = {key: value for key, value in os.environ.items() if key not in OWN_VARIABLES}
-    environment["COVERAGE_FILE"] = str(output / ".coverage")
-    # The project's packages can be imported whether or not they are installed, as on a developer's machine.
-    environment["PYTHONPATH"] = f"{source / 'src'}:{source}"
-    run = [sys.executable, "-m", "coverage", "run", "--source=.", "--omit=tests/*,test_*.py"]
-    pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={junit}"]
-    code = subprocess.run([*run, *pytest], cwd=source, env=environment, check=False).returncode
-    results = read_results(junit)
-    if code == NO_TESTS and optional:
-        raise StageSkipped(NONE)
-    if code:
-        raise StageFailure(*failure(code, results), results.details())
+    own = {OUTCOME_VARIABLE, STAGE_VARIABLE, evidence.WORKER}  # the project may have stages of its own
+    environment = {key: value for key, value in os.environ.items() if key not in own}
+    environment["COVERAGE_FILE"] = str(output.absolute() / ".coverage")
+    environment[evidence.COVERAGE] = "1" if measured else "0"
+    with tempfile.TemporaryDirectory() as folder:
+        plugin = Path(folder) / f"{PLUGIN}.py"
+        shutil.copyfile(evidence.__file__, plugin)
+        # The project's packages can be imported also if they are not installed, as on a developer's machine.
+        environment["PYTHONPATH"] = f"{source / 'src'}:{source}:{folder}"
+        pytest = ["-q", "-p", PLUGIN, f"--junitxml={output.absolute() / 'junit.xml'}"]
+        code = _run(["pytest", *pytest], source, environment)
+        lines = plugin.with_name(evidence.FILE)
+        results = verdict.read(lines.read_text().splitlines() if lines.exists() else ())
+    if optional and verdict.nothing_to_run(code, results):
+        raise StageSkipped(verdict.NONE)
+    coverage = _coverage(source, output, environment) if measured and results.ended else Coverage()
     details = results.details()
-    report = [sys.executable, "-m", "coverage", "json", "-q", "-o", str(coverage)]
-    if subprocess.run(report, cwd=source, env=environment, check=False).returncode == 0:
-        details["coverage"] = round(json.loads(coverage.read_text())["totals"]["percent_covered"], 1)
-    percent = f"{details['coverage']} %" if "coverage" in details else "not measured"
-    print(f"{results.passed} passed, {results.skipped} skipped, coverage {percent}")
+    if coverage.percent is not None:
+        details["coverage"] = coverage.percent
+    failure = verdict.failure(code, results, coverage.percent)
+    if not failure and coverage.too_little and coverage.percent is not None:
+        failure = verdict.below(coverage.percent, results.coverage_below or 0)
+    if failure:
+        raise StageFailure(*failure, details)
+    why = f" ({results.unmeasured})" if results.unmeasured else ""
+    print(f"{results.passed} passed, {results.skipped} skipped, coverage {coverage.text}{why}")
     return details
 
 
-def read_results(junit: Path) -> Results:
-    """Return the results in a JUnit file; all are 0 if there is no file."""
-    if not junit.exists():
-        return Results(0, 0, ())
-    cases = list(ET.parse(junit).iter("testcase"))  # noqa: S314 - pytest has just written it
-    failures = tuple(
-        f"{case.get('classname', '')}::{case.get('name', '')}".removeprefix("::")
-        for case in cases
-        if case.find("failure") is not None or case.find("error") is not None
-    )
-    skipped = sum(case.find("skipped") is not None for case in cases)
-    return Results(len(cases) - len(failures) - skipped, skipped, failures)
+def _coverage(source: Path, output: Path, environment: Mapping[str, str]) -> Coverage:
+    """Write coverage.json and return what it says; each process of the tests has left a file."""
+    document = output.absolute() / "coverage.json"
+    if any(output.glob(".coverage.*")):
+        _run(["coverage", "combine", "--append", "-q"], source, environment)
+    code = _run(["coverage", "json", "-q", "-o", str(document)], source, environment)
+    if code not in {0, TOO_LITTLE} or not document.exists():
+        return Coverage()
+    totals = json.loads(document.read_text())["totals"]
+    if not totals["covered_lines"]:  # the tests ran, but not where it was measured
+        return Coverage()
+    return Coverage(round(totals["percent_covered"], 1), code == TOO_LITTLE)
 
 
-def failure(code: int, results: Results) -> tuple[str, str]:
-    """Return the cause and the hint of a run that exited with another code than 0."""
-    if code == NO_TESTS:
-        return NONE, "add test_*.py files under tests/"
-    if results.failures:
-        first, *others = results.failures
-        more = f" and {len(others)} more" if others else ""
-        cause = f"{len(results.failures)} of {results.total} tests failed: {first}{more}"
-        return cause, "run pytest in the project and fix them"
-    if code < 0:
-        return f"pytest was killed by signal {-code}", "give the engine more memory, or the tests less data"
-    return f"pytest exited with code {code}", "read its output above"
+def _run(command: list[str], source: Path, environment: Mapping[str, str]) -> int:
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=source, env=environment, check=False
+    ).returncode
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from ml_pipeline.engine.paths import OUTPUT, SOURCE
 from ml_pipeline.engine.run import Finished, Run
 from ml_pipeline.engine.stage import Stage
 
-LINT = Stage("lint", "ml_pipeline.checks.lint", ("code",))
+LINT = Stage("lint", "ml_pipeline.checks.lint", ("code",), part="lint")
+REQUIRED = {True: "yes", False: "no", None: "configured"}
 TEST = Stage("test", "ml_pipeline.checks.pytest_run", ("source",), ("junit.xml",), "tests")
 
 
@@ -22,7 +23,8 @@ async def lint(run: Run) -> Finished:
         container = await dependencies.install("lint", container, run.source, requirements)
     container = container.with_(with_programs(LINT.program))
     container = container.with_(run.environments.with_folder(sources.linted(run.source), SOURCE))
-    return await run.stage(LINT, container, ["--source", SOURCE])
+    arguments = ["--source", SOURCE, "--required", REQUIRED[run.project.lint.required]]
+    return await run.stage(LINT, container, arguments)
 
 
 async def test(run: Run, python_image: str | None = None, *, optional: bool = False) -> Finished:
@@ -39,6 +41,7 @@ async def test(run: Run, python_image: str | None = None, *, optional: bool = Fa
     container = container.with_(with_programs(TEST.program))
     container = container.with_(run.environments.with_folder(sources.tested(run.source), SOURCE))
     arguments = ["--source", SOURCE, "--output", OUTPUT, *(["--optional"] if optional else [])]
+    arguments += [] if run.project.tests.coverage else ["--no-coverage"]
     return await run.stage(TEST, container, arguments)
 
 

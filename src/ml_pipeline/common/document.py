@@ -70,6 +70,15 @@ class Tracking:
 
 
 @dataclass(frozen=True)
+class Lint:
+    """What judged the project's code: versions and numbers of findings by the tool."""
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    findings: Mapping[str, int] = field(default_factory=dict)
+    warning: str = ""  # findings that do not fail the stage
+
+
+@dataclass(frozen=True)
 class ProjectTests:
     """The project's own tests; `failures` are names, `coverage` the percentage of lines."""
 
@@ -78,6 +87,7 @@ class ProjectTests:
     skipped: int = 0
     failures: tuple[str, ...] = ()
     coverage: float | None = None
+    version: str = ""  # of pytest
 
 
 @dataclass(frozen=True)
@@ -143,6 +153,7 @@ class RunDocument:
     image: Image | None = None
     release: ReleaseRecord | None = None
     tracking: Tracking | None = None
+    lint: Lint | None = None
     tests: ProjectTests | None = None
     data: Details = field(default_factory=dict)
     split: Split | None = None
@@ -151,7 +162,7 @@ class RunDocument:
     verdict: Details = field(default_factory=dict)
 
 
-PARTS = ("image", "release", "tracking", "tests", "data", "split", "training", "model", "verdict")
+PARTS = ("image", "release", "tracking", "lint", "tests", "data", "split", "training", "model", "verdict")
 
 
 def as_json(run: RunDocument) -> dict[str, object]:

@@ -18,6 +18,7 @@ from dagger import ReturnType
 from ml_pipeline.common.document import (
     Details,
     Image,
+    Lint,
     ProjectTests,
     ReleaseRecord,
     RunDocument,
@@ -180,6 +181,7 @@ class Run:
             image=self.image,
             release=self.release,
             tracking=self.tracking,
+            lint=_part(Lint, self.details, "lint"),
             tests=_part(ProjectTests, self.details, "tests"),
             data=self.details.get("data", {}),
             split=_part(Split, self.details, "split"),

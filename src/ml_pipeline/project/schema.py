@@ -95,11 +95,22 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Lint:
+    """[lint]: ruff check and format, and mypy where the project configures it."""
+
+    # Whether findings stop the run. false: they are a warning. Absent: findings of a tool that the project
+    # configures stop it, and those of others are a warning.
+    required: bool | None = None
+
+
+@dataclass(frozen=True)
 class Tests:
     """[tests]: the project's own tests."""
 
     # Whether a whole run needs them. False: a project without tests skips the stage, and the summary says so.
     required: bool = False
+    # Whether coverage is measured while they run. False: where tests measure time.
+    coverage: bool = True
 
 
 @dataclass(frozen=True)
@@ -220,6 +231,7 @@ class Project:
         Annotated[float, Bounds(minimum=0, below=math.inf, hint="use a number of 0 or more, or remove it")]
         | None
     ) = None
+    lint: Lint = Lint()
     tests: Tests = Tests()
     train: Train = Train()
     # What too little evidence does to the release in gates that do not say it themselves.

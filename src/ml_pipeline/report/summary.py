@@ -6,7 +6,15 @@ Any part of the run may be missing: it may have ended early. Standard library on
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ml_pipeline.common.document import Image, ProjectTests, ReleaseRecord, RunDocument, StageRecord, Tracking
+from ml_pipeline.common.document import (
+    Image,
+    Lint,
+    ProjectTests,
+    ReleaseRecord,
+    RunDocument,
+    StageRecord,
+    Tracking,
+)
 from ml_pipeline.common.metrics import table
 from ml_pipeline.common.verdict import Gate, Skew, Verdict
 from ml_pipeline.common.wording import difference, number, shown
@@ -95,6 +103,7 @@ def facts(run: RunDocument) -> list[tuple[str, str]]:
         "release": _release(run.release) if run.release else "",
         "model": " ".join(str(part) for part in (model.get("name"), model.get("version")) if part),
         "positive class": _positive(model),
+        "lint": _lint(run.lint) if run.lint else "",
         "tests": _tests(run.tests) if run.tests else "",
         "tracked": _tracked(run.tracking) if run.tracking else "",
         "gpu": run.gpu,
@@ -245,10 +254,18 @@ def _skew(skew: Skew | None) -> str:
     return f"the image's batch command and its /predict disagree on {some} rows"
 
 
+def _lint(lint: Lint) -> str:
+    """Return the versions that judged, ruff's once, and what they found but did not block."""
+    tools = {tool.partition(" ")[0]: version for tool, version in lint.versions.items()}
+    judged = ", ".join(f"{tool} {version}" for tool, version in tools.items())
+    return f"{judged}: {lint.warning}" if lint.warning else judged
+
+
 def _tests(tests: ProjectTests) -> str:
     counts = ((tests.passed, "passed"), (tests.failed, "failed"), (tests.skipped, "skipped"))
     text = ", ".join(f"{count} {kind}" for count, kind in counts if count) or "none"
-    return text if tests.coverage is None else f"{text}, {number(tests.coverage)} % of lines covered"
+    text = text if tests.coverage is None else f"{text}, {number(tests.coverage)} % of lines covered"
+    return f"{text} (pytest {tests.version})" if tests.version else text
 
 
 def _section(title: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
