@@ -73,7 +73,7 @@ class FakeCluster:
     def last_log_line(self, _pod: str) -> str:
         return "no weights"
 
-    def ask(self, pod: str, _port: int, path: str, _body: object = None) -> tuple[int, bytes]:
+    def ask(self, pod: str, _port: int, path: str, _body: object = None, **_: object) -> tuple[int, bytes]:
         if path == "/model":
             return 200, b'{"example": {"age": 37}}'
         (image,) = (each["image"] for each in self._pods() if each["metadata"]["name"] == pod)

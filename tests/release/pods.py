@@ -2,11 +2,12 @@
 
 import json
 import random
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ml_pipeline.cluster.errors import Refused, Unreachable
+from ml_pipeline.cluster.errors import NoAnswer, Refused, Unreachable
 from ml_pipeline.serving.figures import Figures
 
 DOWN = "the API server answers 503: error trying to reach service: dial tcp 10.0.0.1:8000: connect: refused"
@@ -52,21 +53,29 @@ class Pod:
 
 
 class Pods:
-    """Pods by name: `ask` is the cluster's. What `down` names does not answer, and what it lacks is gone."""
+    """Pods by name: `ask` is the cluster's. What it lacks is gone; `down` refuse, `silent` hang."""
 
     def __init__(self, pods: Mapping[str, Pod]) -> None:
         self.pods = dict(pods)
         self.down: set[str] = set()
+        self.silent: set[str] = set()
+        self._lock = threading.Lock()  # several threads ask
         self.metrics_code = 200
         self.api_is_up = True
 
-    def ask(self, pod: str, _port: int, path: str, body: Any = None) -> tuple[int, bytes]:
+    def ask(self, pod: str, _port: int, path: str, body: Any = None, **_: object) -> tuple[int, bytes]:
+        with self._lock:
+            return self._answer(pod, path, body)
+
+    def _answer(self, pod: str, path: str, body: Any) -> tuple[int, bytes]:
         if not self.api_is_up:
             raise Unreachable("the API server https://x is not reachable: timed out", "check it")
         if pod not in self.pods:
             raise Refused(f'the cluster refuses (404): pods "{pod}" not found', "", 404)
         if pod in self.down:
             raise Unreachable(DOWN, "try again when the cluster works")
+        if pod in self.silent:
+            raise NoAnswer(f"pod {pod} does not answer within 3 s", "fix it")
         if path == "/metrics":
             return self.metrics_code, self.pods[pod].text().encode() if self.metrics_code == 200 else b"?"
         if path == "/model":

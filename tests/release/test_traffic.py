@@ -1,6 +1,8 @@
 """What pods counted, look by look: restarts, pods that are gone, our own requests, images that count less."""
 
 import math
+import threading
+from typing import Any
 
 import pytest
 
@@ -73,6 +75,25 @@ def test_pods_that_are_gone_or_down() -> None:
     assert reader.look().down == Count()  # nobody knows
 
 
+def test_pods_are_read_at_once_and_one_that_hangs_is_down() -> None:
+    together = threading.Barrier(4, timeout=20)
+
+    class Slow(Pods):
+        def ask(self, *arguments: Any, **more: Any) -> tuple[int, bytes]:
+            together.wait()
+            return super().ask(*arguments, **more)
+
+    pods = Slow({name: Pod(requests=10) for name in "abcd"})
+    reader = Reader(pods, list("abcd"))
+    reader.look()
+    pods.silent = {"a"}
+    look = reader.look()
+    assert (look.counters.answers, look.down) == (30, Count(1, 4))
+    assert len(reader.ask({"instances": [{}]}, range(4))) == 3
+    pods.silent = set()
+    assert reader.look().down == Count(0, 4)
+
+
 def test_a_server_without_metrics_counts_nothing_and_is_not_down() -> None:
     pods = Pods({"a": Pod()})
     pods.metrics_code = 404
@@ -83,7 +104,7 @@ def test_a_server_without_metrics_counts_nothing_and_is_not_down() -> None:
 
 def test_a_missing_right_is_not_a_pod_that_is_gone() -> None:
     class Forbidden:
-        def ask(self, *_: object) -> tuple[int, bytes]:
+        def ask(self, *_: object, **__: object) -> tuple[int, bytes]:
             raise Refused("the kubeconfig's user may not get pods/proxy in namespace x", "grant it", 403)
 
     with pytest.raises(Refused, match="may not get pods/proxy"):
@@ -94,8 +115,7 @@ def test_our_own_requests_are_not_the_callers() -> None:
     pod = Pod(requests=0, code=422)
     reader = Reader(Pods({"a": pod}), ["a"])
     reader.look()
-    for _ in range(3):
-        reader.ask("a", {"instances": [{}]})
+    assert [code for code, _ in reader.ask({"instances": [{}]}, range(3))] == [422] * 3
     pod.requests = 4
     look = reader.look().counters
     assert (look.errors, look.buckets, look.classes) == (Count(0, 4), {}, {})

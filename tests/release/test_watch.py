@@ -130,6 +130,14 @@ def test_a_pod_that_was_started_again_once_is_no_fault_and_one_that_flaps_is(clo
     assert "did not run, or started again, at " in outcome.reason
 
 
+def test_a_pod_that_hangs_takes_it_back(clock: Ticks) -> None:
+    pods = Pods({"new-0": Pod(), "new-1": Pod()})
+    clock.plan = [(5, lambda: pods.silent.add("new-0"))]
+    outcome = watched([], reference(Pod(requests=100)), pods=pods)
+    assert outcome.decision == "back"
+    assert "did not run, or started again, at " in outcome.reason
+
+
 def test_an_api_server_that_is_away_for_a_while_is_no_fault(clock: Ticks) -> None:
     pods = Pods({"new-0": Pod(requests=50)})
     clock.plan = [

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.release import calls, ledger, state
+from ml_pipeline.release import calls, change, ledger, state
 from ml_pipeline.release import watch as watching
 from ml_pipeline.release.manifests import Release
 from tests.clocks import Clock
@@ -25,7 +25,7 @@ class Observed(FakeCluster):
         self.errors, self.requests = errors, requests
         self.servers: dict[str, Pod] = {}
 
-    def ask(self, pod: str, port: int, path: str, body: object = None) -> tuple[int, bytes]:
+    def ask(self, pod: str, port: int, path: str, body: object = None, **_: object) -> tuple[int, bytes]:
         if path != "/metrics":
             return super().ask(pod, port, path, body)
         (image,) = (each["image"] for each in self._pods() if each["metadata"]["name"] == pod)
@@ -92,6 +92,73 @@ def test_not_enough_evidence_is_said_and_the_settings_decide() -> None:
         release(cluster, "c", insufficient="back")
     assert live(cluster) == DIGESTS["b"]
     assert release(cluster, "c").action == "updated"  # it was not worse, so it needs no --force
+
+
+class Killed(BaseException):
+    """What a kill does to a call: nothing of it runs any more."""
+
+
+def kill_in_watch(cluster: Observed, monkeypatch: pytest.MonkeyPatch, image: str, **more: Any) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(change, "watch", die)
+        with pytest.raises(Killed):
+            release(cluster, image, **more)
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue-green"])
+def test_a_watch_that_was_killed_is_made_again_for_its_whole_time(
+    strategy: str,
+    clock: Clock,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Observed({}, requests=500)
+    release(cluster, "a", strategy=strategy)
+    kill_in_watch(cluster, monkeypatch, "b", strategy=strategy)
+    del cluster.effects[:]
+    started = clock.now
+    record = release(cluster, "b", strategy=strategy)
+    assert clock.now - started >= 30
+    assert (record.action, record.revision, record.watch["decision"]) == ("watched", 2, "keep")
+    assert record.notes[-1] == (
+        "the watch of revision 2 did not end, because its call was killed; it is watched again, for 30 s"
+    )
+    assert release(cluster, "b", strategy=strategy).action == "unchanged"
+    assert "create services" not in cluster.effects
+    assert [entry.outcome for entry in state.read(cluster, "toy").ledger] == ["replaced", "serving"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("strategy", ["rolling", "blue-green"])
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_what_turns_bad_after_the_kill_is_taken_back(
+    strategy: str, is_kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Observed({DIGESTS["b"]: 0.2}, requests=500)
+    release(cluster, "a", strategy=strategy)
+    kill_in_watch(cluster, monkeypatch, "b", strategy=strategy)
+    if strategy == "blue-green" and not is_kept:
+        cluster.things["deployments", "toy-blue"]["spec"]["replicas"] = 0
+    with pytest.raises(StageFailure, match=r"with an error, the old one 0\.0 % of .* \(sha256:a+\) is serv"):
+        release(cluster, "b", strategy=strategy)
+    assert live(cluster) == DIGESTS["a"]
+    status = unwatched.status(cluster)
+    assert (status["state"], status["ready"], status["image"]) == ("ready", 2, DIGESTS["a"])
+    idle = cluster.things.get(("deployments", "toy-green"))
+    assert idle is None or idle["spec"]["replicas"] == 0
+    with pytest.raises(StageFailure, match="was taken back as revision 2"):
+        release(cluster, "b", strategy=strategy)
+
+
+def test_another_image_or_no_watch_does_not_watch_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Observed({}, requests=500)
+    release(cluster, "a")
+    kill_in_watch(cluster, monkeypatch, "b")
+    assert release(cluster, "b", watch_s=0).action == "unchanged"
+    record = release(cluster, "c")
+    assert (record.action, record.previous_image) == ("updated", DIGESTS["b"])
+    assert release(cluster, "c").action == "unchanged"
 
 
 def test_what_served_before_is_not_watched_again() -> None:

@@ -2,23 +2,19 @@
 
 import json
 import re
-import ssl
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from urllib.parse import quote
 
 import urllib3
-from kubernetes.client import ApiClient, ApiException, Configuration
-from kubernetes.config import ConfigException, load_kube_config_from_dict
+from kubernetes.client import ApiException
 
-from ml_pipeline.cluster.errors import Conflict, Refused, Unreachable
+from ml_pipeline.cluster.connection import connect
+from ml_pipeline.cluster.errors import Conflict, NoAnswer, Refused, Unreachable
 from ml_pipeline.cluster.fields import Json, Object, labels_of, objects, text
-from ml_pipeline.cluster.kubeconfig import Section, invalid, user_of
+from ml_pipeline.cluster.kubeconfig import Section, user_of
 from ml_pipeline.cluster.objects import MANAGER
 from ml_pipeline.common.lines import last_line, one_line
 from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.common.retries import AGAIN
 
 APIS = {
     "deployments": "/apis/apps/v1",
@@ -27,9 +23,8 @@ APIS = {
     "leases": "/apis/coordination.k8s.io/v1",
 }  # the others are in the core API
 TIMEOUT_S = (5, 30)  # to connect, to read
-RETRIES = AGAIN.new(allowed_methods={"GET", "PATCH", "DELETE"})  # each of ours may be done twice
+UP_S = 2  # within which an API server that works says its version
 DRY = {"dryRun": "All"}
-MEMORY = "/dev/shm"  # noqa: S108 - a private folder in it
 
 
 class Cluster:
@@ -39,7 +34,7 @@ class Cluster:
         """Connect with a kubeconfig, as `read_kubeconfig` returns it."""
         self.namespace = namespace
         self.guard: Callable[[], object] = lambda: None  # called before each change; may raise
-        self._client = _client(kubeconfig)
+        self._client, self._direct = connect(kubeconfig)
         self.address = self._client.configuration.host
         self.user = user_of(kubeconfig)
 
@@ -137,10 +132,16 @@ class Cluster:
             return ""  # it has not started, or is gone
         return data.decode(errors="replace")
 
-    def ask(self, pod: str, port: int, path: str, body: Json = None) -> tuple[int, bytes]:
-        """Send a request to a pod itself, through the API server; return its answer's status and body."""
+    def ask(
+        self, pod: str, port: int, path: str, body: Json = None, *, patience_s: float = 0
+    ) -> tuple[int, bytes]:
+        """Send a request to a pod itself, through the API server; return its answer's status and body.
+
+        With `patience_s` it is sent once only, and NoAnswer is raised if the pod has not answered by then.
+        Several threads may ask at once.
+        """
         path = f"{self._path('pods', f'{pod}:{port}')}/proxy{path}"
-        return self._send("GET" if body is None else "POST", path, body, through=True)
+        return self._send("GET" if body is None else "POST", path, body, pod=pod, patience_s=patience_s)
 
     def _path(self, kind: str, name: str = "") -> str:
         path = f"{APIS.get(kind, '/api/v1')}/namespaces/{quote(self.namespace, safe='')}/{kind}"
@@ -173,10 +174,11 @@ class Cluster:
         kind: str = "application/json",
         query: Mapping[str, str] | None = None,
         *,
-        through: bool = False,
+        pod: str = "",
+        patience_s: float = 0,
     ) -> tuple[int, bytes]:
         try:
-            response = self._client.call_api(
+            response = (self._direct if patience_s else self._client).call_api(
                 path,
                 method,
                 query_params=list((query or {}).items()),
@@ -185,16 +187,29 @@ class Cluster:
                 auth_settings=["BearerToken"],
                 _preload_content=False,  # the client's models would drop what they do not know
                 _return_http_data_only=True,
-                _request_timeout=TIMEOUT_S,
+                _request_timeout=(TIMEOUT_S[0], patience_s or TIMEOUT_S[1]),
             )
             return response.status, response.data
         except ApiException as error:
             data = error.body or b""
-            if through and not _status(data):
+            if pod and not _status(data):
                 return error.status, data
             raise self._refused(error.status, data) from None
         except urllib3.exceptions.HTTPError as error:
+            if pod and isinstance(error, urllib3.exceptions.ReadTimeoutError) and self._is_up():
+                cause = f"pod {pod} does not answer within {patience_s:g} s"
+                raise NoAnswer(cause, "fix the model's server") from None
             raise self._unreachable(error) from None
+
+    def _is_up(self) -> bool:
+        """Tell whether the API server itself answers, whatever it is."""
+        try:
+            self._send("GET", "/version", patience_s=UP_S)
+        except Unreachable:
+            return False
+        except StageFailure:
+            return True
+        return True
 
     def _unreachable(self, error: Exception) -> StageFailure:
         reason = getattr(error, "reason", None) or error
@@ -230,40 +245,6 @@ class Cluster:
             return StageFailure(f"{cause}: {message[:100]}", "check the address")
         cause = f"the cluster refuses ({code}): {message}"
         return Refused(cause, "change the fields that it names", code, _conflicts(_status(data)))
-
-
-def _client(kubeconfig: Section) -> ApiClient:
-    configuration = Configuration()
-    configuration.proxy = None  # it takes the environment's, and overlooks NO_PROXY
-    folder = MEMORY if Path(MEMORY).is_dir() else None
-    try:
-        # OpenSSL and the client want files.
-        with tempfile.TemporaryDirectory(dir=folder) as secrets:
-            load_kube_config_from_dict(
-                kubeconfig,
-                client_configuration=configuration,
-                persist_config=False,
-                temp_file_path=secrets,
-            )
-            tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-            if configuration.cert_file:
-                tls.load_cert_chain(configuration.cert_file, configuration.key_file)
-    except (OSError, ValueError):
-        raise invalid("a certificate or key in it is not PEM") from None
-    except (ConfigException, AttributeError, TypeError):
-        raise invalid("it does not have the fields of a kubeconfig") from None
-    # As kubectl: the chain and the name are checked, but a CA may lack an extension. Python
-    # 3.13 would refuse the certificates that clusters make for themselves.
-    tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if not configuration.verify_ssl:
-        print("the kubeconfig switches TLS verification off")
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-    client = ApiClient(configuration)
-    client.rest_client.pool_manager = urllib3.PoolManager(
-        ssl_context=tls, server_hostname=configuration.tls_server_name, retries=RETRIES
-    )
-    return client
 
 
 def _conflicts(status: Object) -> tuple[Conflict, ...]:

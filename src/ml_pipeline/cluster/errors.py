@@ -3,6 +3,7 @@
 StageFailure
 ├── Interrupted   a signal ended the program
 ├── Unreachable   no answer, or one that asks to try again
+│   └── NoAnswer  a pod did not answer in time, and the API server works
 └── Refused       the API server's answer is an error
 """
 
@@ -25,6 +26,10 @@ class Interrupted(StageFailure):
 
 class Unreachable(StageFailure):
     """No answer came from the API server, or one that asks to try again."""
+
+
+class NoAnswer(Unreachable):
+    """A pod did not answer in time, although the API server works."""
 
 
 class Refused(StageFailure):

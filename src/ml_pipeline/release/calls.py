@@ -8,10 +8,11 @@ from ml_pipeline.cluster.errors import Interrupted, Unreachable
 from ml_pipeline.cluster.fields import Object, integer
 from ml_pipeline.common.document import ReleaseRecord
 from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.release import change, ledger, rollout, state, steps
+from ml_pipeline.release import change, ledger, open_watch, rollout, state, steps
 from ml_pipeline.release.ledger import REPLACED, ROLLED_BACK, Entry, Ledger
 from ml_pipeline.release.lock import Lock
 from ml_pipeline.release.manifests import Release
+from ml_pipeline.release.open_watch import OpenWatch
 from ml_pipeline.release.prediction import predict
 from ml_pipeline.release.rollout import Ready
 from ml_pipeline.release.state import Serving, State, is_autoscaled
@@ -30,6 +31,9 @@ def release(cluster: Cluster, new: Release, *, force: bool = False) -> ReleaseRe
         if record := _unchanged(cluster, new, now):
             return dataclasses.replace(record, notes=tuple(notes))
         _refuse_marked(now.ledger, new.digest, force=force)
+        if (unfinished := _unfinished(new, now)) is not None:
+            lock.intend({"action": "release", "image": new.image})
+            return _watch_again(cluster, new, now, unfinished, notes)
         serving = state.what_serves(now, lambda pods: change.gives_prediction(cluster, new, pods))
         known = now.ledger
         if serving and not serving.is_recorded and serving.image != new.image:
@@ -37,6 +41,31 @@ def release(cluster: Cluster, new: Release, *, force: bool = False) -> ReleaseRe
         action = "created" if serving is None else "updated"
         lock.intend({"action": "release", "image": new.image})
         return change.Change(cluster, new, now, serving, known, action=action, notes=notes).run()
+
+
+def _unfinished(new: Release, now: State) -> OpenWatch | None:
+    """Return the watch of a release that is live as it should be, if a killed call left it unfinished."""
+    deployment = now.live_deployment
+    is_placed = (new.strategy == "rolling") == (now.live == new.name)
+    if not new.watch_s or not is_placed or deployment is None or rollout.image_of(deployment) != new.image:
+        return None
+    return open_watch.find(now.ledger, new.image)
+
+
+def _watch_again(
+    cluster: Cluster, new: Release, now: State, unfinished: OpenWatch, notes: list[str]
+) -> ReleaseRecord:
+    note = (
+        f"the watch of revision {unfinished.entry.revision} did not end, because its call was killed; "
+        f"it is watched again, for {new.watch_s} s"
+    )
+    print(f"deploy: {note}", flush=True)
+    before = unfinished.serving(now)
+    notes = [*notes, note]
+    resumed = change.Change(
+        cluster, new, now, before, unfinished.ledger, action="watched", notes=notes, resumed=unfinished
+    )
+    return resumed.run()
 
 
 def rollback(cluster: Cluster, settings: Release, to: str = "", *, force: bool = False) -> ReleaseRecord:
@@ -141,6 +170,8 @@ def _unchanged(cluster: Cluster, new: Release, now: State) -> ReleaseRecord | No
         or entry.image != new.image
         or rollout.image_of(deployment) != new.image
     ):
+        return None
+    if _unfinished(new, now) is not None:
         return None
     replicas = integer(deployment, "spec", "replicas")
     judged = now.judge(deployment)

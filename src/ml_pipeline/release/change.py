@@ -11,26 +11,26 @@ from ml_pipeline.cluster.errors import Refused, Unreachable
 from ml_pipeline.cluster.fields import Object, at, integer, text
 from ml_pipeline.common.document import ReleaseRecord
 from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.release import capacity, ledger, rollout, steps
+from ml_pipeline.release import capacity, ledger, open_watch, rollout, steps
 from ml_pipeline.release import state as states
 from ml_pipeline.release.ledger import FAILED, REPLACED, ROLLED_BACK, SERVING, TAKEN_BACK, Entry, Ledger
 from ml_pipeline.release.manifests import Release
+from ml_pipeline.release.open_watch import OpenWatch
 from ml_pipeline.release.prediction import predict
 from ml_pipeline.release.rollout import Ready
 from ml_pipeline.release.state import Serving, State
 from ml_pipeline.release.traffic import Reader
-from ml_pipeline.release.watch import WatchOutcome, watch
+from ml_pipeline.release.watch import TakenBack, WatchOutcome, stays, watch
 
 UNDO_S = 60  # the least: a short timeout of the release must not cut its undo short
 
 
-class TakenBack(StageFailure):
-    """The watch found the release worse than the one before it."""
-
-
 @dataclass
 class Change:
-    """What one call changes. `template` is an older release's own, None for a new one."""
+    """What one call changes. `template` is an older release's own, None for a new one.
+
+    With `resumed` nothing new is released: what serves is watched again, and `serving` is the one before it.
+    """
 
     cluster: Cluster
     release: Release
@@ -40,14 +40,17 @@ class Change:
     template: Object | None = None
     action: str = ""
     notes: list[str] = field(default_factory=list)
+    resumed: OpenWatch | None = None
     target: str = ""
     _applied: Object | None = None
     _moved: bool = False
     _entry: Entry | None = None
+    _served: Ledger = ()
     _watched: WatchOutcome | None = None
 
     def __post_init__(self) -> None:
-        self.target = states.place(self.state, self.release.strategy, self.release.image)
+        place = states.place(self.state, self.release.strategy, self.release.image)
+        self.target = self.state.live if self.resumed else place
 
     @property
     def _is_beside(self) -> bool:
@@ -73,7 +76,7 @@ class Change:
             ready, prediction = steps.settle(self.cluster, self.release, self._applied)
             if before and self._is_beside:
                 before.look()
-            self._serve()
+            self._serve(before)
             if before:
                 self._watch(before, ready)
         except steps.Overruled:
@@ -84,6 +87,7 @@ class Change:
                 raise
             raise self._undo(failure) from None
         command_line.ignore_signals()
+        self._end_watch()
         self._resize()
         return self._record(ready, prediction)
 
@@ -98,19 +102,22 @@ class Change:
         if self._is_beside and more > 0:
             capacity.check(self.cluster, self.release, more)
 
-    def _serve(self) -> None:
+    def _serve(self, before: Reader | None) -> None:
         """Move the traffic, and record it; a release that already serves and is recorded stays as it is."""
+        if self.resumed:
+            self._entry, self._served = self.resumed.entry, self.state.ledger
+            return
         current = ledger.serving(self.ledger)
         unchanged = current is not None and current.image == self.release.image
         if unchanged and self.state.live == self.target and current in self.state.ledger:
-            self._entry = current
+            self._entry, self._served = current, self.ledger
             return
-        new = self._new_entry()
+        watched = open_watch.kept(before.reference()) if before else None
+        new = dataclasses.replace(self._new_entry(), watch=watched)
         outcome = ROLLED_BACK if self.action == "rolled-back" else REPLACED
-
         self._moved, self._entry = True, new
-        served = ledger.with_served(self.ledger, new, outcome)
-        steps.serve(self.cluster, self.release, self.target, served)
+        self._served = ledger.with_served(self.ledger, new, outcome)
+        steps.serve(self.cluster, self.release, self.target, self._served)
 
     def _reader(self) -> Reader | None:
         """Read what the old pods counted; None if the release is not watched.
@@ -126,24 +133,30 @@ class Change:
     def _watch(self, before: Reader, ready: Ready) -> None:
         """Raise StageFailure if the release may not stay."""
         release = self.release
-        old = before.pods if self._is_beside else ()
         outcome = watch(
             self.cluster,
             release,
-            old,
+            before.pods if self._is_beside else (),
             ready.pods,
             seconds=release.watch_s,
-            stable=before.reference(),
+            stable=self.resumed.reference if self.resumed else before.reference(),
             tolerances=release.tolerances,
         )
         self._watched = outcome
-        if outcome.decision == "back":
-            raise TakenBack(outcome.reason, "fix the model; the same image needs --force")
-        if outcome.decision == "insufficient":
-            if release.insufficient == "back":
-                hint = 'release it again when there are more requests, or set deploy.insufficient = "keep"'
-                raise StageFailure(outcome.reason, hint)
-            self.notes.append(f"the new release stays, although {outcome.reason}")
+        if note := stays(outcome, release.insufficient):
+            self.notes.append(note)
+
+    def _end_watch(self) -> None:
+        """Record that the watch has ended: else the next call would watch again."""
+        entry = self._entry
+        if self._watched is None or entry is None or entry.watch is None:
+            return
+        ended = dataclasses.replace(entry, watch=None)
+        served = tuple(ended if each == entry else each for each in self._served)
+        try:
+            steps.serve(self.cluster, self.release, self.target, served)
+        except StageFailure as failure:
+            self.notes.append(f"the next release of this image will be watched again: {failure.cause}")
 
     def _new_entry(self) -> Entry:
         release = self.release
@@ -178,6 +191,8 @@ class Change:
         details = {"action": "undone", "name": release.name, "namespace": release.namespace}
         details["image"] = release.image
         try:
+            if self.resumed and self.serving and self._is_beside:  # the pods before may have ended since then
+                self._bring_up(self.serving)
             self._take_back(failure.cause, TAKEN_BACK if isinstance(failure, TakenBack) else FAILED)
             self._put_back()
         except StageFailure as second:
@@ -213,25 +228,31 @@ class Change:
                 steps.delete(self.cluster, "services", self.release.name)
         elif not self._is_same():
             entry = self._entry or self._new_entry()
-            failed = dataclasses.replace(entry, outcome=outcome, ended=time.time(), why=why[:200])
+            failed = dataclasses.replace(entry, outcome=outcome, ended=time.time(), why=why[:200], watch=None)
             back = ledger.with_ended(self.ledger, failed)
             steps.serve(self.cluster, self.release, self.serving.deployment, back)
 
     def _put_back(self) -> None:
         serving, before = self.serving, self._before
         if serving is not None and not self._is_beside:
-            old = dataclasses.replace(
-                self.release, image=serving.image, version=serving.version, replicas=serving.replicas
-            )
-            applied = steps.apply(self.cluster, old, self.target, serving.template)
-            patient = dataclasses.replace(old, timeout_s=max(UNDO_S, self.release.timeout_s))
-            if not self._is_same():
-                steps.wait_ready(self.cluster, patient, applied)
-                steps.scale(self.cluster, self.target, serving.replicas)
+            self._bring_up(serving)
+        elif self.resumed:
+            steps.scale(self.cluster, self.target, 0)
         elif before is not None:
             steps.restore(self.cluster, self.release, before)
         else:
             steps.delete(self.cluster, "deployments", self.target)
+
+    def _bring_up(self, serving: Serving) -> None:
+        """Bring what served before back to all its pods."""
+        old = dataclasses.replace(
+            self.release, image=serving.image, version=serving.version, replicas=serving.replicas
+        )
+        applied = steps.apply(self.cluster, old, serving.deployment, serving.template)
+        patient = dataclasses.replace(old, timeout_s=max(UNDO_S, self.release.timeout_s))
+        if not self._is_same():
+            steps.wait_ready(self.cluster, patient, applied)
+            steps.scale(self.cluster, serving.deployment, serving.replicas)
 
     def _record(self, ready: Ready, prediction: Object) -> ReleaseRecord:
         done = record(self.release, self.action, self._entry, self.target, ready, prediction)

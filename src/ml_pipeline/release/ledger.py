@@ -7,7 +7,7 @@ ledger, what an older version of this module wrote is read: an annotation of the
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -38,7 +38,7 @@ class Entry:
     """One release. Times are seconds since the epoch, 0 if they are not known.
 
     `outcome` is serving, replaced by the next release, rolled-back by a person, taken-back by the watch, or
-    failed before it served. `why` is the reason of the last two.
+    failed before it served. `why` is the reason of the last two. `watch` is there until its watch has ended.
     """
 
     revision: int
@@ -55,6 +55,7 @@ class Entry:
     replicas: int = 0
     memory_mb: int = 0
     why: str = ""
+    watch: Mapping[str, Mapping[str, float]] | None = None  # what the release before counted (open_watch.py)
 
     @property
     def digest(self) -> str:
@@ -188,7 +189,9 @@ def _entries(kind: type[T], thing: Object | None, key: str) -> T | None:
 
 def _ended(ledger: Ledger, outcome: str, now: float, why: str) -> Ledger:
     return tuple(
-        dataclasses.replace(entry, outcome=outcome, ended=now, why=why) if entry.outcome == SERVING else entry
+        dataclasses.replace(entry, outcome=outcome, ended=now, why=why, watch=None)
+        if entry.outcome == SERVING
+        else entry
         for entry in ledger
     )
 

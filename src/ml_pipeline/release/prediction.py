@@ -4,7 +4,7 @@ import json
 import time
 
 from ml_pipeline.cluster.client import Cluster
-from ml_pipeline.cluster.errors import Unreachable
+from ml_pipeline.cluster.errors import NoAnswer, Unreachable
 from ml_pipeline.cluster.fields import Json, Object, at
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
@@ -12,6 +12,7 @@ from ml_pipeline.release.manifests import Release
 from ml_pipeline.serving.contract import PORT
 
 ATTEMPTS = 4
+PATIENCE_S = 30  # a first prediction may be slow
 
 
 def predict(cluster: Cluster, release: Release, pod: str) -> Object:
@@ -48,11 +49,13 @@ def _answer(cluster: Cluster, pod: str, path: str, body: Json) -> tuple[int, byt
     """Ask again where the pod is busy, as a caller would, or the way to it is not open yet."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            code, data = cluster.ask(pod, PORT, path, body)
+            code, data = cluster.ask(pod, PORT, path, body, patience_s=PATIENCE_S)
             if code != 503 or attempt == ATTEMPTS:
                 return code, data
         except Unreachable as failure:
-            if attempt == ATTEMPTS:  # no more the API server's own trouble, which a caller would wait for
+            if attempt == ATTEMPTS or isinstance(
+                failure, NoAnswer
+            ):  # no more the API server's own trouble, which a caller would wait for
                 raise StageFailure(failure.cause, failure.hint) from None
         time.sleep(0.5)
     raise AssertionError("unreachable")

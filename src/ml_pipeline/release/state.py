@@ -123,16 +123,16 @@ def what_serves(state: State, is_good: Callable[[Sequence[str]], bool]) -> Servi
     judged = state.judge(deployment)
     if is_recorded or (isinstance(judged, Ready) and is_good(judged.pods)):
         template = rollout.template_of(deployment)
-        pods = _ready(rollout.newest_pods(deployment, state.replicasets, state.pods))
+        pods = ready(rollout.newest_pods(deployment, state.replicasets, state.pods))
         return Serving(state.live, image, version_of(deployment), replicas, template, pods, is_recorded)
     owned = rollout.replicasets_of(deployment, state.replicasets)
     if entry is not None:
         ran = next((each for each in owned if rollout.image_of(each) == entry.image), None)
         served = rollout.template_of(ran) if ran else None
-        pods = _ready(rollout.pods_of(ran, state.pods)) if ran else ()
+        pods = ready(rollout.pods_of(ran, state.pods)) if ran else ()
         return Serving(state.live, entry.image, entry.version, replicas, served, pods)
-    for ran in sorted(owned, key=lambda each: len(_ready(rollout.pods_of(each, state.pods))), reverse=True):
-        if pods := _ready(rollout.pods_of(ran, state.pods)):
+    for ran in sorted(owned, key=lambda each: len(ready(rollout.pods_of(each, state.pods))), reverse=True):
+        if pods := ready(rollout.pods_of(ran, state.pods)):
             image = rollout.image_of(ran)
             served = rollout.template_of(ran)
             return Serving(state.live, image, version_of(ran), replicas, served, pods, is_recorded=False)
@@ -164,5 +164,6 @@ def is_autoscaled(deployment: Object) -> bool:
     )
 
 
-def _ready(pods: Sequence[Object]) -> tuple[str, ...]:
+def ready(pods: Sequence[Object]) -> tuple[str, ...]:
+    """Return the names of the pods that are ready."""
     return tuple(sorted(name_of(pod) for pod in pods if holds(pod, "Ready")))

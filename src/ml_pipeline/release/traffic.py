@@ -4,23 +4,29 @@ An image keeps the names of its metrics (serving/figures.py), but an older one, 
 some: these are None here. A pod whose counters went back was started again, and counts from 0.
 """
 
+import concurrent.futures
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
-from ml_pipeline.cluster.errors import Refused, Unreachable
+from ml_pipeline.cluster.errors import NoAnswer, Refused, Unreachable
 from ml_pipeline.cluster.fields import Json, Object
 from ml_pipeline.release.evidence import Count
 from ml_pipeline.serving.contract import PORT
 
 PREDICTIONS = ("/predict", "/v2/models/NAME/infer")  # the values of `path` in ml_requests_total
 CLOSED_BY_CALLER = 499
+PATIENCE_S = 3.0  # for an answer of a pod; a pod that hangs must not hold up the looks at the others
+AT_ONCE = 8  # pods that are asked
 ENOUGH = 2000  # predictions during a release that tell more than all that the old pods ever counted
 
 K = TypeVar("K")
+T = TypeVar("T")
+Answer = tuple[int, bytes]
 
 _SAMPLE = re.compile(
     r'^(ml_\w+)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? (\d+(?:\.\d+)?(?:e[+-]?\d+)?)$', re.MULTILINE
@@ -31,8 +37,10 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 class Pods(Protocol):
     """Sends requests to pods, as `Cluster` does."""
 
-    def ask(self, pod: str, port: int, path: str, body: Json = None) -> tuple[int, bytes]:
-        """Return the status and the body of the pod's answer."""
+    def ask(
+        self, pod: str, port: int, path: str, body: Json = None, *, patience_s: float = 0
+    ) -> tuple[int, bytes]:
+        """Return the status and the body of the pod's answer; several threads may ask at once."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +153,10 @@ class Reader:
         return tuple(name for name, pod in self._pods.items() if not pod.gone)
 
     def look(self) -> Look:
-        """Read all pods. The first look at a pod, or at one that was started again, only sets the start."""
-        looks = [self._read(name) for name in self.pods]
+        """Read all pods at once. The first look at a pod only sets the start."""
+        names = self.pods
+        answers = at_once([partial(self._metrics, name) for name in names])
+        looks = [self._read(name, answer) for name, answer in zip(names, answers, strict=True)]
         seen = sum((look.counters for look in looks), NOTHING)
         self.total += seen
         return Look(seen, sum((look.down for look in looks), Count()))
@@ -155,38 +165,53 @@ class Reader:
         """Return what these pods counted while they were read; with what they had before, if that is few."""
         return self.total if self.total.answers >= ENOUGH else self.total + self.before
 
-    def ask(self, name: str, body: Object) -> tuple[int, bytes] | None:
-        """Send a prediction to a pod, which is not counted as a caller's; None if it is down."""
-        try:
-            code, data = self._cluster.ask(name, PORT, "/predict", body)
-        except (Refused, Unreachable) as failure:
-            if isinstance(failure, Refused) and failure.code != 404:
-                raise
-            return None
-        pod = self._pods[name]
-        pod.sent = (pod.sent or Counter()) + Counter({code: 1})
-        return code, data
+    def ask(self, body: Object, numbers: Sequence[int]) -> list[Answer]:
+        """Send a prediction for each number, to the pods in turn and all at once; return the answers.
+
+        They are not counted as a caller's. A pod that is down gives none.
+        """
+        names = [self.pods[number % len(self.pods)] for number in numbers if self.pods]
+        answers = at_once([partial(self._predict, name, body) for name in names])
+        for name, answer in zip(names, answers, strict=True):
+            if answer is not None:
+                pod = self._pods[name]
+                pod.sent = (pod.sent or Counter()) + Counter({answer[0]: 1})
+        return [answer for answer in answers if answer is not None]
 
     def get(self, name: str, path: str) -> Json:
         """Return the JSON document that a pod has at a path; None if it has none, or is down."""
         try:
-            code, data = self._cluster.ask(name, PORT, path)
+            code, data = self._cluster.ask(name, PORT, path, patience_s=PATIENCE_S)
             return json.loads(data) if code == 200 else None
         except (Refused, Unreachable, ValueError):
             return None
 
-    def _read(self, name: str) -> Look:
-        pod = self._pods[name]
+    def _predict(self, name: str, body: Object) -> Answer | None:
         try:
-            code, data = self._cluster.ask(name, PORT, "/metrics")
-        except Refused as refused:
-            if refused.code != 404:
+            return self._cluster.ask(name, PORT, "/predict", body, patience_s=PATIENCE_S)
+        except (Refused, Unreachable) as failure:
+            if isinstance(failure, Refused) and failure.code != 404:
                 raise
+            return None
+
+    def _metrics(self, name: str) -> Answer | Refused | Unreachable:
+        try:
+            return self._cluster.ask(name, PORT, "/metrics", patience_s=PATIENCE_S)
+        except (Refused, Unreachable) as failure:
+            return failure
+
+    def _read(self, name: str, answer: Answer | Refused | Unreachable) -> Look:
+        pod = self._pods[name]
+        if isinstance(answer, Refused):
+            if answer.code != 404:
+                raise answer
             pod.gone = True
             return Look(NOTHING, Count())
-        except Unreachable as failure:
-            is_pod = "error trying to reach service" in failure.cause  # else the API server itself
+        if isinstance(answer, Unreachable):
+            # Else it is the API server itself that is away.
+            is_pod = isinstance(answer, NoAnswer) or "error trying to reach service" in answer.cause
             return Look(NOTHING, Count(1, 1) if is_pod else Count())
+        code, data = answer
         before, sent = pod.counters, pod.sent
         if code != 200 and before is not None and before.codes is not None:
             return Look(NOTHING, Count(1, 1))  # it can, and does not
@@ -200,7 +225,13 @@ class Reader:
         return Look((counters if since is None else since).without(sent or {}), Count(restarted, 1))
 
 
-def is_prediction(answer: tuple[int, bytes]) -> bool:
+def at_once(jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """Run the jobs beside each other; return what they return, in their order."""
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        return [each.result() for each in [pool.submit(job) for job in jobs]]
+
+
+def is_prediction(answer: Answer) -> bool:
     """Return whether an answer to /predict has predictions; else it is an error."""
     status, body = answer
     if status != 200:

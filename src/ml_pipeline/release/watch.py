@@ -19,20 +19,26 @@ caller's to decide (`deploy.insufficient`), and said in the summary too.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ml_pipeline.cluster.client import Cluster
 from ml_pipeline.cluster.fields import Object
+from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.common.tolerances import Tolerances
 from ml_pipeline.release.evidence import Count
 from ml_pipeline.release.manifests import Release
 from ml_pipeline.release.signals import Decision, Signal, Signals
-from ml_pipeline.release.traffic import NOTHING, Counters, Pods, Reader, is_prediction
+from ml_pipeline.release.traffic import NOTHING, Counters, Pods, Reader, at_once, is_prediction
 from ml_pipeline.release.watch_reason import reason
 
 DEFAULTS = Tolerances()
 LOOK_S = 1.0
 IDLE = 2  # looks without a caller's request, after which the watch sends some itself
 SENT = 5  # requests that it sends in one look
+
+
+class TakenBack(StageFailure):
+    """The watch found the release worse than the one before it."""
 
 
 @dataclass(frozen=True)
@@ -100,20 +106,33 @@ def watch(
     )
 
 
+def stays(outcome: WatchOutcome, insufficient: str) -> str:
+    """Return a note on a release that stays, "" if nothing is to say. Raises StageFailure if it may not."""
+    if outcome.decision == "back":
+        raise TakenBack(outcome.reason, "fix the model; the same image needs --force")
+    if outcome.decision == "keep":
+        return ""
+    if insufficient == "back":
+        hint = 'release it again when there are more requests, or set deploy.insufficient = "keep"'
+        raise StageFailure(outcome.reason, hint)
+    return f"the new release stays, although {outcome.reason}"
+
+
 class _Watched:
     """The pods of both releases, and the signals that they give."""
 
     def __init__(self, cluster: Pods, old: Sequence[str], new: Sequence[str], signals: Signals) -> None:
         self.signals = signals
         self.requests = self.sent = 0.0
-        self._old, self._new = Reader(cluster, old), Reader(cluster, new)
+        self._new = Reader(cluster, new)
+        self._both = Reader(cluster, old), self._new
         self._example: Object = {}
         self._asked = self._idle = 0
         self._begun = False
 
     def look(self) -> None:
         """Read all pods, and send requests where callers send none."""
-        stable, candidate = self._old.look(), self._new.look()
+        stable, candidate = at_once([each.look for each in self._both])
         if not self._begun:  # the first reads only set the start
             self._begun = True
             return
@@ -125,20 +144,14 @@ class _Watched:
 
     def _send(self) -> None:
         self._example = self._example or self._find_example()
-        stable = candidate = Count()
-        for _ in range(SENT if self._example else 0):
-            self._asked += 1
-            stable += self._errors(self._old)
-            candidate += self._errors(self._new)
+        if not self._example:
+            return
+        numbers = range(self._asked, self._asked + SENT)
+        self._asked += SENT
+        stable, candidate = at_once([partial(_errors, each, self._example, numbers) for each in self._both])
         self.sent += candidate.n
         if candidate.n:
             self.signals.probe(stable, candidate)
-
-    def _errors(self, reader: Reader) -> Count:
-        """Ask the pods in turn; count an answer that is an error. A pod that is down is another signal."""
-        pods = reader.pods
-        answer = reader.ask(pods[self._asked % len(pods)], self._example) if pods else None
-        return Count() if answer is None else Count(not is_prediction(answer), 1)
 
     def _find_example(self) -> Object:
         for pod in self._new.pods:
@@ -147,6 +160,12 @@ class _Watched:
             if isinstance(example, Mapping):
                 return {"instances": [example]}
         return {}
+
+
+def _errors(reader: Reader, example: Object, numbers: Sequence[int]) -> Count:
+    """Count the answers that are errors. A pod that is down is another signal."""
+    answers = reader.ask(example, numbers)
+    return Count(sum(not is_prediction(answer) for answer in answers), len(answers))
 
 
 def _figures(signal: Signal) -> Figures:
