@@ -56,6 +56,26 @@ def test_a_container_that_cannot_be_created(reason: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        f'failed to pull and unpack image "{IMAGE}": no match for platform in manifest: not found',
+        f"rpc error: code = NotFound desc = no match for platform in manifest {IMAGE[-71:]}: not found",
+    ],
+)
+def test_an_image_that_has_no_form_for_the_nodes_platform(message: str) -> None:
+    problem = _problem(_waiting("ErrImagePull", message))
+    assert problem.cause == f"image {IMAGE} is not for the platform of the nodes"
+    assert (problem.hint, problem.kind) == (pods.PLATFORM, "pull")
+
+
+def test_a_program_for_another_platform() -> None:
+    line = "exec /opt/venv/bin/python: exec format error"
+    crashed = _waiting("CrashLoopBackOff", lastState={"terminated": {"exitCode": 255, "message": line}})
+    assert _problem(crashed).hint == pods.PLATFORM
+    assert _problem(_waiting("RunContainerError", f"runc failed: {line}")).hint == pods.PLATFORM
+
+
 def test_a_crash_names_the_exit_code_and_the_last_line() -> None:
     ended = {"exitCode": 3, "reason": "Error", "message": "Traceback\n  ...\nValueError: broken\n\n"}
     problem = _problem(_waiting("CrashLoopBackOff", lastState={"terminated": ended}))

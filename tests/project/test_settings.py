@@ -65,8 +65,8 @@ def test_the_data_stage_gets_rules_that_are_set() -> None:
 
 def test_the_cluster_is_asked_for_a_gpu_where_the_model_is_served_on_one() -> None:
     on_cuda = PROJECT + '[serve]\nruntime = "python"\ndevice = "cuda"\n[deploy]\nmemory_mb = 4096\n'
-    document = json.loads(settings.deploy(config.parse(None, on_cuda), "image", "1"))
-    assert (document["gpus"], document["memory_mb"]) == (1, 4096)
+    document = json.loads(settings.deploy(config.parse(None, on_cuda), "image", "1", drains=True))
+    assert (document["gpus"], document["memory_mb"], document["drains"]) == (1, 4096, True)
     assert (document["watch_s"], document["insufficient"]) == (60, "keep")
     assert document["tolerances"] == {"errors": 0.02, "slow": 0.1, "classes": 0.2}
     assert json.loads(settings.deploy(config.parse(None, PROJECT), "image", "1"))["gpus"] == 0

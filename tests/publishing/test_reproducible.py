@@ -95,6 +95,7 @@ def test_two_publications_have_the_same_digest(
         "older and newer gates read how to ask this image"
     )
     assert settings["Labels"] == {
+        "ml-pipeline.drain": "ML_DRAIN",
         "org.opencontainers.image.title": "tumours",
         "org.opencontainers.image.version": version,
         "org.opencontainers.image.revision": COMMIT,

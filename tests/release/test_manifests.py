@@ -56,6 +56,14 @@ def test_a_pod_serves_on_while_the_cluster_forgets_it() -> None:
     assert 0 < drain < pod["terminationGracePeriodSeconds"]
 
 
+def test_a_server_that_drains_itself_learns_of_its_end_at_once() -> None:
+    pod = _pod(dataclasses.replace(RELEASE, drains=True))
+    container = pod["containers"][0]
+    assert "lifecycle" not in container
+    assert container["env"] == [{"name": "ML_DRAIN", "value": str(manifests.DRAIN_S)}]
+    assert "env" not in _pod()["containers"][0]  # an older image's server is not asked for what it may lack
+
+
 def test_probes_ask_what_the_image_serves() -> None:
     container = _pod()["containers"][0]
     paths = {k: container[k]["httpGet"]["path"] for k in ("startupProbe", "readinessProbe", "livenessProbe")}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ml_pipeline.cluster import watching, writes
+from ml_pipeline.cluster.errors import Unreachable
 from ml_pipeline.common.document import ReleaseRecord
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.release import calls, change, deploy, ledger, lock, prediction, steps
@@ -117,6 +118,24 @@ def test_a_release_that_never_gets_ready_is_undone(cluster: FakeCluster, clock: 
     assert ("deployments", "toy-blue") not in cluster.things
     outcomes = [entry.outcome for entry in ledger.read_ledger(cluster.get("services", "toy"))]
     assert outcomes == ["serving", "failed"]
+
+
+def test_an_undo_waits_for_an_api_server_for_longer_than_a_release(
+    cluster: FakeCluster, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(cluster, "a", "1")
+    back = clock.now + 100
+
+    def get(kind: str, name: str) -> Any:
+        if back - 91 < clock.now < back:
+            raise Unreachable("the API server is not reachable", "check it")
+        return FakeCluster.get(cluster, kind, name)
+
+    monkeypatch.setattr(cluster, "get", get)
+    with pytest.raises(StageFailure, match=r"the release was undone, and the last good one \(sha256:aaa"):
+        release(cluster, "d")
+    assert clock.now > back
+    assert status(cluster)["image"] == DIGESTS["a"]
 
 
 def test_a_first_release_that_answers_wrongly_leaves_nothing(cluster: FakeCluster) -> None:

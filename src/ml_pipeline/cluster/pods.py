@@ -9,6 +9,8 @@ from ml_pipeline.common.lines import last_line, one_line
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _CREATE = {"CreateContainerError", "CreateContainerConfigError", "CreatePodSandboxError", "RunContainerError"}
+_WRONG_PLATFORM = "exec format error"
+PLATFORM = "build the image for the platform of the nodes"
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,17 @@ def pod_problem(pod: Object) -> Failed | None:
         reason, message = text(waiting, "reason"), text(waiting, "message")
         if reason in _PULL:
             image = text(container, "image")
+            if "no match for platform" in message:
+                return Failed(f"image {image} is not for the platform of the nodes", PLATFORM, kind="pull")
             cause = f"the cluster can't pull {image}: {_pull_error(message, image) or reason}"
             hint = "check that the nodes reach the registry and that it has this digest"
             return Failed(cause, hint, kind="pull")
         if reason in _CREATE:
             cause = f"the cluster can't start pod {name}'s container: {reason}: {one_line(message)}"
-            return Failed(cause, "fix the image's entrypoint, user or file permissions")
+            other = _WRONG_PLATFORM in message
+            return Failed(
+                cause, PLATFORM if other else "fix the image's entrypoint, user or file permissions"
+            )
         if reason == "CrashLoopBackOff":
             return _crash(name, table(container, "lastState", "terminated"))
     return None
@@ -111,4 +118,4 @@ def _crash(pod: str, ended: Object) -> Failed:
     code = integer(ended, "exitCode") if "exitCode" in ended else "unknown"
     last = f" (its last line: {line})" if line else ""
     cause = f"pod {pod} exits again and again, with exit code {code}{last}"
-    return Failed(cause, "run the image by hand and fix its start")
+    return Failed(cause, PLATFORM if _WRONG_PLATFORM in line else "run the image by hand and fix its start")

@@ -4,8 +4,10 @@ A write is an attempt: it reads, compares, and sends what is missing with the `r
 So an attempt whose answer was lost is simply made again: it then finds its own work done.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import TypeVar
 
 from ml_pipeline.cluster.client import Cluster
@@ -17,14 +19,30 @@ T = TypeVar("T")
 
 BLIND_S = 30  # an API server that restarts is waited for this long
 PAUSE_S = 0.3
+_blind_s: ContextVar[float] = ContextVar("blind_s", default=BLIND_S)
+
+
+def blind_s() -> float:
+    """Return for how many seconds an API server that is away is waited for now."""
+    return _blind_s.get()
+
+
+@contextlib.contextmanager
+def patient(seconds: float) -> Iterator[None]:
+    """Wait longer for an API server in this block: what it does must not stay half done."""
+    token = _blind_s.set(seconds)
+    try:
+        yield
+    finally:
+        _blind_s.reset(token)
 
 
 def persistently(attempt: Callable[[], T]) -> T:
     """Return what the attempt returns; make it again after a conflict, or while the API server is away.
 
-    Raises Unreachable after BLIND_S: then nobody knows whether the last write was carried out.
+    Raises Unreachable after `blind_s()`: then nobody knows whether the last write was carried out.
     """
-    deadline = time.monotonic() + BLIND_S
+    deadline = time.monotonic() + blind_s()
     while True:
         try:
             return attempt()

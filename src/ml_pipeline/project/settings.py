@@ -62,10 +62,11 @@ def deploy(
     by: str = "",
     commit: str | None = None,
     verdict: str | None = None,
+    drains: bool = False,
 ) -> str:
     """Return the settings of `deploy` and `rollback`; `image` is "" where none is released.
 
-    `by`, `commit` and `verdict` are for the ledger of releases.
+    `by`, `commit` and `verdict` are for the ledger of releases; `drains` is what the image's label says.
     """
     section = project.deploy
     return _json(
@@ -76,6 +77,7 @@ def deploy(
             "timeout_s": section.timeout,
             "memory_mb": section.memory_mb,
             "gpus": 1 if project.serve.device == "cuda" else 0,
+            "drains": drains,
             "strategy": section.strategy,
             "keep_s": section.keep,
             "watch_s": section.watch,

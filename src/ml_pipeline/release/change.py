@@ -9,6 +9,7 @@ from ml_pipeline.cluster import command_line
 from ml_pipeline.cluster.client import Cluster
 from ml_pipeline.cluster.errors import Refused, Unreachable
 from ml_pipeline.cluster.fields import Object, at, integer, text
+from ml_pipeline.cluster.writes import patient
 from ml_pipeline.common.document import ReleaseRecord
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.release import capacity, ledger, open_watch, rollout, steps
@@ -23,6 +24,7 @@ from ml_pipeline.release.traffic import Reader
 from ml_pipeline.release.watch import TakenBack, WatchOutcome, stays, watch
 
 UNDO_S = 60  # the least: a short timeout of the release must not cut its undo short
+AWAY_S = 120  # for which an undo waits for the API server
 
 
 @dataclass
@@ -191,10 +193,11 @@ class Change:
         details = {"action": "undone", "name": release.name, "namespace": release.namespace}
         details["image"] = release.image
         try:
-            if self.resumed and self.serving and self._is_beside:  # the pods before may have ended since then
-                self._bring_up(self.serving)
-            self._take_back(failure.cause, TAKEN_BACK if isinstance(failure, TakenBack) else FAILED)
-            self._put_back()
+            with patient(AWAY_S):
+                if self.resumed and self.serving and self._is_beside:  # its pods may have ended since then
+                    self._bring_up(self.serving)
+                self._take_back(failure.cause, TAKEN_BACK if isinstance(failure, TakenBack) else FAILED)
+                self._put_back()
         except StageFailure as second:
             details["action"] = "broken"
             cause = f"{failure.cause}; the undo failed too: {second.cause}"

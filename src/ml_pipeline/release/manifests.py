@@ -11,7 +11,7 @@ from ml_pipeline.cluster.objects import Resources, selector
 from ml_pipeline.common.reading import Bounds
 from ml_pipeline.common.tolerances import Tolerances
 from ml_pipeline.release import rollout
-from ml_pipeline.serving.contract import PORT
+from ml_pipeline.serving.contract import DRAIN_VARIABLE, PORT
 
 # For this long a pod that ends still serves: until every proxy in the cluster has learned to send elsewhere.
 DRAIN_S = 5
@@ -37,6 +37,7 @@ class Release:
 
     `image` is a reference with a digest, or "" where none is chosen yet. `version` is its model's. `by` is
     who releases; `commit` and `verdict` are the image's, for the ledger. `watch_s` 0: it is not watched.
+    `drains`: the image's server itself answers on for a while after SIGTERM, as its label DRAIN says.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Release:
     memory_mb: Annotated[int, Bounds(minimum=1)] = 512
     cpu_millicores: Annotated[int, Bounds(minimum=1)] = 100
     gpus: Annotated[int, Bounds(minimum=0)] = 0
+    drains: bool = False
     strategy: Literal["rolling", "blue-green"] = "rolling"
     keep_s: Annotated[int, Bounds(minimum=0)] = 300
     by: str = ""
@@ -154,8 +156,19 @@ def _container(release: Release) -> Object:
         "startupProbe": _probe("/health", period_s=1, failures=STARTUP_S),
         "readinessProbe": _probe("/ready", period_s=1, failures=3),
         "livenessProbe": _probe("/health", period_s=10, failures=3),
-        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_S}}},
+        **_drain(release),
     }
+
+
+def _drain(release: Release) -> dict[str, Json]:
+    """Return what keeps a pod that ends answering for DRAIN_S.
+
+    A server that drains itself also tells callers to leave their kept connections. During a preStop sleep it
+    knows of nothing, so such callers stay with pods that were taken back.
+    """
+    if release.drains:
+        return {"env": [{"name": DRAIN_VARIABLE, "value": str(DRAIN_S)}]}
+    return {"lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_S}}}}
 
 
 def _probe(path: str, *, period_s: int, failures: int) -> dict[str, Json]:

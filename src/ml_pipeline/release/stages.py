@@ -14,7 +14,7 @@ from ml_pipeline.engine.run import Finished, Run
 from ml_pipeline.engine.stage import Stage
 from ml_pipeline.errors import StageError
 from ml_pipeline.project import settings
-from ml_pipeline.serving.contract import VERSION
+from ml_pipeline.serving.contract import DRAIN, VERSION
 
 _PROGRAM = "ml_pipeline.release.deploy"
 DEPLOY = Stage("deploy", _PROGRAM, ("the image's reference",))
@@ -37,6 +37,12 @@ class Caller:
 
 
 @dataclass(frozen=True)
+class _Labels:
+    version: str | None = None
+    drains: bool = False
+
+
+@dataclass(frozen=True)
 class _Status:
     """The good releases, newest first, as the status program reports them."""
 
@@ -52,14 +58,17 @@ async def deploy(
     """
     if "@sha256:" not in image:
         raise StageError(DEPLOY.name, f"{image} has no digest", "pass the reference that publish returned")
-    commit = run.revision if version else None  # of an image from elsewhere this source may not be the one
+    is_own = bool(version)
+    labels = _Labels(version, drains=True) if is_own else await _labels(image)
+    commit = run.revision if is_own else None  # of an image from elsewhere this source may not be the one
     document = settings.deploy(
         run.project,
         image,
-        version or await _version(image),
+        labels.version,
         by=caller.name,
         commit=commit,
         verdict=_verdict(run),
+        drains=labels.drains,
     )
     return await _act(run, cluster, DEPLOY, document, ["release", *caller.flags])
 
@@ -70,12 +79,13 @@ def _verdict(run: Run) -> str | None:
     return None if verdict is None else "passed" if verdict.get("passed") else "failed"
 
 
-async def _version(image: str) -> str | None:
-    """Return the image's label; None if the engine may not pull the image, which the cluster may."""
+async def _labels(image: str) -> _Labels:
+    """Return what the image's labels say; nothing if the engine may not pull it, as the cluster may."""
     try:
-        return await dag.container().from_(image).label(VERSION)
+        container = dag.container().from_(image)
+        return _Labels(await container.label(VERSION), drains=bool(await container.label(DRAIN)))
     except dagger.QueryError:
-        return None
+        return _Labels()
 
 
 async def running(run: Run, cluster: Cluster) -> str | None:

@@ -11,7 +11,7 @@ from ml_pipeline.cluster.errors import Unreachable
 from ml_pipeline.cluster.fields import Object, annotations_of, integer, text
 from ml_pipeline.cluster.objects import selector
 from ml_pipeline.cluster.pods import Failed, Progressing, is_ending
-from ml_pipeline.cluster.writes import BLIND_S, apply_own, persistently
+from ml_pipeline.cluster.writes import apply_own, blind_s, persistently
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.release import manifests, rollout, state
 from ml_pipeline.release.ledger import LEDGER, Ledger, annotation
@@ -81,7 +81,7 @@ def wait_ready(cluster: Cluster, release: Release, applied: Object) -> Ready:
 
 
 def _watch(cluster: Cluster, look: Callable[[float], Progressing | Ready | Failed]) -> Ready:
-    return watching.watch(cluster, look, poll_s=POLL_S, blind_s=BLIND_S, prefix="deploy: ")
+    return watching.watch(cluster, look, poll_s=POLL_S, blind_s=blind_s(), prefix="deploy: ")
 
 
 def _look(

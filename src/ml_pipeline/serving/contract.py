@@ -8,6 +8,8 @@ full. An image keeps:
 - a server on PORT, as its default command;
 - a batch command that takes `--input ROWS.npz --output ANSWERS.npz`, which the label BATCH_COMMAND holds as
   a JSON list of words. Images that are older than the label have the command BEFORE_LABEL;
+- a server that still answers for as many seconds after SIGTERM as the variable says that the label DRAIN
+  names; it ends kept connections by its answers meanwhile. Images without the label get a preStop sleep;
 - the outcome of a batch at the path in the variable ML_OUTCOME, as common/outcome.py writes it;
 - the user USER, who needs no writable folder but those of the output and the outcome.
 """
@@ -26,6 +28,9 @@ TITLE = "org.opencontainers.image.title"  # the project's name
 VERSION = "org.opencontainers.image.version"  # the model's
 REVISION = "org.opencontainers.image.revision"  # the commit that was published
 BATCH_COMMAND = "ml-pipeline.batch-command"
+DRAIN = "ml-pipeline.drain"
+
+DRAIN_VARIABLE = "ML_DRAIN"
 
 SERVER, BATCH = "ml_pipeline.serving.serve", "ml_pipeline.serving.predict"
 # Images that are older than the label have both here; modules at these names still start them.

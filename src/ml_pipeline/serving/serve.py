@@ -32,7 +32,7 @@ from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.model.loaded import Model, load, processors
 from ml_pipeline.serving.application import Application
 from ml_pipeline.serving.connection import Protocol
-from ml_pipeline.serving.contract import MODEL, PORT
+from ml_pipeline.serving.contract import DRAIN_VARIABLE, MODEL, PORT
 from ml_pipeline.serving.monitor import monitor, read_record
 from ml_pipeline.serving.pace import Pace, measure
 from ml_pipeline.serving.page import page
@@ -83,7 +83,7 @@ def serve() -> Details:
         standing=int(_setting("ML_STANDING", 16, 1)),
         max_body=int(_setting("ML_MAX_BODY", 8 << 20, 1)),
     )
-    drain = _setting("ML_DRAIN", 3, 0)
+    drain = _setting(DRAIN_VARIABLE, 3, 0)
     age = _setting("ML_CONNECTION_AGE", 5, 0)
     folder = Path(os.environ.get("ML_MODEL", MODEL))
     model, pace = _loaded(folder, int(_setting("ML_THREADS", 0, 0)))

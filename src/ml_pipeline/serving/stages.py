@@ -68,5 +68,6 @@ async def build(run: Run, trained: Trained) -> dagger.Container:
         .with_label(TITLE, run.project.name)
         .with_label(VERSION, trained.version)
         .with_label(contract.BATCH_COMMAND, contract.batch_label())
+        .with_label(contract.DRAIN, contract.DRAIN_VARIABLE)
     )
     return await run.timed(BUILD, image.sync())
