@@ -26,6 +26,7 @@ class Proxy:
 
     def __init__(self, admin: Path, folder: Path) -> None:
         self.writes: list[str] = []
+        self.away = False
         self.plan: Callable[[int, str], Fault] = lambda _number, _path: ""
         self.kill: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
@@ -70,6 +71,10 @@ class Proxy:
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if proxy.away:
+                    self.close_connection = True
+                    self.connection.close()
+                    return
                 fault = proxy.fault(self.command, self.path, body)
                 if fault in REFUSALS:
                     self.say(int(fault), REFUSALS[fault])

@@ -17,8 +17,8 @@ BASE = ("library/python", "3.13-slim")
 MEDIA = "application/vnd.oci.image"
 
 SERVER = """
-import collections, http.server, json, os, signal, sys
-counts = collections.Counter()
+import collections, http.server, json, os, signal, sys, threading, time
+counts, started = collections.Counter(), []
 mode, version = os.environ["MODE"], os.environ["VERSION"]
 if mode == "crash":
     sys.exit("the model's weights are broken")
@@ -34,8 +34,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(503 if unready else 200, {"status": "loading" if unready else "ok"})
     def do_POST(self):
         rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["instances"]
-        is_example = rows[0]["age"] == 37
-        late = mode == "errors" and not is_example and sum(counts.values()) % 5 == 4
+        started.append(time.monotonic())
+        if mode == "flaps":
+            threading.Timer(2, os._exit, [3]).start()
+        is_bad = mode == "errors" and sum(counts.values()) % 5 == 4
+        is_bad |= mode == "late" and started[-1] - started[0] > 10
+        late = is_bad and rows[0]["age"] != 37
         counts[500 if late or mode == "wrong" else 200] += 1
         if late or mode == "wrong":
             self.answer(500, {"detail": "the graph has no such input"})

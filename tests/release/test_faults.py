@@ -3,11 +3,9 @@
 Each scenario has a namespace of its own, and all run at once: they mostly wait for pods.
 """
 
-import concurrent.futures
 import json
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,31 +13,12 @@ import pytest
 from ml_pipeline.release import ledger, manifests
 from ml_pipeline.release.manifests import Release
 from tests import toy_images as toy
-from tests.clusters import Lab, Result, Target
+from tests.clusters import Lab, Target
+from tests.release.scenarios import QUICK, Images, Scenario, Started, call, digest, serving, started
 
 pytestmark = pytest.mark.cluster
 
-Images = Mapping[str, str]
-Scenario = Callable[[Target, Images], None]
-
-QUICK: dict[str, Any] = {"replicas": 1, "timeout_s": 40, "keep_s": 0}
 BLUE_GREEN: dict[str, Any] = {"strategy": "blue-green"}
-
-
-def call(target: Target, action: str, *flags: str, **settings: Any) -> Result:
-    return target.call(action, *flags, **(QUICK | settings))
-
-
-def digest(image: str) -> str:
-    return image.rpartition("@")[2]
-
-
-def serving(target: Target) -> str:
-    """Return the image that serves, complete."""
-    status = call(target, "status").record
-    assert status["state"] == "ready", status
-    image: str = status["image"]
-    return image
 
 
 def two_deploys_at_once(target: Target, images: Images) -> None:
@@ -210,27 +189,13 @@ SCENARIOS: tuple[Scenario, ...] = (
 
 
 @pytest.fixture(scope="module")
-def running(
-    lab: Lab, images: Images, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Mapping[str, "concurrent.futures.Future[None]"]]:
-    """Start every scenario; yield them by name."""
+def running(lab: Lab, images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     more = {"also-1": toy.push(lab.registry, "also", "1"), "wrong-1": toy.push(lab.registry, "wrong", "1")}
-    targets = {
-        scenario: Target(
-            tmp_path_factory.mktemp("fault"), lab.kubeconfig, f"fault-{uuid.uuid4().hex[:8]}", lab.kubeconfig
-        )
-        for scenario in SCENARIOS
-    }
-    with concurrent.futures.ThreadPoolExecutor(6) as pool:
-        yield {each.__name__: pool.submit(each, targets[each], {**images, **more}) for each in SCENARIOS}
-        pool.shutdown(wait=True, cancel_futures=True)
-    for target in targets.values():
-        target.kubectl("delete", "namespace", target.namespace, "--ignore-not-found", "--wait=false")
+    with started(SCENARIOS, lab, {**images, **more}, tmp_path_factory) as scenarios:
+        yield scenarios
 
 
 @pytest.mark.timeout(700)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_a_release_among(
-    running: Mapping[str, "concurrent.futures.Future[None]"], scenario: Scenario
-) -> None:
+def test_a_release_among(running: Started, scenario: Scenario) -> None:
     running[scenario.__name__].result()
