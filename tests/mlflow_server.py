@@ -31,7 +31,7 @@ admin_username = {username}
 admin_password = {password}
 auth_cache_ttl_seconds = 600
 """
-PATIENCE_S = 90
+PATIENCE_S = 300  # on a slow machine, beside other tests
 
 
 @dataclass(frozen=True)
