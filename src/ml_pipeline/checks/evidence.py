@@ -1,8 +1,9 @@
 """A plugin for a project's own pytest: it writes what happened, line by line, and measures coverage.
 
-An exit code is no evidence: a test can end the process with any. What this plugin wrote before that is left.
-It is copied to a folder of its own and loaded from there, because the project may have modules of any name.
-Old versions of pytest, coverage and Python must be able to load it. Standard library only, until coverage.
+The exit code alone proves nothing, because a test can end the process with any code. The lines that this
+plugin has written by then remain. It is copied to a folder of its own and loaded from there, because the
+project may have modules of any name. Old versions of pytest, coverage and Python must be able to load it. It
+imports only the standard library, and coverage when it measures.
 """
 
 import json
@@ -107,9 +108,8 @@ def _measure(config: Any, writer: Writer | None) -> None:
             coverage.set_option("run:source", ["."])
             omitted += TESTS
         coverage.set_option("run:omit", omitted)
-        coverage.set_option(
-            "run:disable_warnings", ["no-data-collected"]
-        )  # by the process that waits for workers
+        # The process that only waits for workers runs none of the code.
+        coverage.set_option("run:disable_warnings", ["no-data-collected"])
         if sys.version_info >= (3, 12) and not coverage.get_option("run:branch"):
             # Python's own monitoring hardly slows tests that measure time; it can't measure branches.
             os.environ.setdefault("COVERAGE_CORE", "sysmon")

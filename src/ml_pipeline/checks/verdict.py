@@ -90,7 +90,7 @@ def read(lines: Iterable[str]) -> Evidence:
 
 
 def nothing_to_run(code: int, evidence: Evidence) -> bool:
-    """Whether there are no tests at all, which a whole run may accept."""
+    """Tell whether the project has no tests at all. A whole run may accept that."""
     return code == NO_TESTS and not evidence.skipped_modules and not evidence.collected
 
 

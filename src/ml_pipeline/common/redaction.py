@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "[hidden]"
-SHORTEST = 4  # characters; a shorter text would be found in words that are no secret
+SHORTEST = 4  # characters; a shorter secret is also a part of many ordinary words
 SHORTEST_CODED = 8
 
 _forms: set[str] = set()
@@ -33,7 +33,7 @@ def redacted(text: str) -> str:
 
 
 def is_needed() -> bool:
-    """Whether the program has named any secret."""
+    """Tell whether the program has named any secret."""
     return bool(_forms)
 
 

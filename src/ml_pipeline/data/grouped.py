@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from ml_pipeline.columns import row_groups
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.data.settings import Settings
 
@@ -23,7 +24,7 @@ def groups_held_out(frame: pl.LazyFrame, settings: Settings, fraction: float) ->
     group = settings.group or ""
     names = [group, settings.target] if settings.task == "classification" else [group]
     table = frame.select(names).collect()
-    codes = _codes(table[group])
+    codes = row_groups.codes(table[group])
     count = int(codes.max(initial=-1)) + 1
     if count < 2:
         raise StageFailure(
@@ -47,11 +48,3 @@ def groups_held_out(frame: pl.LazyFrame, settings: Settings, fraction: float) ->
     if taken.all():
         taken[order[-1]] = False
     return np.asarray(taken[codes], bool)
-
-
-def _codes(groups: pl.Series) -> npt.NDArray[np.int64]:
-    """Return each row's group as a number from 0, in the order of the values; rows without one come last."""
-    codes = groups.rank("dense").cast(pl.Int64) - 1
-    first = groups.drop_nulls().n_unique()
-    alone = codes.is_null().cast(pl.Int64).cum_sum() - 1 + first
-    return codes.fill_null(alone).to_numpy()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from ml_pipeline.columns import row_groups
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.gate import groups, metrics
 from ml_pipeline.gate.arrays import Array, Floats, Integers, Numeric, Texts
@@ -150,7 +151,4 @@ def units_of(frame: pl.DataFrame, column: str | None) -> Units | None:
     if column not in frame.columns:
         cause = f"the group column {column!r} is not in the holdout ({', '.join(frame.columns)})"
         raise StageFailure(cause, "add the column to the holdout, or correct [tool.ml-pipeline.data] group")
-    codes = frame[column].rank("dense").cast(pl.Int64).to_numpy() - 1
-    alone = np.isnan(codes)
-    codes[alone] = np.nanmax(codes, initial=-1) + 1 + np.arange(alone.sum())
-    return Units(codes.astype(np.int64))
+    return Units(row_groups.codes(frame[column]))

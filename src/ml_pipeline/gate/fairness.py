@@ -116,8 +116,11 @@ def measure(
 
 def _independent(rates: Rates, codes: Integers, truth: Integers, answers: Integers, units: Units) -> Rates:
     """Divide the counts by their design effects (Korn and Graubard 1998)."""
+    chosen = (answers == 1).astype(np.float64)
     parts = (np.ones(len(truth), dtype=np.bool_), truth == 1, truth != 1)
-    effects = np.stack([units.within(codes, answers == 1, part) for part in parts])
+    effects = np.stack(
+        [Units(units.codes[part]).designs(chosen[part], codes[part], rates.rows.shape[1]) for part in parts]
+    )
     return Rates(rates.selected / effects, rates.rows / effects)
 
 

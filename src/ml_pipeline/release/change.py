@@ -252,9 +252,9 @@ class Change:
             self.release, image=serving.image, version=serving.version, replicas=serving.replicas
         )
         applied = steps.apply(self.cluster, old, serving.deployment, serving.template)
-        patient = dataclasses.replace(old, timeout_s=max(UNDO_S, self.release.timeout_s))
+        unhurried = dataclasses.replace(old, timeout_s=max(UNDO_S, self.release.timeout_s))
         if not self._is_same():
-            steps.wait_ready(self.cluster, patient, applied)
+            steps.wait_ready(self.cluster, unhurried, applied)
             steps.scale(self.cluster, serving.deployment, serving.replicas)
 
     def _record(self, ready: Ready, prediction: Object) -> ReleaseRecord:

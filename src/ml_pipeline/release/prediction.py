@@ -53,9 +53,8 @@ def _answer(cluster: Cluster, pod: str, path: str, body: Json) -> tuple[int, byt
             if code != 503 or attempt == ATTEMPTS:
                 return code, data
         except Unreachable as failure:
-            if attempt == ATTEMPTS or isinstance(
-                failure, NoAnswer
-            ):  # no more the API server's own trouble, which a caller would wait for
+            # Then it is no longer the API server's own trouble, which a caller would wait for.
+            if attempt == ATTEMPTS or isinstance(failure, NoAnswer):
                 raise StageFailure(failure.cause, failure.hint) from None
         time.sleep(0.5)
     raise AssertionError("unreachable")

@@ -39,40 +39,30 @@ class Units:
         return self.sums(influences) * (self.count / len(self.codes))
 
     def design(self, influences: Floats) -> float:
-        """Return how many times as many rows are needed as if all were independent; at least 1.
+        """Return how many times as many rows a metric with these influences [N] needs; see `designs`."""
+        return float(self.designs(influences, np.zeros(len(influences), dtype=np.int64), 1)[0])
 
-        This is the design effect (Kish 1965): the variance of the mean of influences [N] with whole units
-        drawn, over that with rows drawn; of few units with Student's t (Korn and Graubard 1998). Where all
-        influences are the same it is that of rows which always vary together.
+    def designs(self, values: Floats, parts: Integers, count: int) -> Floats:
+        """Return how many times as many rows a mean needs as if all were independent; at least 1.
+
+        One number for each of `count` parts of the rows, of which `parts` [N] are the numbers; of one that
+        has no unit, or a single one, it is 1. This is the design effect (Kish 1965): the variance of the mean
+        of values [N] with whole units drawn, over that with rows drawn; of few units with Student's t (Korn
+        and Graubard 1998). Where all values are the same it is that of rows which always vary together.
         """
-        centred = influences - influences.mean()
-        alone = float(centred @ centred)
-        if alone <= 1e-12 * len(centred) * float(np.abs(influences).max(initial=0.0)) ** 2:
-            together = float((self.sizes**2).sum()) / len(self.codes)
-        else:
-            together = float((self.sums(centred) ** 2).sum()) / alone
-        student = (float(stdtrit(self.count - 1, _TAIL)) / float(ndtri(_TAIL))) ** 2
-        return max(1.0, together * self.count / (self.count - 1) * student)
-
-    def within(self, members: Integers, values: Booleans, rows: Booleans) -> Floats:
-        """Return the design effect of the share of `values` [N] among `rows` [N], in each group [K].
-
-        `members` [N] says each row's group. Of a group with no unit, or one, it is 1: it is left out.
-        """
-        kinds = int(members.max()) + 1
-        group, unit, value = members[rows], self.codes[rows], values[rows].astype(np.float64)
-        sizes = np.bincount(group, minlength=kinds)
-        share = np.bincount(group, value, kinds) / np.maximum(sizes, 1)
-        pairs, where = np.unique(group * self.count + unit, return_inverse=True)
-        sums, rows_of = np.bincount(where, value - share[group]), np.bincount(where)
-        owner = pairs // self.count
-        units = np.bincount(owner, minlength=kinds)
-        together, alone = np.bincount(owner, sums**2, kinds), sizes * share * (1 - share)
-        whole = np.bincount(owner, rows_of.astype(np.float64) ** 2, kinds) / np.maximum(sizes, 1)
-        effect = np.divide(together, alone, out=whole, where=alone > 0)
-        student = (stdtrit(np.maximum(units - 1, 1), _TAIL) / ndtri(_TAIL)) ** 2
-        result: Floats = np.where(units > 1, effect * units / np.maximum(units - 1, 1) * student, 1.0)
-        return np.maximum(result, 1.0)
+        sizes = np.maximum(np.bincount(parts, minlength=count), 1)
+        centred = values - (np.bincount(parts, values, count) / sizes)[parts]
+        pairs, pair = np.unique(parts * self.count + self.codes, return_inverse=True)
+        owner, rows = pairs // self.count, np.bincount(pair).astype(np.float64)
+        units = np.bincount(owner, minlength=count)
+        alone = np.bincount(parts, centred**2, count)
+        together = np.bincount(owner, np.bincount(pair, centred) ** 2, count)
+        effect = np.bincount(owner, rows**2, count) / sizes
+        varies = alone > 1e-12 * sizes * float(np.abs(values).max(initial=0.0)) ** 2
+        np.divide(together, alone, out=effect, where=varies)
+        others = np.maximum(units - 1, 1)
+        effect *= units / others * (stdtrit(others, _TAIL) / ndtri(_TAIL)) ** 2
+        return np.where(units > 1, np.maximum(effect, 1.0), 1.0)
 
 
 def design(units: Units | None, influences: Floats) -> float:
