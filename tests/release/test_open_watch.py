@@ -3,10 +3,14 @@
 import dataclasses
 import math
 
+import pytest
+
 from ml_pipeline.release import ledger, open_watch
 from ml_pipeline.release.ledger import FAILED, REPLACED, Entry
 from ml_pipeline.release.traffic import Counters
 from tests.release.deployments import service
+
+pytestmark = pytest.mark.program  # it imports the cluster's client
 
 SEEN = Counters({200: 90, 500: 10}, {0.005: 80, math.inf: 90}, {"no": 60, "yes": 30})
 FIRST = Entry(1, "r/a@sha256:" + "a" * 64, REPLACED, deployment="adult", started=10, ended=20)

@@ -98,6 +98,9 @@ def test_the_deadline_says_which_pod_lacks_what() -> None:
     assert isinstance(state, Failed)
     assert state.cause == "pod two runs, but /ready does not answer 200 after 60 s"
     assert state.pod == "two"
+    # An undo begins while the cluster still says it of the template before.
+    timed = rollout.judge(late, SETS, [_pod("one"), _pod("two", ready=False)], is_timed=True)
+    assert timed == Progressing("1 of 2 pods ready", ("one",))
 
 
 @pytest.mark.parametrize("change", ["old", "ending", "ended"])

@@ -98,11 +98,11 @@ def _look(
         raise Overruled(f"{cause}; this call undoes nothing", "find out who did, and make the call again")
     labels = selector(name)
     replicasets, pods = cluster.list("replicasets", labels), cluster.list("pods", labels)
-    judged = rollout.judge(deployment, replicasets, pods)
+    judged = rollout.judge(deployment, replicasets, pods, is_timed=True)
     if seconds <= release.timeout_s:
         return judged
     if isinstance(judged, Progressing):
-        return rollout.not_ready(rollout.newest_pods(deployment, replicasets, pods), seconds)
+        return rollout.not_ready(rollout.newest_pods(deployment, replicasets, pods), release.timeout_s)
     return dataclasses.replace(judged, patience_s=0) if isinstance(judged, Failed) else judged
 
 
