@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from ml_pipeline.common import rules
+from ml_pipeline.common.document import RunDocument
 from ml_pipeline.common.metrics.table import names
 from ml_pipeline.common.rules import Gate
 from ml_pipeline.gate import examination, verdict
@@ -18,6 +19,7 @@ from ml_pipeline.gate.answers import Holdout, Task
 from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.quality import Quality
 from ml_pipeline.gate.verdict import Evidence
+from ml_pipeline.report import page
 
 pytestmark = pytest.mark.program
 
@@ -73,6 +75,7 @@ def test_two_classes_with_a_baseline() -> None:
         assert lost <= made["differences"][name]["value"] <= won, name
     assert "log_loss" not in made["differences"]  # this baseline gives no probabilities
     assert made["slices"]["looked_at"] > 20
+    assert "(about 0.0" in page.html(RunDocument(verdict=made), {}), "the report shows what fairness measured"
 
 
 def test_several_classes() -> None:

@@ -18,4 +18,5 @@ def test_an_optional_key_is_not_required() -> None:
         "no_interval",
         "notes",
         "row_groups",
+        "group_rows",
     }

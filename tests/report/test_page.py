@@ -139,6 +139,36 @@ def test_intervals_slices_and_open_gates_are_shown(tmp_path: Path) -> None:
     assert case.find("skipped") is not None
 
 
+def test_who_was_left_out_and_what_counts_as_one_row_are_told(tmp_path: Path) -> None:
+    def group(column: str, name: str, rows: int, rate: float | None) -> dict[str, Any]:
+        kind = "slice" if column == "job" else "sensitive"
+        return {
+            "column": column,
+            "kind": kind,
+            "group": name,
+            "rows": rows,
+            "accuracy": 0.9 if rows >= 30 else None,
+            "true_positive_rate": rate,
+        }
+
+    rows = [group("sex", "f", 900, 0.5), group("sex", "m", 800, None), group("job", "smith", 40, 0.5)]
+    rows += [group("race", f"r{number}", 1, None) for number in range(12)]
+    verdict = {**VERDICT, "groups": rows, "group_rows": 30, "row_groups": 1200}
+    verdict["slices"] = {"metric": "accuracy", "looked_at": 9, "min_rows": 50, "worst": []}
+    assert make(tmp_path, pipeline=pipeline(), verdict=verdict).returncode == 0
+    page = Page(tmp_path / "out" / "report.html").text
+    summary = (tmp_path / "out" / "summary.md").read_text()
+    for sentence in (
+        "Groups with fewer than 30 rows are left out: race = r0 (1 row), race = r1 (1 row), ",
+        "race = r9 (1 row), and 2 more.",
+        "Groups with fewer than 30 positive rows have no true positive rate: sex = m.",
+        "The search for the worst slice needs 50 rows, and leaves out: job = smith (40 rows).",
+        "on 9,769 holdout rows in 1,200 groups",
+    ):
+        assert sentence in page, sentence
+        assert sentence in summary, sentence
+
+
 def test_the_trials_of_a_search_are_shown_best_first(tmp_path: Path) -> None:
     def trial(number: int, value: float | None, message: str = "") -> dict[str, Any]:
         status = "failed" if message else "passed"

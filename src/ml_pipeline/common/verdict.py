@@ -157,6 +157,9 @@ class Verdict(TypedDict):
             {"minimum": 1, "description": "how many groups the rows make by data.group; null: it is not set"},
         ]
     ]
+    group_rows: NotRequired[
+        Annotated[int, {"description": "how many rows a group of `groups` needs; smaller ones are left out"}]
+    ]
     digests: Digests
     method: Method
     metrics: Annotated[Numbers, {"description": "of the candidate"}]

@@ -8,6 +8,7 @@ from typing import cast
 from ml_pipeline.common import rules
 from ml_pipeline.common.rules import CONFIDENCE, Decision, Measured
 from ml_pipeline.common.verdict import SCHEMA_VERSION, Difference, Digests, Interval, Skew, Verdict
+from ml_pipeline.gate import groups
 from ml_pipeline.gate.documents import Settings
 from ml_pipeline.gate.quality import Quality
 from ml_pipeline.gate.uncertainty.resampling import ROUNDS, SEED
@@ -44,6 +45,7 @@ def document(
         "task": settings["task"],
         "rows": rows,
         "row_groups": evidence.units,
+        "group_rows": groups.MIN_ROWS,
         "digests": digests,
         "method": {"confidence": CONFIDENCE, "rounds": ROUNDS, "seed": SEED},
         "metrics": {name: metric.value for name, metric in measured.items()},

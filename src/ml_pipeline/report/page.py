@@ -9,7 +9,7 @@ from markupsafe import Markup
 from ml_pipeline.common import wording
 from ml_pipeline.common.document import RunDocument
 from ml_pipeline.common.verdict import Verdict
-from ml_pipeline.report import charts, documents, histograms, summary, tables
+from ml_pipeline.report import charts, documents, histograms, left_out, summary, tables
 from ml_pipeline.report.curves import Panel
 
 TEMPLATE = "report.html"
@@ -26,7 +26,9 @@ def html(run: RunDocument, curves: Mapping[str, Panel]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {name: getattr(summary, name) for name in ("threshold", "measure", "duration")}
+    environment.globals |= {
+        name: getattr(summary, name) for name in ("threshold", "measure", "duration", "rows")
+    }
     environment.globals |= {name: getattr(wording, name) for name in ("number", "shown", "difference")}
     verdict = documents.verdict(run)
     page: str = environment.get_template(TEMPLATE).render(
@@ -42,6 +44,8 @@ def html(run: RunDocument, curves: Mapping[str, Panel]) -> str:
         precision_recall=_precision_recall(verdict),
         calibration=_calibration(verdict),
         groups=tables.groups(verdict.get("groups", [])),
+        fairness=tables.fairness(verdict),
+        left_out=left_out.sentences(verdict),
         stages=run.stages,
         longest=max([0.001, *(stage.seconds or 0 for stage in run.stages)]),
         notes=run.notes,

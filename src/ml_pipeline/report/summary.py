@@ -18,7 +18,7 @@ from ml_pipeline.common.document import (
 from ml_pipeline.common.metrics import table
 from ml_pipeline.common.verdict import Gate, Skew, Verdict
 from ml_pipeline.common.wording import difference, number, shown
-from ml_pipeline.report import documents
+from ml_pipeline.report import documents, left_out
 from ml_pipeline.report.documents import DataReport, Finding, Model
 
 NONE = "-"
@@ -64,11 +64,7 @@ def headline(run: RunDocument) -> Headline:
     held = sum(gate["status"] == "passed" for gate in gates)
     open_ = sum(gate["status"] == "not-enough-evidence" for gate in gates)
     undecided = f", {open_} undecided," if open_ else ""
-    why = (
-        f"{held} of {len(gates)} gates passed{undecided} on {verdict['rows']:,} holdout rows"
-        if gates
-        else "it has no gates"
-    )
+    why = f"{held} of {len(gates)} gates passed{undecided} on {rows(verdict)}" if gates else "it has no gates"
     return Headline(True, f"{name}: {'released' if run.release else 'may ship'}", why)
 
 
@@ -86,7 +82,7 @@ def markdown(run: RunDocument) -> str:
         _section("Metrics", ("metric", "value", "baseline"), _metrics(verdict)),
         _section("Stages", ("", "stage", "time", ""), map(_stage, run.stages)),
         _section("Data", ("", ""), _data(documents.data(run))),
-        "\n".join(f"- {_text(note)}" for note in run.notes),
+        "\n".join(f"- {_text(note)}" for note in (*left_out.sentences(verdict), *run.notes)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -162,6 +158,12 @@ def _took(run: RunDocument) -> str:
         else ""
     )
     return f"{duration(run.seconds)}{cached}{cost}"
+
+
+def rows(verdict: Verdict) -> str:
+    """Return the holdout's size in words, with the groups that count as one where the project names them."""
+    groups = verdict.get("row_groups")
+    return f"{verdict['rows']:,} holdout rows" + (f" in {groups:,} groups" if groups else "")
 
 
 def threshold(gate: Gate) -> str:

@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from ml_pipeline.common.metrics.metric import Family
 from ml_pipeline.common.metrics.table import MAIN, METRICS
-from ml_pipeline.common.verdict import Verdict
+from ml_pipeline.common.verdict import ColumnFairness, Verdict
 from ml_pipeline.common.wording import number, shown
 from ml_pipeline.report.summary import measure
 
@@ -108,3 +108,19 @@ def groups(entries: Sequence[Mapping[str, object]]) -> list[Group]:
         }
         for (kind, column), rows in tables.items()
     ]
+
+
+def fairness(verdict: Verdict) -> list[str]:
+    """Return for each sensitive column that is measured how far its groups are apart, as text."""
+    return [text for entry in verdict.get("fairness") or () if (text := _parity(entry))]
+
+
+def _parity(entry: ColumnFairness) -> str:
+    intervals, alike = entry.get("intervals") or {}, entry.get("expected_if_alike") or {}
+    parts = []
+    for name, value in entry.items():
+        if isinstance(value, int | float):
+            expected = alike.get(name)
+            note = "" if expected is None else f" (about {number(expected)} if all groups were alike)"
+            parts.append(f"{name.replace('_', ' ')} {number(value)}{shown(intervals.get(name))}{note}")
+    return f"{entry['column']}: {', '.join(parts)}" if parts else ""
