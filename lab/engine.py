@@ -104,6 +104,8 @@ def _service(content: Path, *, gpu_recorder: bool) -> Service:
     if images.CERTIFICATES.exists():  # the images have them; the engine would add them to every container
         isolation["hidden"] = [str(images.CERTIFICATES)]
     env = images.sdk_variables(content)
+    # A third of the engine's processor time is garbage collection otherwise; the limit is for small machines.
+    env |= {"GOGC": "400", "GOMEMLIMIT": "2GiB"}
     if gpu_recorder:
         folder = GPU / "hook"
         script = HOOK_SCRIPT.replace("@LOG@", str(GPU / "requests.log"))

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -142,6 +143,13 @@ def copy(name: str, target: Path) -> Project:
     """Copy a test project into a new folder."""
     shutil.copytree(PROJECTS / name, target, ignore=UNCOPIED)
     return Project(target)
+
+
+def fact(answer: Answer, label: str) -> str:
+    """Return what the summary's first table says."""
+    found = re.search(rf"^\| {label} \| `(.*)` \|$", answer.out, re.MULTILINE)
+    assert found, answer.out
+    return found[1]
 
 
 def stages(markdown: str) -> dict[str, str]:

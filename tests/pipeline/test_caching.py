@@ -29,9 +29,8 @@ def reran(answer: Answer) -> set[str]:
 def test_an_edit_reruns_only_what_reads_it(dagger: Dagger, tumours: Project) -> None:
     something = str(secrets.randbelow(10**9))  # that no earlier run had
     reran(dagger.call(tumours.path, "full-pipeline"))
-    assert reran(dagger.call(tumours.path, "full-pipeline")) == set()
 
-    tumours.write("README.md", f"# {something}\n")
+    tumours.write("README.md", f"# {something}\n")  # which nothing reads
     assert reran(dagger.call(tumours.path, "full-pipeline")) == set()
 
     tests = (tumours.path / "tests" / "test_model.py").read_text()

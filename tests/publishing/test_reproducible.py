@@ -19,11 +19,11 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ADDED = 3  # layers above the base: packages, programs, model
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def again(dagger: Dagger) -> Iterator[Dagger]:
     """The command line with another package index at hand.
 
-    With it nothing is answered from the cache: all is installed, and trained, again.
+    With it nothing is answered from the cache of calls without it: all is installed, and trained, again.
     """
     with package_index.serving() as place:
         yield Dagger({**dagger.environment, "INDEX": f"http://me:{package_index.PASSWORD}@{place}"})
