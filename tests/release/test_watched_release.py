@@ -39,7 +39,7 @@ def time_of_watches(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:  # n
 
 
 def release(cluster: Observed, image: str, **more: Any) -> Any:
-    return unwatched.release(cluster, image, **{"watch_s": 30, "keep_s": 0, **more})
+    return unwatched.release(cluster, image, **{"watch_s": 10, "keep_s": 0, **more})
 
 
 def live(cluster: Observed) -> str:
@@ -78,7 +78,7 @@ def test_a_release_that_is_as_good_stays_and_its_record_has_the_figures() -> Non
     assert record.watch["decision"] == "keep"
     assert record.watch["reason"].startswith("the new release is as good as the old one: ")
     assert live(cluster) == DIGESTS["b"]
-    back = unwatched.rollback(cluster, watch_s=30, keep_s=0)
+    back = unwatched.rollback(cluster, watch_s=10, keep_s=0)
     assert back.watch == {}  # it served well
 
 
@@ -120,10 +120,10 @@ def test_a_watch_that_was_killed_is_made_again_for_its_whole_time(
     del cluster.effects[:]
     started = clock.now
     record = release(cluster, "b", strategy=strategy)
-    assert clock.now - started >= 30
+    assert clock.now - started >= 10
     assert (record.action, record.revision, record.watch["decision"]) == ("watched", 2, "keep")
     assert record.notes[-1] == (
-        "the watch of revision 2 did not end, because its call was killed; it is watched again, for 30 s"
+        "the watch of revision 2 did not end, because its call was killed; it is watched again, for 10 s"
     )
     assert release(cluster, "b", strategy=strategy).action == "unchanged"
     assert "create services" not in cluster.effects
@@ -151,6 +151,25 @@ def test_what_turns_bad_after_the_kill_is_taken_back(
         release(cluster, "b", strategy=strategy)
 
 
+@pytest.mark.parametrize(("first", "then"), [("rolling", "blue-green"), ("blue-green", "rolling")])
+def test_it_is_watched_to_the_end_before_a_change_of_strategy(
+    first: str, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for errors, image in ((0.5, "b"), (0.0, "c")):
+        cluster = Observed({DIGESTS[image]: errors}, requests=60)
+        release(cluster, "a", strategy=first)
+        kill_in_watch(cluster, monkeypatch, image, strategy=first)
+        if errors:
+            with pytest.raises(StageFailure, match=r"with an error, the old one 0\.0 % of .* \(sha256:a+\)"):
+                release(cluster, image, strategy=then)
+            assert live(cluster) == DIGESTS["a"]
+        else:
+            record = release(cluster, image, strategy=then)
+            assert (record.action, record.deployment == "toy") == ("updated", then == "rolling")
+            assert "it is watched again, for 10 s" in record.notes[0]
+            assert release(cluster, image, strategy=then).action == "unchanged"
+
+
 def test_another_image_or_no_watch_does_not_watch_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Observed({}, requests=500)
     release(cluster, "a")
@@ -165,5 +184,5 @@ def test_what_served_before_is_not_watched_again() -> None:
     cluster = Observed({})
     release(cluster, "a")
     assert (
-        calls.release(cluster, Release("toy", "models", DIGESTS["a"], timeout_s=10, watch_s=30)).watch == {}
+        calls.release(cluster, Release("toy", "models", DIGESTS["a"], timeout_s=10, watch_s=10)).watch == {}
     )  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 
+from ml_pipeline.cluster import command_line
 from ml_pipeline.cluster.client import Cluster
 from ml_pipeline.cluster.errors import Interrupted, Unreachable
 from ml_pipeline.cluster.fields import Object, integer
@@ -33,7 +34,12 @@ def release(cluster: Cluster, new: Release, *, force: bool = False) -> ReleaseRe
         _refuse_marked(now.ledger, new.digest, force=force)
         if (unfinished := _unfinished(new, now)) is not None:
             lock.intend({"action": "release", "image": new.image})
-            return _watch_again(cluster, new, now, unfinished, notes)
+            watched = _watch_again(cluster, new, now, unfinished, notes)
+            if _is_placed(new, now):
+                return watched
+            # First watched, then moved: else a release that nobody judged would be compared with itself.
+            now, notes = state.read(cluster, new.name), list(watched.notes)
+            command_line.fail_on_signals()
         serving = state.what_serves(now, lambda pods: change.gives_prediction(cluster, new, pods))
         known = now.ledger
         if serving and not serving.is_recorded and serving.image != new.image:
@@ -44,12 +50,16 @@ def release(cluster: Cluster, new: Release, *, force: bool = False) -> ReleaseRe
 
 
 def _unfinished(new: Release, now: State) -> OpenWatch | None:
-    """Return the watch of a release that is live as it should be, if a killed call left it unfinished."""
+    """Return the watch of a release that is live, if a killed call left it unfinished."""
     deployment = now.live_deployment
-    is_placed = (new.strategy == "rolling") == (now.live == new.name)
-    if not new.watch_s or not is_placed or deployment is None or rollout.image_of(deployment) != new.image:
+    if not new.watch_s or deployment is None or rollout.image_of(deployment) != new.image:
         return None
     return open_watch.find(now.ledger, new.image)
+
+
+def _is_placed(new: Release, now: State) -> bool:
+    """Tell whether what serves is where the strategy puts it."""
+    return (new.strategy == "rolling") == (now.live == new.name)
 
 
 def _watch_again(
@@ -176,8 +186,7 @@ def _unchanged(cluster: Cluster, new: Release, now: State) -> ReleaseRecord | No
     replicas = integer(deployment, "spec", "replicas")
     judged = now.judge(deployment)
     is_resized = replicas != new.replicas and not is_autoscaled(deployment)
-    is_moved = (new.strategy == "rolling") != (now.live == new.name)
-    if not isinstance(judged, Ready) or is_resized or is_moved:
+    if not isinstance(judged, Ready) or is_resized or not _is_placed(new, now):
         return None
     if rollout.template_of(steps.apply(cluster, new, now.live, dry_run=True)) != rollout.template_of(
         deployment
