@@ -71,12 +71,20 @@ def push(registry: str, mode: str, version: str) -> str:
 
 
 def image(
-    registry: str, name: str, environment: Mapping[str, str], run: Mapping[str, Any], layer: bytes = b""
+    registry: str,
+    name: str,
+    environment: Mapping[str, str],
+    run: Mapping[str, Any] | None = None,
+    layer: bytes = b"",
+    on: tuple[str, str] = BASE,
 ) -> str:
-    """Put the Python image under another configuration, and one more layer (a gzipped tar); by digest."""
+    """Put the image `on` under another configuration, and one more layer (a gzipped tar); by digest.
+
+    Without `run` it starts as its base does.
+    """
     http = urllib3.PoolManager()
     repository, tag = name.split(":")
-    base, base_tag = BASE
+    base, base_tag = on
     accept = {"Accept": f"{MEDIA}.manifest.v1+json"}
     manifest = http.request("GET", f"http://{registry}/v2/{base}/manifests/{base_tag}", headers=accept).json()
     below = http.request("GET", f"http://{registry}/v2/{base}/blobs/{manifest['config']['digest']}").json()
@@ -95,7 +103,9 @@ def image(
     if layer:
         layers = [*layers, upload(layer, "layer.v1.tar+gzip")]
         contents = [*contents, f"sha256:{hashlib.sha256(gzip.decompress(layer)).hexdigest()}"]
-    config = below | {"config": {"Env": variables, **run}, "rootfs": {"type": "layers", "diff_ids": contents}}
+    starts = below["config"] if run is None else run
+    configured = {**starts, "Env": variables}
+    config = below | {"config": configured, "rootfs": {"type": "layers", "diff_ids": contents}}
     document = manifest | {"config": upload(json.dumps(config).encode(), "config.v1+json"), "layers": layers}
     address = f"http://{registry}/v2/{repository}/manifests/{tag}"
     kind = {"Content-Type": f"{MEDIA}.manifest.v1+json"}
