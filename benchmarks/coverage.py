@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 try:
     import numpy as np
+    from scipy.signal import lfilter
 
     from ml_pipeline.common.rules import CONFIDENCE, Difference, Gate, Measured, decide
     from ml_pipeline.gate import metrics
@@ -33,7 +34,7 @@ try:
     from ml_pipeline.gate.uncertainty import errors, label_influences, labels
     from ml_pipeline.gate.uncertainty.cells import count
     from ml_pipeline.gate.uncertainty.labels import MetricIntervals
-    from ml_pipeline.gate.uncertainty.units import Units
+    from ml_pipeline.gate.uncertainty.units import Units, blocks
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing}; run it with .venv/bin/python, which `make style` builds")
 
@@ -64,6 +65,7 @@ class Classes:
     rare: float = 0.0
     signal: float = 2.0
     together: int = 1  # rows of one unit
+    last: float = 0.0  # how much a row depends on the one before it in time
 
     @property
     def positive(self) -> int | None:
@@ -72,10 +74,11 @@ class Classes:
     def draw(self, random: np.random.Generator, rows: int) -> tuple[Integers, list[Answers]]:
         """Return a truth, and the answers of a candidate, a baseline and a worse candidate."""
         shape = (rows, self.classes)
-        strength = _normal(random, shape, self.together)
+        strength = _normal(random, shape, self.together, self.last)
         strength[:, 0] += self.rare
         truth = (self.signal * strength + random.gumbel(size=shape)).argmax(axis=1)
-        guessed = [(strength + 0.3 * _normal(random, shape, self.together)).argmax(axis=1) for _ in range(3)]
+        noise = [_normal(random, shape, self.together, self.last) for _ in range(3)]
+        guessed = [(strength + 0.3 * own).argmax(axis=1) for own in noise]
         spoiled = np.where(random.random(rows) < 0.25, random.integers(0, self.classes, rows), guessed[2])
         return truth, [Answers(guessed[0]), Answers(guessed[1]), Answers(spoiled)]
 
@@ -85,7 +88,7 @@ class Classes:
         return {name: value for name, (value, _) in found.items()}
 
     def intervals(self, truth: Integers, images: list[Answers]) -> MetricIntervals:
-        units = _units(len(truth), self.together)
+        units = _units(len(truth), self.together, self.last)
         return labels.intervals(truth, images, range(self.classes), self.positive, units)
 
 
@@ -96,6 +99,7 @@ class Numbers:
     name: str
     shape: Callable[[np.random.Generator, int], Floats]
     together: int = 1  # rows of one unit
+    last: float = 0.0  # how much a row depends on the one before it in time
 
     def draw(self, random: np.random.Generator, rows: int) -> tuple[Floats, list[Answers]]:
         truth = 5 + random.gamma(2, 2, rows)  # far from 0, near which MAPE has no mean
@@ -111,16 +115,24 @@ class Numbers:
         return found | dict(zip(metrics.QUANTILES, levels, strict=True))
 
     def intervals(self, truth: Floats, images: list[Answers]) -> MetricIntervals:
-        return errors.intervals(truth, images, _units(len(truth), self.together))
+        return errors.intervals(truth, images, _units(len(truth), self.together, self.last))
 
 
-def _units(rows: int, together: int) -> Units | None:
+def _units(rows: int, together: int, last: float) -> Units | None:
+    if last:
+        return blocks(np.arange(rows))
     return Units(np.arange(rows) // together) if together > 1 else None
 
 
-def _normal(random: np.random.Generator, shape: tuple[int, ...], together: int) -> Floats:
-    """Draw normal numbers, of which each unit's rows share half of the variance."""
+def _normal(
+    random: np.random.Generator, shape: tuple[int, ...], together: int = 1, last: float = 0.0
+) -> Floats:
+    """Draw normal numbers; a unit's rows share half of the variance, and `last` makes an AR(1) series."""
     own = random.normal(size=shape)
+    if last:
+        own[1:] *= (1 - last**2) ** 0.5
+        series: Floats = lfilter([1.0], [1.0, -last], own, axis=0)
+        return series
     if together == 1:
         return own
     units = random.normal(size=(-(-shape[0] // together), *shape[1:]))
@@ -147,6 +159,13 @@ def tasks() -> Iterator[tuple[Task, tuple[int, ...]]]:
         "normal errors, groups of 10 rows", lambda random, rows: _normal(random, (rows,), 10), 10
     )
     yield grouped, (300, 1000)
+    for last in (0.5, 0.9):
+        yield Classes(f"2 classes, time series ({last})", 2, last=last), (300, 1000)
+        yield Numbers(f"normal errors, time series ({last})", _series(last), last=last), (300, 1000)
+
+
+def _series(last: float) -> Callable[[np.random.Generator, int], Floats]:
+    return lambda random, rows: _normal(random, (rows,), last=last)
 
 
 def _log_normal(random: np.random.Generator, rows: int) -> Floats:

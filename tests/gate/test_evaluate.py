@@ -134,7 +134,10 @@ def test_rows_of_one_group_are_drawn_together(gate: Gate, tmp_path: Path) -> Non
     changes = {"holdout": tmp_path / "holdout.parquet"}
     _, grouped, _ = gate.judge({"group": "customer"}, **changes)
     _, alone, _ = gate.judge({}, **changes)
+    _, in_time, _ = gate.judge({"time": "customer"}, **changes)
     assert (grouped["row_groups"], alone["row_groups"]) == (ROWS / 10, None)
+    blocks = [verdict["time_blocks"] for verdict in (grouped, alone, in_time)]
+    assert (blocks, in_time["row_groups"]) == ([None, None, 30], None)
     assert grouped["metrics"]["accuracy"] == alone["metrics"]["accuracy"]
     assert grouped["intervals"]["roc_auc"] != alone["intervals"]["roc_auc"]
     code, _, line = gate.judge({"group": "client"}, **changes)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 import pytest
+from scipy.signal import lfilter
 
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.gate import behaviour, examination, fairness, metrics, slices
@@ -14,7 +15,7 @@ from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.uncertainty import bootstrap, errors, labels
 from ml_pipeline.gate.uncertainty.calibration import Calibration
 from ml_pipeline.gate.uncertainty.shares import Share
-from ml_pipeline.gate.uncertainty.units import MIN_UNITS, Units
+from ml_pipeline.gate.uncertainty.units import MIN_UNITS, Units, blocks
 
 pytestmark = pytest.mark.program
 
@@ -181,6 +182,34 @@ def test_units_by_hand() -> None:
     assert units.design(np.asarray(together)) > 15
     assert units.design(np.zeros(61)) > 15
     assert Units(np.arange(1000)).design(np.random.default_rng(0).normal(size=1000)) == pytest.approx(1, 0.01)
+
+
+def test_rows_that_follow_each_other_in_time() -> None:
+    """AR(1) errors: each has nine tenths of the one before it."""
+    hits = {"rows": 0, "blocks": 0}
+    for seed in range(HOLDOUTS):
+        random = np.random.default_rng(seed)
+        steps = random.normal(size=1000) * np.append(1, np.full(999, 0.19**0.5))
+        image = [Answers(np.asarray(lfilter([1.0], [1.0, -0.9], steps)))]
+        for which, units in (("rows", None), ("blocks", blocks(np.arange(1000)))):
+            ends = errors.intervals(np.zeros(1000), image, units).values["mae"](0.95)
+            assert ends is not None
+            hits[which] += ends[0] <= (2 / np.pi) ** 0.5 <= ends[1]
+    assert hits["rows"] < 0.75 * HOLDOUTS
+    assert hits["blocks"] >= 0.85 * HOLDOUTS
+
+
+def test_blocks_follow_the_times_not_the_order_of_the_file() -> None:
+    frame = pl.DataFrame({"day": [3, 1, 2] * 20, "shop": ["a"] * 60})
+    units = units_of(frame, None, "day")
+    assert units is not None
+    assert units.sizes.tolist() == [2] * 30
+    assert units.codes[:6].tolist() == [20, 0, 10, 20, 0, 10]
+    grouped = units_of(frame, "shop", "day")
+    assert grouped is not None
+    assert grouped.count == 1, "the group comes first"
+    assert units_of(frame, None, "hour") is None, "a holdout of its own may lack the column"
+    assert blocks(np.arange(12)).count == 12
 
 
 def test_the_column_of_the_units() -> None:

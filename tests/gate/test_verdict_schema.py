@@ -18,5 +18,6 @@ def test_an_optional_key_is_not_required() -> None:
         "no_interval",
         "notes",
         "row_groups",
+        "time_blocks",
         "group_rows",
     }

@@ -157,6 +157,12 @@ class Verdict(TypedDict):
             {"minimum": 1, "description": "how many groups the rows make by data.group; null: it is not set"},
         ]
     ]
+    time_blocks: NotRequired[
+        Annotated[
+            int | None,
+            {"minimum": 1, "description": "how many blocks the rows make by data.time; null: they make none"},
+        ]
+    ]
     group_rows: NotRequired[
         Annotated[int, {"description": "how many rows a group of `groups` needs; smaller ones are left out"}]
     ]

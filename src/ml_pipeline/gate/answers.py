@@ -13,7 +13,7 @@ from ml_pipeline.gate.arrays import Array, Floats, Integers, Numeric, Texts
 from ml_pipeline.gate.documents import Settings
 from ml_pipeline.gate.labels import class_indices
 from ml_pipeline.gate.metrics import Answers
-from ml_pipeline.gate.uncertainty.units import Units
+from ml_pipeline.gate.uncertainty.units import Units, blocks
 from ml_pipeline.model.signature import Label, SignatureDocument
 
 CONTRADICTED = 0.9  # of the rows; labels by a threshold that weighs costs differ from it in fewer
@@ -144,10 +144,16 @@ def members(frame: pl.DataFrame, column: str, kind: str) -> Texts:
     return groups.members(frame[column])
 
 
-def units_of(frame: pl.DataFrame, column: str | None) -> Units | None:
-    """Return which rows belong together by `data.group`; a row without a value belongs to no other."""
+def units_of(frame: pl.DataFrame, column: str | None, time: str | None = None) -> Units | None:
+    """Return which rows belong together by `data.group`; a row without a value belongs to no other.
+
+    Without a group these are blocks of rows that follow each other by `data.time`. A holdout in a file of its
+    own may lack that column.
+    """
     if column is None:
-        return None
+        if time not in frame.columns or frame[time].null_count():
+            return None
+        return blocks(frame[time].rank("ordinal").cast(pl.Int64).to_numpy() - 1)
     if column not in frame.columns:
         cause = f"the group column {column!r} is not in the holdout ({', '.join(frame.columns)})"
         raise StageFailure(cause, "add the column to the holdout, or correct [tool.ml-pipeline.data] group")

@@ -34,6 +34,7 @@ class Settings(TypedDict):
     sensitive: NotRequired[list[str]]
     slices: NotRequired[list[str]]
     group: NotRequired[str | None]
+    time: NotRequired[str | None]
 
 
 class Requests(TypedDict):

@@ -105,7 +105,7 @@ def _examine(
 ) -> Evidence:
     """Score the images' answers to the holdout, and ask the running candidate."""
     task = answers.task_of(settings, model)
-    units = answers.units_of(frame, settings.get("group"))
+    units = answers.units_of(frame, settings.get("group"), settings.get("time"))
     holdout = Holdout(frame, answers.truth_of(frame, settings["target"], task), task, units)
     columns: dict[Kind, list[str]] = {
         "sensitive": settings.get("sensitive", []),
@@ -157,6 +157,7 @@ def _examine(
         compared=len(images) > 1,
         requests=len(shadow[0].predicted) if shadow else None,
         units=units.count if units else None,
+        in_time=not settings.get("group"),
     )
 
 

@@ -23,7 +23,8 @@ class Evidence:
     skew: Skew | None = None
     compared: bool = False  # there is a baseline
     requests: int | None = None  # recorded ones that both images answered
-    units: int | None = None  # groups of rows by data.group, which are drawn whole
+    units: int | None = None  # groups of rows, which are drawn whole
+    in_time: bool = False  # these are blocks by data.time, not groups by data.group
 
 
 def document(
@@ -44,7 +45,8 @@ def document(
         "model": {"name": model.get("name"), "version": model.get("version")},
         "task": settings["task"],
         "rows": rows,
-        "row_groups": evidence.units,
+        "row_groups": None if evidence.in_time else evidence.units,
+        "time_blocks": evidence.units if evidence.in_time else None,
         "group_rows": groups.MIN_ROWS,
         "digests": digests,
         "method": {"confidence": CONFIDENCE, "rounds": ROUNDS, "seed": SEED},

@@ -43,7 +43,8 @@ class Data:
         ]
         | str
     ) = 0.2
-    # A column of times: with it the latest rows are held out, not a random share.
+    # A column of times: with it the latest rows are held out, not a random share, and the gate's intervals
+    # take into account that a row may depend on those before it.
     time: str | None = None
     # The table that the data is compared with for drift. Absent: the record of its training data that the
     # baseline's image carries.

@@ -50,7 +50,7 @@ def evaluate(project: Project) -> str:
     """Return the settings of `validate-gate`."""
     common = {"insufficient": project.insufficient} if project.insufficient else {}
     gates = {name: common | _set_fields(gate) for name, gate in project.gates.items()}
-    groups = {key: getattr(project.data, key) for key in ("sensitive", "slices", "group")}
+    groups = {key: getattr(project.data, key) for key in ("sensitive", "slices", "group", "time")}
     return _json(_task(project) | {"gates": gates} | groups)
 
 

@@ -161,9 +161,10 @@ def _took(run: RunDocument) -> str:
 
 
 def rows(verdict: Verdict) -> str:
-    """Return the holdout's size in words, with the groups that count as one where the project names them."""
-    groups = verdict.get("row_groups")
-    return f"{verdict['rows']:,} holdout rows" + (f" in {groups:,} groups" if groups else "")
+    """Return the holdout's size in words, with what is drawn whole if that is not each row."""
+    groups, blocks = verdict.get("row_groups"), verdict.get("time_blocks")
+    units = f" in {groups:,} groups" if groups else f" in {blocks} blocks of time" if blocks else ""
+    return f"{verdict['rows']:,} holdout rows{units}"
 
 
 def threshold(gate: Gate) -> str:

@@ -60,7 +60,9 @@ def classification(
     for number, scores in zip(
         parts, _resample([*parts.values()], len(truth), exact, rounds, seed, units), strict=True
     ):
-        resampled[number] = scores
+        resampled[number] = {
+            name: units.widened(values) if units else values for name, values in scores.items()
+        }
     return resampled
 
 

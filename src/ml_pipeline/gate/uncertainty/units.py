@@ -1,4 +1,4 @@
-"""Rows that belong together, such as those of one customer: they say less than as many independent rows."""
+"""Rows that belong together, of one customer or one time: they say less than as many independent rows."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,9 @@ from scipy.special import ndtri, stdtrit
 from ml_pipeline.gate.arrays import Booleans, Floats, Integers
 
 MIN_UNITS = 20  # of fewer, how much they vary among each other is not known
+# Of a holdout in the order of its rows' times. More blocks are too short for rows that depend on the last
+# ten, and with fewer of them all intervals are wider.
+BLOCKS = 30
 _TAIL = 0.975  # of Student's t of few units, in relation to a normal distribution
 
 
@@ -38,6 +41,18 @@ class Units:
         """
         return self.sums(influences) * (self.count / len(self.codes))
 
+    def widened(self, rounds: Floats) -> Floats:
+        """Return a metric's values in rounds [R] in which whole units were drawn, further from their mean.
+
+        Drawn values of few units vary too little, and how much they vary is uncertain (Hesterberg 2015: the
+        bootstrap's narrowness, and Student's t).
+        """
+        others = self.count - 1
+        factor = float(stdtrit(others, _TAIL) / ndtri(_TAIL)) * (self.count / others) ** 0.5
+        middle = float(rounds[np.isfinite(rounds)].mean()) if np.isfinite(rounds).any() else 0.0
+        wide: Floats = middle + factor * (rounds - middle)
+        return wide
+
     def design(self, influences: Floats) -> float:
         """Return how many times as many rows a metric with these influences [N] needs; see `designs`."""
         return float(self.designs(influences, np.zeros(len(influences), dtype=np.int64), 1)[0])
@@ -63,6 +78,15 @@ class Units:
         others = np.maximum(units - 1, 1)
         effect *= units / others * (stdtrit(others, _TAIL) / ndtri(_TAIL)) ** 2
         return np.where(units > 1, np.maximum(effect, 1.0), 1.0)
+
+
+def blocks(places: Integers) -> Units:
+    """Return blocks of rows that follow each other in time, whose numbers in that order are `places` [N].
+
+    Rows of one block depend on each other as they do; that those at its ends depend on the next block's is
+    neglected (batch means: Schmeiser 1982).
+    """
+    return Units(places * min(BLOCKS, len(places)) // len(places))
 
 
 def design(units: Units | None, influences: Floats) -> float:
