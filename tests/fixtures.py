@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +41,21 @@ def python_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Return a function that starts a server on a free port; all servers end with the session."""
+    """Return a function that starts a server on a free port; all servers end with the session.
+
+    `limits` are options of prlimit(1).
+    """
     started: list[subprocess.Popen[str]] = []
     logs = tmp_path_factory.mktemp("logs")
 
-    def start_one(folder: Path, program: str = "serving.serve", **variables: str) -> Server:
+    def start_one(
+        folder: Path, program: str = "serving.serve", limits: Sequence[str] = (), **variables: str
+    ) -> Server:
         environment = {**os.environ, "PYTHONPATH": str(SOURCE), "ML_MODEL": str(folder), "ML_PORT": "0"}
         log = logs / f"{len(started)}.log"
         with log.open("w") as stream:
             process = subprocess.Popen(
-                [sys.executable, "-m", f"ml_pipeline.{program}"],
+                [*(["prlimit", *limits] if limits else []), sys.executable, "-m", f"ml_pipeline.{program}"],
                 env=environment | {"ML_DRAIN": "0"} | variables,
                 stdout=subprocess.PIPE,
                 stderr=stream,
@@ -61,7 +66,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         line = process.stdout.readline()
         if not line:
             pytest.fail(log.read_text())
-        return Server(process, int(line.rsplit(" ", 1)[1]))
+        return Server(process, int(line.rsplit(" ", 1)[1]), log)
 
     yield start_one
     for process in started:

@@ -158,6 +158,7 @@ class Server:
 
     process: subprocess.Popen[str]
     port: int
+    log: Path
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)

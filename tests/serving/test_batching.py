@@ -12,6 +12,7 @@ import pytest
 from ml_pipeline.model.loaded import Answer, Rows
 from ml_pipeline.serving.batching import Batcher, Refused
 from ml_pipeline.serving.pace import Pace, measure
+from ml_pipeline.serving.pieces import MOST, Long, Pieces
 
 pytestmark = pytest.mark.program
 
@@ -64,6 +65,45 @@ def test_each_request_gets_the_answers_to_its_own_rows(inline: bool) -> None:
     assert asyncio.run(body()) == [["a"], ["b", "c"], "RuntimeError", ["d"], list("efghij")]
     # Five rows of four requests fail together, so each is answered alone; six rows of one are not divided.
     assert runs == [5, 1, 2, 1, 1, 6]
+
+
+def pieces_of(rows: int, pace: Pace, seconds: Callable[[int], float]) -> list[int]:
+    """Return the sizes of the pieces of a request, where a run's time is a function of its rows."""
+
+    async def body() -> list[int]:
+        pieces, sizes = Pieces(pace), list[int]()
+        one = Long(table(*["a"] * rows), asyncio.get_running_loop().create_future())
+        pieces.add(one)
+        while pieces:
+            part = pieces.take()
+            sizes.append(part.count)
+            pieces.put(Answer(part.columns["x"].tolist(), None), part.count, seconds(part.count))
+        assert one.answer.result().predictions == ["a"] * rows
+        return sizes
+
+    return asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("pace", "seconds", "sizes"),
+    [
+        # Its cost is that of a call, so larger pieces are cheaper.
+        (Pace(64, inline=False, seconds=0.05), lambda _: 0.05, [64, 128, 256, 512, MOST, 16]),
+        (Pace(2, inline=False, seconds=0.002), lambda rows: rows * 0.001, [10] * 200),
+        # Its rows take much longer than its example.
+        (
+            Pace(64, inline=False, seconds=0.001),
+            lambda rows: rows * 0.001,
+            [640, 320, 160, 80, *[64] * 12, 32],
+        ),
+        (Pace(64, inline=True, seconds=0.0001), lambda rows: rows * 2e-6, [MOST, 976]),
+    ],
+    ids=["call", "row", "slower", "quick"],
+)
+def test_pieces_are_as_large_as_others_can_wait(
+    pace: Pace, seconds: Callable[[int], float], sizes: list[int]
+) -> None:
+    assert pieces_of(2000, pace, seconds) == sizes
 
 
 async def flood(batches: Batcher, per_turn: int, seconds: float) -> list[tuple[float, bool, float]]:

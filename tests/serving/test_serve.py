@@ -1,6 +1,10 @@
 """The server's two protocols, over real HTTP."""
 
+import gzip
+import json
 import math
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +60,12 @@ BAD_ROWS = [
     ),
     ({"age": 1, "Job": "x"}, "instances[0].Job: the model has no such column; did you mean 'job'?"),
     ({"age": 2**63}, "instances[0].age: expected an integer of 64 bits, got 9223372036854775808"),
-    ({"age": 1e300}, "instances[0].age: expected a number that float32 holds, got 1e+300"),
+    ({"age": 2**64}, "instances[0].age: expected an integer of 64 bits, got 1.8446744073709552e+19"),
+    ({"age": 1e300}, "instances[0].age: expected an integer of 64 bits, got 1e+300"),
+    (
+        {"age": 1, "seen": 1.7e12},
+        "instances[0].seen: expected an ISO 8601 time or seconds since 1970, of the years 1 to 9999 (not",
+    ),
     (7, "instances[0]: expected an object of columns, got 7"),
 ]
 
@@ -80,7 +89,7 @@ def test_the_row_at_fault_is_named(server: Server) -> None:
     [
         (b"{", "the body is not JSON"),
         (b"", "the body is not JSON"),
-        (b'\xff{"instances": []}', "the body is not JSON"),
+        (b'\xff{"instances": []}', "the body is not JSON: it is not UTF-8"),
         (b'{"instances": [{"age": NaN}]}', "the body is not JSON"),
         (b"[" * 100_000, "the body is not JSON"),
         (b"[]", "the body is not a JSON object but list"),
@@ -94,6 +103,32 @@ def test_a_bad_body_is_422(server: Server, body: bytes, message: str) -> None:
     status, answer, _ = server.ask("POST", "/predict", body)
     assert status == 422
     assert answer["error"].startswith(message)
+
+
+@pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_compressed_bodies_are_read(server: Server, name: str, pack: Callable[[bytes], bytes]) -> None:
+    body = b'{"instances": [{"age": 50}, {"age": 20}]}'
+    coding = {"Content-Encoding": name}
+    assert server.ask("POST", "/predict", pack(body), **coding)[1]["predictions"] == ["yes", "no"]
+    packed = pack(json.dumps(tensors()).encode())
+    assert server.ask("POST", "/v2/models/club/infer", packed, **coding)[0] == 200
+    bomb = pack(b" " * (9 << 20))
+    for wrong, code, message in (
+        (bomb, 413, "the body is larger than 8388608 bytes when it is decompressed"),
+        (pack(body)[:-6], 422, f"the body is not {name}, as its Content-Encoding says"),
+        (body, 422, f"the body is not {name}, as its Content-Encoding says"),
+    ):
+        assert server.ask("POST", "/predict", wrong, **coding)[:2] == (code, {"error": message, **more(code)})
+
+
+def more(code: int) -> dict[str, str]:
+    return {"expected": "gzip or deflate"} if code == 422 else {}
+
+
+def test_an_unknown_compression_is_415(server: Server) -> None:
+    status, answer, headers = server.ask("POST", "/predict", b"x", **{"Content-Encoding": "br"})
+    assert (status, headers["Accept-Encoding"]) == (415, "gzip, deflate")
+    assert answer == {"error": "Content-Encoding: expected gzip, deflate or none, got 'br'"}
 
 
 def test_other_pages_and_methods(server: Server) -> None:
@@ -172,6 +207,12 @@ def test_open_inference_protocol(server: Server) -> None:
             "instances[1].age: expected an integer, got null",
         ),
         ("club", tensors() | {"outputs": [{"name": "x"}]}, 422, "outputs: the model has no output 'x'"),
+        (
+            "club",
+            tensors() | {"outputs": [{"name": "prediction"}] * 2},
+            422,
+            "outputs[1]: 'prediction' is named twice",
+        ),
         ("clubb", tensors(), 404, "there is no model 'clubb' here, only 'club' version '0123456789ab'"),
         ("club/versions/9", tensors(), 404, "there is no model 'club' version '9' here"),
     ],

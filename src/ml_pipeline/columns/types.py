@@ -29,6 +29,7 @@ ORDERED = NUMBERS | {"datetime"}  # compared by size
 CATEGORICAL = frozenset({"string", "boolean"})  # compared by value
 
 MICROSECONDS = 1e6  # in a second
+TIMES = (-62_135_596_800.0, 253_402_300_800.0)  # seconds since 1970 of the years 1 to 9999
 _TENSOR_NUMBERS = frozenset(
     {"FP16", "FP32", "FP64", *(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))}
 )
@@ -87,7 +88,10 @@ FORMS: Mapping[str, Form] = {
         "an ISO 8601 time or seconds since 1970",
         frozenset({int, float, str}),
         frozenset({int, float}),
-        ({"type": "string", "format": "date-time"}, {"type": "number"}),
+        (
+            {"type": "string", "format": "date-time"},
+            {"type": "number", "minimum": TIMES[0], "maximum": TIMES[1]},
+        ),
         "FP64",
         _TENSOR_NUMBERS | {"BYTES"},
     ),

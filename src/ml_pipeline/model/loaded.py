@@ -30,10 +30,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows that were checked: columns [N] or [N, 1] in the types that the runtime takes."""
+    """Rows that were checked: columns [N] or [N, 1] in the types that the runtime takes.
+
+    `is_large`: they came in a large body, so what keeps them takes much memory.
+    """
 
     count: int
     columns: Mapping[str, Array]
+    is_large: bool = False
 
 
 class _Runtime(Protocol):

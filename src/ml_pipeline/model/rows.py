@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ml_pipeline.columns.types import FORMS
+from ml_pipeline.columns.types import FORMS, TIMES
 from ml_pipeline.columns.values import Array
 from ml_pipeline.model.signature import Column
 
@@ -36,6 +36,7 @@ class _Group:
     element: type[np.generic]  # float32, float64 or object
     shape: tuple[int, ...]  # of one column
     nullable: bool
+    largest: float  # beyond it a number needs more than a plain conversion
 
     def read(self, rows: Sequence[Mapping[str, object]]) -> Array | None:
         """Return the columns [K, *shape], None if a value needs more than a plain conversion."""
@@ -51,7 +52,7 @@ class _Group:
                 return None
             return np.array(values, dtype=object).reshape(shape)
         array = np.array(values, dtype=np.float64)  # None becomes NaN
-        if (np.abs(array) > EXACT).any():
+        if (np.abs(array) > self.largest).any():
             return None
         return array.astype(self.element, copy=False).reshape(shape)
 
@@ -71,6 +72,7 @@ class Reader:
                 element,
                 (-1, 1) if is_matrix else (-1,),
                 nullable,
+                -TIMES[0] if type_ == "datetime" else EXACT,
             )
             for (type_, nullable, element, is_matrix), names in alike.items()
         ]

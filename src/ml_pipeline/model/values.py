@@ -13,12 +13,13 @@ from typing import cast
 import numpy as np
 
 from ml_pipeline.columns import text as texts
-from ml_pipeline.columns.types import FORMS
+from ml_pipeline.columns.types import FORMS, TIMES
 from ml_pipeline.columns.values import Array, missing
 from ml_pipeline.common.names import nearest
 from ml_pipeline.model.signature import Column, Label
 
 _NONE = type(None)
+_INTEGER = "an integer of 64 bits"
 _ACCEPTED = {name: form.python | {_NONE} for name, form in FORMS.items()}
 _BRIEF = reprlib.Repr()  # repr() itself ends at some depth, with RecursionError
 _BRIEF.maxstring = 80
@@ -93,8 +94,8 @@ def from_values(column: Column, values: Sequence[object]) -> Array:
         return np.array(["" if value is None else value for value in values], dtype=object)
     if column.type == "boolean":
         return np.array(values, dtype=np.bool_ if types == {bool} else np.float64)
-    if column.type == "datetime" and str in types:
-        return np.array([_seconds(column, row, value) for row, value in enumerate(values)], dtype=np.float64)
+    if column.type == "datetime":
+        return _times(column, values, types)
     if column.type == "integer":
         return _integers(column, cast("Sequence[float]", values), types)
     return np.array(values, dtype=np.float64)  # None becomes NaN
@@ -120,11 +121,26 @@ def _integers(column: Column, values: Sequence[float], types: set[type]) -> Arra
             return np.array(values, dtype=np.int64)
         except OverflowError:
             row = next(index for index, value in enumerate(values) if not -(2**63) <= value < 2**63)
-            raise wrong(row, column.name, "an integer of 64 bits", values[row]) from None
+            raise wrong(row, column.name, _INTEGER, values[row]) from None
     array = np.array(values, dtype=np.float64)
+    for row in np.flatnonzero(np.abs(array) >= 2.0**63).tolist():  # as floats some are rounded up to that
+        if not -(2**63) <= values[row] < 2**63:
+            raise wrong(row, column.name, _INTEGER, values[row])
     broken = np.flatnonzero((array != np.floor(array)) & ~np.isnan(array))
     if len(broken):
         raise wrong(int(broken[0]), column.name, FORMS["integer"].expected, values[int(broken[0])])
+    return array
+
+
+def _times(column: Column, values: Sequence[object], types: set[type]) -> Array:
+    """Return times as seconds since 1970, those of the years that ISO 8601 writes with four digits."""
+    seconds = [_seconds(column, *each) for each in enumerate(values)] if str in types else values
+    array = np.array(seconds, dtype=np.float64)  # None becomes NaN
+    for row in np.flatnonzero((array < TIMES[0]) | (array > TIMES[1])).tolist():
+        if isinstance(values[row], str):
+            continue  # of such a year where it was written, if not in UTC
+        expected = f"{FORMS['datetime'].expected}, of the years 1 to 9999 (not milliseconds)"
+        raise wrong(row, column.name, expected, values[row])
     return array
 
 

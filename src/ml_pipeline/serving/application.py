@@ -15,6 +15,8 @@ from starlette.routing import Route
 
 from ml_pipeline.model.loaded import Model
 from ml_pipeline.serving import open_inference, openapi, protocol
+from ml_pipeline.serving.crowd import Crowd
+from ml_pipeline.serving.encoding import encoding
 from ml_pipeline.serving.page import Page
 from ml_pipeline.serving.prometheus import CONTENT_TYPE
 from ml_pipeline.serving.protocol import Call, Reply, reply
@@ -26,15 +28,18 @@ Send = Callable[[Message], Awaitable[None]]
 class Application:
     """One model over HTTP: an ASGI application.
 
-    `connection_age` is how many seconds a connection may live, 0: as long as its caller keeps it.
+    `crowd` limits its connections. `connection_age` is how many seconds one may live, 0: as long as its
+    caller keeps it.
     """
 
-    def __init__(self, service: Service, page: Page, connection_age: float = 0) -> None:
+    def __init__(self, service: Service, page: Page, crowd: Crowd, connection_age: float = 0) -> None:
         self.service = service
+        self.crowd = crowd
         self.connection_age = connection_age
         self._model = service.model
         self._page = page
         self._routes = Starlette(routes=_routes(self), exception_handlers={HTTPException: _http_error})
+        self._routes.router.redirect_slashes = False  # it would lead to the Host that the caller names
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request, and count it."""
@@ -55,7 +60,7 @@ class Application:
         direct = scope["path"] == "/predict" and scope["method"] == "POST"
         try:
             if direct:
-                await self._predict(receive, counted)
+                await self._predict(scope, receive, counted)
             else:
                 await self._routes(scope, receive, counted)
         finally:
@@ -70,9 +75,9 @@ class Application:
             self.service.figures.request("/predict", 503, 0.0)
         return refusal
 
-    async def _predict(self, receive: Receive, send: Send) -> None:
+    async def _predict(self, scope: Message, receive: Receive, send: Send) -> None:
         self.service.begun()
-        answer = await self.service.answer(receive, protocol.read)
+        answer = await self.service.answer(receive, protocol.read, encoding(scope["headers"]))
         headers = [(b"content-type", answer.media.encode()), (b"content-length", b"%d" % len(answer.body))]
         headers += [(name.encode(), value.encode()) for name, value in answer.headers]
         await send({"type": "http.response.start", "status": answer.code, "headers": headers})
@@ -87,10 +92,10 @@ class Application:
         if size is not None and not (size.isascii() and size.isdigit() and len(size) < 16):
             return _json({"error": f"{open_inference.SIZE}: expected a number of bytes"}, 422)
 
-        def read(model: Model, body: bytes) -> Call:
-            return open_inference.read(model, body, None if size is None else int(size))
+        def read(model: Model, body: bytes, most: int) -> Call:
+            return open_inference.read(model, body, most, None if size is None else int(size))
 
-        return _response(await self.service.answer(request.receive, read))
+        return _response(await self.service.answer(request.receive, read, encoding(request.scope["headers"])))
 
     async def health(self, _request: Request) -> Response:
         return _json({"live": True})

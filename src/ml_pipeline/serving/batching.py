@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ml_pipeline.model.loaded import Answer, Model, Rows, join
 from ml_pipeline.serving.pace import Pace
+from ml_pipeline.serving.pieces import Long, Pieces
 
 PATIENCE = 0.1  # seconds; a longer burst is overload
 BURST = 1.0  # seconds that a burst may wait
@@ -31,8 +32,8 @@ class Batcher:
     """One model, one run at a time. To be used from the event loop only.
 
     No request waits for a batch to fill: a run takes the requests that wait when it begins, at most
-    `pace.rows` rows or one request. With a quick model these are the requests that one turn of the event
-    loop has read.
+    `pace.rows` rows. With a quick model these are the requests that one turn of the event loop has read. A
+    request of more rows runs in pieces, and between two of them the others have a run.
 
     In a burst `queue` requests may wait, but none that would wait for more than a second. When on average
     over some 0.1 s more than `standing` requests have come for each run, it is not a burst but overload: a
@@ -40,7 +41,8 @@ class Batcher:
     requests may wait (and no more than a run takes), until that was enough for 0.1 s. The idea is CoDel's
     (Nichols and Jacobson, ACM Queue 10(5), 2012): a queue that drains may be long, a queue that stays long
     may not. These numbers bound the time of waiting: each waiting request is answered by the next run, and
-    `pace.rows` bounds how long that takes.
+    `pace.rows` bounds how long that takes. A request in pieces is refused if those before it take longer
+    than a second.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Batcher:
         self._standing = min(queue, standing, pace.rows)
         self._queue = max(self._standing, min(queue, int(pace.rows * BURST / pace.seconds)))
         self._waiting: deque[_Waiting] = deque()
+        self._pieces = Pieces(pace)
+        self._was_piece = True  # whether the last run was one; the first is not
         self._busy = False  # a thread runs the model
         self._turn = False  # a run is due in this turn of the event loop
         self._came = 0  # requests since the last run, refused ones too
@@ -69,7 +73,7 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """The number of requests that wait for a run."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._pieces)
 
     @property
     def running(self) -> bool:
@@ -88,7 +92,11 @@ class Batcher:
 
     async def answer(self, rows: Rows) -> Answer:
         """Answer rows, in one run with others'. Raises `Refused`, or the model's own error on these rows."""
-        self.admit()
+        if rows.count > self._pace.rows:
+            if self._pieces and self._pieces.seconds > BURST:
+                raise Refused(self.waiting)
+        else:
+            self.admit()
         self._came += 1
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
@@ -96,7 +104,10 @@ class Batcher:
             self._began = loop.time()
             if self._began - self._ended > PATIENCE:
                 self._load, self._overloaded = 0.0, False
-        self._waiting.append(_Waiting(rows, future))
+        if rows.count > self._pace.rows:
+            self._pieces.add(Long(rows, future))
+        else:
+            self._waiting.append(_Waiting(rows, future))
         if not (self._turn or self._busy):
             self._turn = True
             loop.call_soon(self._run)
@@ -104,16 +115,23 @@ class Batcher:
 
     def _run(self) -> None:
         self._turn = False
+        loop = asyncio.get_running_loop()
+        if self._pieces and not (self._waiting and self._was_piece):
+            self._was_piece = self._busy = True
+            part, began = self._pieces.take(), loop.time()
+            work = loop.run_in_executor(self.pool, self._answers, [part])
+            work.add_done_callback(lambda done: self._finish_piece(part, loop.time() - began, done))
+            return
+        self._was_piece = False
         if not self._waiting:
             return
-        loop = asyncio.get_running_loop()
         self._watch(loop.time())
         batch = [self._waiting.popleft()]
         rows = batch[0].rows.count
         while self._waiting and rows + self._waiting[0].rows.count <= self._pace.rows:
             batch.append(self._waiting.popleft())
             rows += batch[-1].rows.count
-        if self._pace.inline and rows <= self._pace.rows:
+        if self._pace.inline:
             self._deliver(batch, self._answers([one.rows for one in batch]))
             self._next()
             return
@@ -136,9 +154,17 @@ class Batcher:
             self._deliver(batch, done.result())
         self._next()
 
+    def _finish_piece(self, part: Rows, seconds: float, done: "asyncio.Future[list[Outcome]]") -> None:
+        self._busy = False
+        if not done.cancelled():
+            outcomes = done.result()
+            self._pieces.put(outcomes[0], part.count, seconds)
+            asyncio.get_running_loop().call_soon(self._ran, [part], outcomes)
+        self._next()
+
     def _next(self) -> None:
         self._ended = asyncio.get_running_loop().time()
-        if self._waiting:
+        if self._waiting or self._pieces:
             self._turn = True
             asyncio.get_running_loop().call_soon(self._run)
 

@@ -10,88 +10,26 @@ on its way.
 import asyncio
 from functools import partial
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from ml_pipeline.serving.reading import Reading
 
 LATE = 0.05  # seconds
-LINGER = 1.0  # seconds
 
 
-class Corked:
-    """A transport that writes once in a turn of the event loop.
-
-    uvicorn writes the head and the body of a response by one system call each, and these are a third of what
-    a small response costs.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self.lingers_for: asyncio.Protocol | None = None  # whose connection `close` ends in two steps
-        self._lingering = False
-        self._transport = transport
-        self._pieces: list[bytes] = []
-        self._loop = asyncio.get_running_loop()
-
-    def write(self, data: bytes) -> None:
-        if not self._pieces:
-            self._loop.call_soon(self._flush)
-        self._pieces.append(data)
-
-    def close(self) -> None:
-        self._flush()
-        if self.lingers_for is None or self.is_closing():
-            self._transport.close()
-        else:
-            self._linger(self.lingers_for)
-
-    def is_closing(self) -> bool:
-        return self._lingering or self._transport.is_closing()
-
-    def _linger(self, protocol: asyncio.Protocol) -> None:
-        """Say that no more comes, and close when the caller does, LINGER seconds later at the latest.
-
-        A caller that does not wait for answers may have sent more requests. Bytes that nobody reads would
-        reset the connection, and the last answer could be lost with it.
-        """
-        self._lingering = True
-        self._transport.write_eof()
-        self._transport.set_protocol(Unanswered(protocol))
-        self._transport.resume_reading()
-        self._loop.call_later(LINGER, self._transport.close)
-
-    def _flush(self) -> None:
-        if self._pieces:
-            pieces, self._pieces = self._pieces, []
-            self._transport.write(b"".join(pieces))
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._transport, name)
-
-
-class Unanswered(asyncio.Protocol):
-    """Reads, and forgets, what comes after the last answer of a connection."""
-
-    def __init__(self, protocol: asyncio.Protocol) -> None:
-        self._protocol = protocol
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._protocol.connection_lost(exc)
-
-
-class Protocol(HttpToolsProtocol):  # type: ignore[misc]
-    """uvicorn's HTTP over such a transport; it refuses predictions before they become ASGI requests.
+class Protocol(Reading):
+    """HTTP over `Corked`; it refuses predictions before they become ASGI requests, and ends old connections.
 
     A refusal protects the admitted requests only if it costs much less than an answer, and if a caller does
     not come back at once. So it is written LATE seconds later. The refused request is still read to its end,
     so that the connection can be used again.
     """
 
-    _refusal: bytes | None = None  # of the request that is being read
-    _late: asyncio.TimerHandle | None = None  # writes the refusal of the previous request
-    _kept = False  # whether the connection had a request before
     _old = float("inf")  # the loop's time from which on the connection is old
     _last: RequestResponseCycle = None  # whose answer is to end it for that
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(Corked(transport))
+        super().connection_made(transport)
         if self.app.connection_age:
             self._old = self.loop.time() + self.app.connection_age
 
@@ -101,11 +39,11 @@ class Protocol(HttpToolsProtocol):  # type: ignore[misc]
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        self._hasten()
+        self.hasten()
         super().shutdown()
 
-    def on_headers_complete(self) -> None:
-        self._hasten()  # answers keep the order of their requests
+    def request_begins(self) -> None:
+        self.hasten()  # answers keep the order of their requests
         self.app.service.figures.begun(self._kept)
         self._kept = True
         before = self.cycle
@@ -113,21 +51,22 @@ class Protocol(HttpToolsProtocol):  # type: ignore[misc]
         if idle and not self.expect_100_continue and self.parser.get_method() == b"POST":
             self._refusal = self.app.refusal(self.url)
         if self._refusal is None:
-            super().on_headers_complete()
+            super().request_begins()
             if self.loop.time() >= self._old and self.cycle.keep_alive:
                 self._end_after(self.cycle, None if idle else before)
 
-    def on_body(self, body: bytes) -> None:
+    def request_ends(self) -> None:
         if self._refusal is None:
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        if self._refusal is None:
-            super().on_message_complete()
+            super().request_ends()
             return
         refusal, self._refusal = self._refusal, None
         self._refuse = partial(self._write, refusal, self.parser.should_keep_alive())
         self._late = self.loop.call_later(LATE, self._refuse)
+
+    def hasten(self) -> None:
+        if self._late:
+            self._late.cancel()
+            self._refuse(is_last=False)
 
     def _end_after(self, last: RequestResponseCycle, before: RequestResponseCycle) -> None:
         """End an old connection with the answer to `last`, and not with the one to the request before it.
@@ -144,11 +83,6 @@ class Protocol(HttpToolsProtocol):  # type: ignore[misc]
     def _too_old(self) -> bool:
         too_old: bool = self.loop.time() >= self._old + self.app.connection_age
         return too_old
-
-    def _hasten(self) -> None:
-        if self._late:
-            self._late.cancel()
-            self._refuse(is_last=False)
 
     def _write(self, refusal: bytes, stay: bool, *, is_last: bool = True) -> None:
         self._late = None

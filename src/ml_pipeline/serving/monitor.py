@@ -72,11 +72,15 @@ class Monitor:
         self._columns = columns
         self._predictions = [predictions] if predictions else []
         self._waiting: list[tuple[Mapping[str, Array], Sequence[Label]]] = []
-        self._rows = 0  # in `_waiting`
+        self._rows = 0  # in `_waiting` and `_counts`
+        self._counts = self._none()  # of rows that are not in `_waiting` any more
         self._blocks: deque[Integers] = deque(maxlen=BLOCKS)  # each [columns and predictions, BINS + 1]
 
     def add(self, rows: Rows, predictions: Sequence[Label]) -> None:
-        """Take rows and their answers; of more than a block's rows, a block of evenly spread ones."""
+        """Take rows and their answers; of more than a block's rows, a block of evenly spread ones.
+
+        Rows of a large body are counted at once: they may be long strings, and to keep them takes memory.
+        """
         step = -(-rows.count // BLOCK)
         columns = rows.columns
         if step > 1:
@@ -85,7 +89,9 @@ class Monitor:
         self._rows += -(-rows.count // step)
         if self._rows >= BLOCK:
             self._blocks.append(self._counted())
-            self._waiting, self._rows = [], 0
+            self._counts, self._waiting, self._rows = self._none(), [], 0
+        elif rows.is_large:
+            self._counts, self._waiting = self._counted(), []
 
     def lines(self) -> list[str]:
         """Return the figures in Prometheus's format."""
@@ -114,15 +120,18 @@ class Monitor:
         return lines
 
     def _counted(self) -> Integers:
-        """Count the rows of `_waiting` [columns and predictions, BINS + 1]."""
-        counts: Integers = np.zeros((len(self._columns) + len(self._predictions), BINS + 1), dtype=np.int64)
+        """Count the rows since the last block [columns and predictions, BINS + 1]."""
+        counts = self._counts.copy()
         if self._waiting:
             for at, column in enumerate(self._columns):
-                counts[at] = column.count(np.concatenate([rows[column.name] for rows, _ in self._waiting]))
+                counts[at] += column.count(np.concatenate([rows[column.name] for rows, _ in self._waiting]))
             for column in self._predictions:
                 answers = [value for _, predictions in self._waiting for value in predictions]
-                counts[-1] = column.count(np.array(answers, dtype=object))
+                counts[-1] += column.count(np.array(answers, dtype=object))
         return counts
+
+    def _none(self) -> Integers:
+        return np.zeros((len(self._columns) + len(self._predictions), BINS + 1), dtype=np.int64)
 
 
 def _sample(name: str, column: str, value: float) -> str:

@@ -17,7 +17,7 @@ from ml_pipeline.model.loaded import Answer, Model
 from ml_pipeline.model.signature import Label
 from ml_pipeline.model.values import BadInput, from_values, shown
 from ml_pipeline.serving import binary
-from ml_pipeline.serving.protocol import Call, Reply, decode, encode
+from ml_pipeline.serving.protocol import Call, Reply, decode, encode, require_rows
 
 SIZE = "inference-header-content-length"  # a header: bytes of JSON in a body with tensors in binary form
 
@@ -59,10 +59,10 @@ def describe(model: Model) -> dict[str, object]:
     }
 
 
-def read(model: Model, body: bytes, json_size: int | None = None) -> Call:
+def read(model: Model, body: bytes, most: int, json_size: int | None = None) -> Call:
     """Read tensors [N] or [N, 1], one for each column: JSON of `json_size` bytes, then binary data.
 
-    Raises `BadInput`.
+    N is `most` at most. Raises `BadInput` and `Unread`.
     """
     if json_size is not None and not 0 <= json_size <= len(body):
         raise BadInput(f"{SIZE}: the body has {len(body)} bytes, not {json_size} of JSON", expected="a size")
@@ -74,6 +74,7 @@ def read(model: Model, body: bytes, json_size: int | None = None) -> Call:
     if len(lengths) != 1 or not max(lengths):
         raise BadInput("inputs: expected the same number of rows, at least one, in every tensor")
     rows = lengths.pop()
+    require_rows("inputs", rows, most)
     arrays = {
         name: from_values(column, values.get(name) or [None] * rows) for name, column in columns.items()
     }
@@ -165,15 +166,17 @@ def _outputs(model: Model, document: Mapping[str, object]) -> list[_Output]:
     outputs = document.get("outputs") or [{"name": name} for name in names]
     if type(outputs) is not list or not all(type(output) is dict for output in outputs):
         raise BadInput("outputs: expected a list of outputs by name", expected="a list")
-    requested = []
+    requested: dict[str, _Output] = {}
     for index, output in enumerate(outputs):
         name = output.get("name")
         if name not in names:
             cause = f"outputs: the model has no output {shown(name)}; {_near(name, names)}"
             raise BadInput(cause, expected="an output of the model")
+        if name in requested:
+            raise BadInput(f"outputs[{index}]: {name!r} is named twice", expected="each output once")
         parameters = _parameters(output, f"outputs[{index}]")
-        requested.append(_Output(name, bool(parameters.get("binary_data", all_binary))))
-    return requested
+        requested[name] = _Output(name, bool(parameters.get("binary_data", all_binary)))
+    return list(requested.values())
 
 
 def _write(model: Model, requested: Sequence[_Output], identity: str | None, answer: Answer) -> Reply:

@@ -6,7 +6,9 @@ from ml_pipeline.columns.types import json_schema
 from ml_pipeline.model.loaded import Model
 
 _ERRORS = {
-    "413": "the body is too large",
+    "408": "the body did not arrive in time",
+    "413": "the body is too large, or it has too many rows",
+    "415": "the body is compressed, but not with gzip or deflate",
     "422": "the body is not JSON, or a value is wrong",
     "503": "too many requests wait; try again after the seconds of Retry-After",
 }

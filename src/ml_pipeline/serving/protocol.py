@@ -27,6 +27,14 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class Unread(Exception):
+    """The response to a request that is not read to its end."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.code)
+        self.reply = reply
+
+
 @dataclass(frozen=True)
 class Call:
     """A request that was read: its rows, and the function that writes the answer to them."""
@@ -61,6 +69,8 @@ def decode(body: bytes) -> dict[str, object]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if error.msg.startswith("str is not valid UTF-8"):
+            raise BadInput("the body is not JSON: it is not UTF-8", expected="JSON") from None
         raise BadInput(f"the body is not JSON: {error}", expected="JSON") from None
     if type(document) is not dict:
         raise BadInput(f"the body is not a JSON object but {type(document).__name__}", expected="an object")
@@ -72,13 +82,23 @@ def reply(document: object, code: int = 200, **headers: str) -> Reply:
     return Reply(encode(document), code, headers=tuple(headers.items()))
 
 
-def read(model: Model, body: bytes) -> Call:
-    """Read `{"instances": [{column: value}]}`. Raises `BadInput`."""
+def require_rows(place: str, rows: int, most: int) -> None:
+    """Raise `Unread` where a request has more than `most` rows."""
+    if rows > most:
+        cause = f"{place}: {rows} rows are more than a request may have, {most} (ML_MAX_ROWS)"
+        raise Unread(reply({"error": f"{cause}; send several requests"}, 413))
+
+
+def read(model: Model, body: bytes, most: int) -> Call:
+    """Read `{"instances": [{column: value}]}` of `most` rows at most. Raises `BadInput` and `Unread`."""
     document = decode(body)
     for key in document:
         if key != "instances":
             raise BadInput(f"{key[:60]}: no such key; {nearest(key, ['instances'])}", expected="instances")
-    return Call(model.read(document.get("instances")), partial(_write, model))
+    instances = document.get("instances")
+    if type(instances) is list:
+        require_rows("instances", len(instances), most)
+    return Call(model.read(instances), partial(_write, model))
 
 
 def _write(model: Model, answer: Answer) -> Reply:

@@ -12,11 +12,17 @@ All settings are environment variables, as containers have them:
     ML_QUEUE           how many requests may wait in a burst (64)
     ML_STANDING        how many requests may wait under sustained overload (16)
     ML_MAX_BODY        the largest body of a request, in bytes (8388608)
+    ML_MAX_BODIES      bytes of all large bodies that are under way (33554432)
+    ML_MAX_ROWS        rows of a request; fewer if the model has more than 100 classes (10000)
+    ML_CONNECTIONS     how many connections may be open; beyond that, silent ones end (1000)
+    ML_SILENCE         seconds that a caller may be silent within a request, or take nothing of an answer (10)
     ML_DRAIN           seconds between SIGTERM and closing, for load balancers to notice (3)
     ML_CONNECTION_AGE  seconds until an answer ends a connection that its caller keeps; 0: never (5)
     ML_THREADS         threads of ONNX Runtime (1 for a fast model, else all processors)
 """
 
+import asyncio
+import errno
 import os
 import signal
 import socket
@@ -30,16 +36,20 @@ import uvicorn
 from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import StageFailure, run_stage
 from ml_pipeline.model.loaded import Model, load, processors
+from ml_pipeline.serving import limits
 from ml_pipeline.serving.application import Application
 from ml_pipeline.serving.connection import Protocol
 from ml_pipeline.serving.contract import DRAIN_VARIABLE, MODEL, PORT
+from ml_pipeline.serving.crowd import Crowd, limit
 from ml_pipeline.serving.monitor import monitor, read_record
 from ml_pipeline.serving.pace import Pace, measure
 from ml_pipeline.serving.page import page
-from ml_pipeline.serving.service import Limits, Service
+from ml_pipeline.serving.service import Service
 
 KEEP_ALIVE = 75  # seconds; load balancers usually close after 60, and should be the first to close
-BACKLOG = 1024
+BACKLOG = 1024  # connections that the system takes before the server does
+ACCEPTED = 64  # connections that the server takes in one turn of its event loop; see crowd.RESERVE
+SWEEP = 5  # ticks of 0.1 s between two looks at all connections
 GRACE = 20  # seconds for open requests; Kubernetes sends SIGKILL after 30
 
 
@@ -68,7 +78,15 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         else:
             self.should_exit = True
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for one in sockets or ():
+            one.listen(BACKLOG)  # asyncio has made it ACCEPTED
+
     async def on_tick(self, counter: int) -> bool:
+        if counter % SWEEP == 0:
+            crowd, connections = self._application.crowd, self.server_state.connections
+            crowd.sweep(connections, asyncio.get_running_loop().time())
         if self._until is not None:
             self.should_exit |= self._until <= 0
             self._until -= 1
@@ -77,20 +95,17 @@ class Server(uvicorn.Server):  # type: ignore[misc]
 
 def serve() -> Details:
     """Load the model, bind the port, serve. Raises `StageFailure`, before anything is served."""
-    port = int(_setting("ML_PORT", PORT, 0))
-    limits = Limits(
-        queue=int(_setting("ML_QUEUE", 64, 0)),
-        standing=int(_setting("ML_STANDING", 16, 1)),
-        max_body=int(_setting("ML_MAX_BODY", 8 << 20, 1)),
-    )
-    drain = _setting(DRAIN_VARIABLE, 3, 0)
-    age = _setting("ML_CONNECTION_AGE", 5, 0)
+    port = int(limits.setting("ML_PORT", PORT, 0))
+    limited = limits.read()
+    crowd = Crowd(limit(limited.connections), limited.silence)
+    drain = limits.setting(DRAIN_VARIABLE, 3, 0)
+    age = limits.setting("ML_CONNECTION_AGE", 5, 0)
     folder = Path(os.environ.get("ML_MODEL", MODEL))
-    model, pace = _loaded(folder, int(_setting("ML_THREADS", 0, 0)))
+    model, pace = _loaded(folder, int(limits.setting("ML_THREADS", 0, 0)))
     record = read_record(folder)
     names = [column.name for column in model.columns]
     watch = monitor(record, names, model.signature.classes) if record else None
-    application = Application(Service(model, pace, limits, watch), page(model, record), age)
+    application = Application(Service(model, pace, limited, watch), page(model, record), crowd, age)
     config = uvicorn.Config(
         application,
         log_level="warning",
@@ -100,6 +115,7 @@ def serve() -> Details:
         http=Protocol,
         proxy_headers=False,  # the caller's address is not used
         server_header=False,
+        backlog=ACCEPTED,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
@@ -122,29 +138,36 @@ def _loaded(folder: Path, threads: int) -> tuple[Model, Pace]:
 
 
 def _listen(port: int) -> socket.socket:
-    # IPPROTO_TCP: without it asyncio leaves Nagle's algorithm on, and each answer waits 40 ms.
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Listen on all addresses of the container, of IPv6 and IPv4; on those of IPv4 if there is no IPv6."""
     try:
-        listening.bind(("0.0.0.0", port))  # noqa: S104 - all addresses of the container
+        return _listening(socket.AF_INET6, "::", port)
     except OSError as error:
-        cause = f"port {port} can't be bound ({error.strerror})"
-        raise StageFailure(cause, "choose another one with ML_PORT") from None
-    listening.listen(BACKLOG)
-    return listening
-
-
-def _setting(name: str, default: float, least: float) -> float:
-    text = os.environ.get(name, "")
+        if error.errno == errno.EADDRINUSE:
+            raise _taken(port, error) from None
     try:
-        value = float(text or default)
-    except ValueError:
-        value = least - 1
-    if not least <= value < float("inf"):
-        raise StageFailure(
-            f"{name}={text} is not a number of at least {least:g}", f"correct it; the default is {default:g}"
-        )
-    return value
+        return _listening(socket.AF_INET, "0.0.0.0", port)  # noqa: S104 - all addresses of the container
+    except OSError as error:
+        raise _taken(port, error) from None
+
+
+def _taken(port: int, error: OSError) -> StageFailure:
+    cause = f"port {port} can't be bound ({error.strerror})"
+    return StageFailure(cause, "choose another one with ML_PORT")
+
+
+def _listening(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    # IPPROTO_TCP: without it asyncio leaves Nagle's algorithm on, and each answer waits 40 ms.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind((address, port))
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

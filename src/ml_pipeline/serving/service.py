@@ -3,17 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from ml_pipeline.model.loaded import Model, Rows
 from ml_pipeline.model.values import BadInput
 from ml_pipeline.serving import protocol
 from ml_pipeline.serving.batching import Batcher, Outcome, Refused
+from ml_pipeline.serving.encoding import decoded
 from ml_pipeline.serving.figures import Figures
+from ml_pipeline.serving.limits import Limits
 from ml_pipeline.serving.monitor import Monitor
 from ml_pipeline.serving.pace import Pace
-from ml_pipeline.serving.protocol import Call, Reply, encode, reply
+from ml_pipeline.serving.protocol import Call, Reply, Unread, encode, reply
 
 BODY_SECONDS = 30.0  # within which a request's body must have arrived
 LARGE = 1 << 16  # bytes of a body; reading a larger one would hold up the event loop
@@ -26,16 +29,7 @@ _LOG = logging.getLogger("uvicorn.error")
 
 Message = MutableMapping[str, Any]  # Any: as ASGI has it, the keys' types depend on the message
 Receive = Callable[[], Awaitable[Message]]
-Read = Callable[[Model, bytes], Call]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How many requests may wait in a burst, and under sustained overload; how large a body may be."""
-
-    queue: int
-    standing: int
-    max_body: int  # bytes
+Read = Callable[[Model, bytes, int], Call]  # a body of so many rows at most
 
 
 class Service:
@@ -48,6 +42,9 @@ class Service:
         self._limits = limits
         self._monitor = monitor
         self._batcher = Batcher(model, pace, limits.queue, limits.standing, self._ran)
+        self._most = limits.rows(len(model.signature.classes))
+        self._reader = ThreadPoolExecutor(1, "reader")  # of large bodies; the model does not wait for it
+        self._held = 0  # bytes of long bodies that are under way
         self._coming = 0  # admitted, and begun by the event loop in its next turn
 
     def metrics(self) -> str:
@@ -71,19 +68,22 @@ class Service:
         """Take note that a request has begun, whether or not `refusal` was asked before."""
         self._coming = max(0, self._coming - 1)
 
-    async def answer(self, receive: Receive, read: Read) -> Reply:
-        """Return the response to a request, whose body `read` understands."""
+    async def answer(self, receive: Receive, read: Read, coding: bytes = b"") -> Reply:
+        """Return the response to a request; `read` reads its body, `coding` is its Content-Encoding."""
         try:
             self._batcher.admit()  # before the body is read: a refusal has to be cheap
             body = await self._body(receive)
+            if coding:
+                loop = asyncio.get_running_loop()
+                body = await loop.run_in_executor(self._reader, decoded, body, coding, self._limits.max_body)
             if len(body) <= LARGE:
-                call = read(self.model, body)
+                call = read(self.model, body, self._most)
                 return call.write(await self._batcher.answer(call.rows))
-            loop, pool = asyncio.get_running_loop(), self._batcher.pool
-            call = await loop.run_in_executor(pool, read, self.model, body)
-            answer = await self._batcher.answer(call.rows)
-            return await loop.run_in_executor(pool, call.write, answer)
-        except _Unread as unread:
+            call = await self._read(read, body)
+            del body
+            answer = await self._batcher.answer(replace(call.rows, is_large=True))
+            return await asyncio.get_running_loop().run_in_executor(self._reader, call.write, answer)
+        except Unread as unread:
             return unread.reply
         except BadInput as error:
             return reply(error.document(), 422)
@@ -93,26 +93,52 @@ class Service:
             _LOG.exception("The model failed")
             return reply({"error": f"the model failed ({type(error).__name__})"}, 500)
 
-    async def _body(self, receive: Receive) -> bytes:
-        """Read the whole body. Raises `_Unread`."""
-        chunks, size = [], 0
+    async def _read(self, read: Read, body: bytes) -> Call:
+        """Read a large body in a thread. Raises `Unread` if too many wait for that already."""
+        size = len(body)
+        self._hold(size)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._reader, read, self.model, body, self._most)
+        finally:
+            self._held -= size
+
+    async def _body(self, receive: Receive) -> bytes:
+        """Read the whole body. Raises `Unread`."""
+        chunks: list[bytes] = []
+        size = held = 0
+        loop, silence = asyncio.get_running_loop(), self._limits.silence
+        try:
+            async with asyncio.timeout(silence) as limit:
+                end = loop.time() + BODY_SECONDS
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise _Unread(Reply(b"", 499))  # the caller is gone; the status is for /metrics
+                        raise Unread(Reply(b"", 499))  # the caller is gone; the status is for /metrics
                     chunk = message.get("body", b"")
                     size += len(chunk)
                     if size > self._limits.max_body:
                         cause = f"the body is larger than {self._limits.max_body} bytes"
-                        raise _Unread(reply({"error": cause}, 413))
+                        raise Unread(reply({"error": cause}, 413))
                     chunks.append(chunk)
                     if not message.get("more_body"):
                         return b"".join(chunks)
+                    if size > LARGE:
+                        self._hold(size - held)
+                        held = size
+                    limit.reschedule(min(end, loop.time() + silence))
         except TimeoutError:
-            cause = f"the body did not arrive within {BODY_SECONDS:g} s"
-            raise _Unread(reply({"error": cause}, 408)) from None
+            cause = f"the body did not arrive within {BODY_SECONDS:g} s, or paused for {silence:g} s"
+            raise Unread(reply({"error": cause}, 408)) from None
+        finally:
+            self._held -= held
+
+    def _hold(self, size: int) -> None:
+        """Count bytes of a long body. Raises `Unread` if all together have too many."""
+        if self._held + size > self._limits.max_bodies:
+            cause = f"large bodies of {self._held} bytes are under way already; try again"
+            raise Unread(reply({"error": cause}, 503, **{"Retry-After": RETRY_AFTER}))
+        self._held += size
 
     def _ran(self, parts: Sequence[Rows], outcomes: Sequence[Outcome]) -> None:
         self.figures.batch(sum(part.count for part in parts))
@@ -121,11 +147,3 @@ class Service:
                 self.figures.predicted(outcome.predictions)
                 if self._monitor:
                     self._monitor.add(part, outcome.predictions)
-
-
-class _Unread(Exception):
-    """The response to a request whose body was not read to its end."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(reply.code)
-        self.reply = reply
