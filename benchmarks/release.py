@@ -217,9 +217,12 @@ def take_back(side: Side) -> tuple[float, float]:
         time.sleep(2)
     first = load.bad()[0]
     spans = [max(load.bad(kind=kind), default=first) - first for kind in (NEW, KEPT)]
-    others = sum(each.status not in {200, 500} for each in load.requests)
-    print(f"  {side.name:16} {spans[0]:.1f} s new, {spans[1]:.1f} s kept, {len(load.bad())} errors, "
-          f"{others} lost; {done.stderr.split(';')[0]}", flush=True)  # fmt: skip
+    others = {why: number for why, number in load.why.items() if not why.endswith(" 500")}
+    print(
+        f"  {side.name:16} {spans[0]:.1f} s new, {spans[1]:.1f} s kept, {len(load.bad())} errors, "
+        f"lost: {others or 0}; {done.stderr.split(';')[0]}",
+        flush=True,
+    )
     return spans[0], spans[1]
 
 

@@ -35,6 +35,7 @@ def test_released_left_alone_updated_and_rolled_back(
 ) -> None:
     name = "ml-pipeline.toml"
     deploy = f'\n[deploy]\nnamespace = "{target.namespace}"\nreplicas = 1\nwatch = 3\n'
+    deploy += 'strategy = "blue-green"\nkeep = 0\n'
     tumours.write(name, (tumours.path / name).read_text() + deploy)
     flags = (f"--registry={lab.registry}/models", *lab.cluster)
 
@@ -74,6 +75,7 @@ def test_released_left_alone_updated_and_rolled_back(
     assert back.code == 0, back.errors
     record = back.record
     assert (record["action"], record["digest"]) == ("rolled-back", digest)
+    assert (record["strategy"], record["deployment"]) == ("blue-green", "tumours-blue")
     wait_for_version(address, fact(first, "model"))
 
     left = f"--image={fact(second, 'image')}"

@@ -1,5 +1,6 @@
 """A watch from its first look to its sentence, over pods with planted faults and a clock of its own."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,14 +9,14 @@ import pytest
 from ml_pipeline.common.tolerances import Tolerances
 from ml_pipeline.release import watch as module
 from ml_pipeline.release.manifests import Release
-from ml_pipeline.release.traffic import Counters, Reader
-from ml_pipeline.release.watch import WatchOutcome, watch
+from ml_pipeline.release.traffic import NOTHING, Counters, Reader
+from ml_pipeline.release.watch import TakenBack, Watched, WatchOutcome, watch
 from tests.clocks import Clock
 from tests.release.pods import Pod, Pods
 
 pytestmark = pytest.mark.program
 
-RELEASE = Release("toy", "models", "toy@sha256:" + "0" * 64)
+RELEASE = Release("toy", "models", "toy@sha256:" + "0" * 64, watch_s=60)
 
 
 class Ticks(Clock):
@@ -55,7 +56,8 @@ def watched(
     pods = pods or Pods({f"new-{number}": pod for number, pod in enumerate(new)})
     names = [name for name in pods.pods if name.startswith("new")]
     old = [name for name in pods.pods if name.startswith("old")]
-    return watch(pods, RELEASE, old, names, **{"seconds": 60, "stable": stable, **options})
+    release = dataclasses.replace(RELEASE, **options)
+    return watch(Watched(pods, release, stable or NOTHING, old), release, names)
 
 
 def test_a_release_that_is_as_good_stays_and_the_sentence_has_figures(clock: Ticks) -> None:
@@ -76,6 +78,26 @@ def test_errors_take_a_release_back_in_seconds(clock: Ticks) -> None:
     assert " % of " in outcome.reason
     assert "with an error, the old one 0.0 % of " in outcome.reason
     assert outcome.reason.endswith(f"after {outcome.seconds:g} s in production")
+
+
+def test_a_watch_begins_with_the_first_pod_that_is_ready(clock: Ticks) -> None:
+    pods = Pods({"new-0": Pod(errors=0.2), "new-1": Pod()})
+
+    def early(looks: int, pod: str) -> Watched:
+        begun = Watched(pods, RELEASE, reference(Pod(requests=100)))
+        for _ in range(looks):
+            begun.early([pod])
+            clock.sleep(0.3)
+        return begun
+
+    with pytest.raises(TakenBack, match=r"^the new release answered .* with an error, .* s in production$"):
+        early(100, "new-0")
+    assert clock.now - clock.start <= 10
+    begun = early(10, "new-1")
+    pods.pods["new-0"] = Pod()
+    outcome = watch(begun, RELEASE, ["new-0", "new-1"])
+    assert outcome.decision == "keep"
+    assert outcome.requests > 60 * 50, "what was seen early counts"
 
 
 @pytest.mark.parametrize(
@@ -188,7 +210,7 @@ def test_other_classes_than_the_old_ones_are_left_out(clock: Ticks) -> None:
 
 
 def test_too_few_requests_are_not_enough_evidence(clock: Ticks) -> None:
-    outcome = watched([Pod(requests=2)], reference(Pod()), seconds=20)
+    outcome = watched([Pod(requests=2)], reference(Pod()), watch_s=20)
     assert outcome.decision == "insufficient"
     assert outcome.reason.startswith(
         "there is not enough evidence: 40 requests in 20 s, and errors may differ by -"

@@ -70,6 +70,24 @@ def test_a_model_that_answers_errors_in_production_ends_with_the_old_one(strateg
         release(cluster, "b", strategy=strategy)
 
 
+def test_a_bad_model_is_found_before_all_pods_are_ready() -> None:
+    class Slow(Observed):
+        """Of image b only one pod gets ready."""
+
+        def _roll(self, name: str, deployment: Any) -> None:
+            super()._roll(name, deployment)
+            if self._image(deployment) == DIGESTS["b"]:
+                deployment["status"]["availableReplicas"] = 1
+
+    cluster = Slow({DIGESTS["b"]: 0.2}, requests=100)
+    release(cluster, "a")
+    with pytest.raises(StageFailure, match=r"with an error, the old one 0\.0 % of .* \(sha256:a+\) is serv"):
+        release(cluster, "b")
+    assert live(cluster) == DIGESTS["a"]
+    with pytest.raises(StageFailure, match="was taken back as revision 2"):
+        release(cluster, "b")
+
+
 def test_a_release_that_is_as_good_stays_and_its_record_has_the_figures() -> None:
     cluster = Observed({}, requests=500)
     release(cluster, "a")

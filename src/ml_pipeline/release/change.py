@@ -21,7 +21,7 @@ from ml_pipeline.release.prediction import predict
 from ml_pipeline.release.rollout import Ready
 from ml_pipeline.release.state import Serving, State
 from ml_pipeline.release.traffic import Reader
-from ml_pipeline.release.watch import TakenBack, WatchOutcome, stays, watch
+from ml_pipeline.release.watch import TakenBack, Watched, WatchOutcome, stays, watch
 
 UNDO_S = 60  # the least: a short timeout of the release must not cut its undo short
 AWAY_S = 120  # for which an undo waits for the API server
@@ -75,12 +75,15 @@ class Change:
         try:
             before = self._reader()
             self._applied = steps.apply(self.cluster, self._up, self.target, self.template)
-            ready, prediction = steps.settle(self.cluster, self.release, self._applied)
+            watched = self._watched_by(before) if before and not self._is_beside else None
+            early = watched.early if watched else None
+            ready, prediction = steps.settle(self.cluster, self.release, self._applied, early)
             if before and self._is_beside:
                 before.look()
+                watched = self._watched_by(before)
             self._serve(before)
-            if before:
-                self._watch(before, ready)
+            if watched:
+                self._watch(watched, ready)
         except steps.Overruled:
             raise
         except StageFailure as failure:
@@ -132,20 +135,14 @@ class Change:
         reader.look()
         return reader
 
-    def _watch(self, before: Reader, ready: Ready) -> None:
+    def _watched_by(self, before: Reader) -> Watched:
+        stable = self.resumed.reference if self.resumed else before.reference()
+        return Watched(self.cluster, self.release, stable, before.pods if self._is_beside else ())
+
+    def _watch(self, watched: Watched, ready: Ready) -> None:
         """Raise StageFailure if the release may not stay."""
-        release = self.release
-        outcome = watch(
-            self.cluster,
-            release,
-            before.pods if self._is_beside else (),
-            ready.pods,
-            seconds=release.watch_s,
-            stable=self.resumed.reference if self.resumed else before.reference(),
-            tolerances=release.tolerances,
-        )
-        self._watched = outcome
-        if note := stays(outcome, release.insufficient):
+        self._watched = outcome = watch(watched, self.release, ready.pods)
+        if note := stays(outcome, self.release.insufficient):
             self.notes.append(note)
 
     def _end_watch(self) -> None:

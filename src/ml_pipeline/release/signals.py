@@ -76,6 +76,10 @@ class Signals:
         self._signals: dict[tuple[str, str], Evidence] = {}
         self.left_out: tuple[str, ...] = ()
 
+    def plan(self, looks: int) -> None:
+        """Spread what is left of the reference over so many looks more."""
+        self._looks = looks
+
     @property
     def all(self) -> tuple[Signal, ...]:
         """The signals that have evidence, in the order of FAMILIES."""

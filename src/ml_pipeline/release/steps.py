@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ml_pipeline.cluster import watching
@@ -57,11 +57,17 @@ def _replicas(release: Release, deployment: Object | None) -> int:
     return replicas if replicas and state.is_autoscaled(deployment) else max(replicas, release.replicas)
 
 
-def settle(cluster: Cluster, release: Release, applied: Object) -> tuple[Ready, Object]:
+def settle(
+    cluster: Cluster,
+    release: Release,
+    applied: Object,
+    early: Callable[[Sequence[str]], None] | None = None,
+) -> tuple[Ready, Object]:
     """Wait until all pods of the Deployment that was applied are ready; return them and a prediction.
 
     The first pod that is ready is asked for it: a model that answers wrongly is found before the other pods
-    follow. Raises StageFailure as soon as the pods will not get ready.
+    follow. From then on `early` gets the pods that are ready, until all are. Raises StageFailure as soon as
+    the pods will not get ready.
     """
     prediction: Object = {}
 
@@ -70,6 +76,8 @@ def settle(cluster: Cluster, release: Release, applied: Object) -> tuple[Ready, 
         judged = _look(cluster, release, applied, seconds)
         if not prediction and not isinstance(judged, Failed) and judged.pods:
             prediction = predict(cluster, release, judged.pods[0])
+        if early and isinstance(judged, Progressing) and judged.pods:
+            early(judged.pods)
         return judged
 
     return _watch(cluster, look), prediction

@@ -141,11 +141,17 @@ class Look:
 class Reader:
     """Reads the counters of pods, look by look."""
 
-    def __init__(self, cluster: Pods, pods: Sequence[str]) -> None:
+    def __init__(self, cluster: Pods, pods: Sequence[str] = ()) -> None:
         self._cluster = cluster
-        self._pods = {name: _Pod() for name in pods}
+        self._pods: dict[str, _Pod] = {}
+        self.add(pods)
         self.total = NOTHING  # what was counted since the first look
         self.before = NOTHING  # what the pods had counted at the first look
+
+    def add(self, pods: Sequence[str]) -> None:
+        """Read these pods too; what they count from their first look on."""
+        for name in pods:
+            self._pods.setdefault(name, _Pod())
 
     @property
     def pods(self) -> tuple[str, ...]:

@@ -5,11 +5,12 @@ What a caller does, for each strategy:
 - every strategy: make a `Reader` of the old pods and call its `look()` before anything is applied. What these
   pods counted since they started is the reference.
 - rolling: the old pods end while the new ones get ready, so the reference is all there is of the old release.
-  When the new pods are ready and gave a right prediction:
-  `watch(cluster, release, (), new, seconds=60, stable=reader.reference())`.
+  Callers reach the first new pod long before the last one is ready, so the watch begins with it:
+  `watched = Watched(cluster, release, reader.reference())`, and `watched.early(ready)` until all are ready.
 - blue-green: call `look()` once more before the traffic moves. After that the old pods still serve
   connections that callers keep, and still answer the watch's own requests:
-  `watch(cluster, release, reader.pods, new, seconds=60, stable=reader.reference())`.
+  `watched = Watched(cluster, release, reader.reference(), reader.pods)`.
+- then, when the new pods are ready and gave a right prediction: `watch(watched, release, new)`.
 - a first release has nothing to compare with and nothing to go back to: it is not watched.
 
 "back" means: undo the release, and put `reason` on the first line of the summary. "insufficient" is the
@@ -24,17 +25,16 @@ from functools import partial
 from ml_pipeline.cluster.client import Cluster
 from ml_pipeline.cluster.fields import Object
 from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.common.tolerances import Tolerances
 from ml_pipeline.release.evidence import Count
 from ml_pipeline.release.manifests import Release
 from ml_pipeline.release.signals import Decision, Signal, Signals
-from ml_pipeline.release.traffic import NOTHING, Counters, Pods, Reader, at_once, is_prediction
+from ml_pipeline.release.traffic import Counters, Pods, Reader, at_once, is_prediction
 from ml_pipeline.release.watch_reason import reason
 
-DEFAULTS = Tolerances()
 LOOK_S = 1.0
 IDLE = 2  # looks without a caller's request, after which the watch sends some itself
 SENT = 5  # requests that it sends in one look
+WORSE = "fix the model; the same image needs --force"
 
 
 class TakenBack(StageFailure):
@@ -69,36 +69,26 @@ class WatchOutcome:
     left_out: tuple[str, ...] = ()  # signals that one of the images does not count
 
 
-def watch(
-    cluster: Cluster | Pods,
-    release: Release,
-    old: Sequence[str],
-    new: Sequence[str],
-    *,
-    seconds: float,
-    stable: Counters | None = None,
-    tolerances: Tolerances = DEFAULTS,
-) -> WatchOutcome:
-    """Look at the pods every second, for `seconds`, or until the new ones are worse; return the outcome.
+def watch(watched: "Watched", release: Release, new: Sequence[str]) -> WatchOutcome:
+    """Look at the pods every second, for `watch_s`, or until the new ones are worse; return the outcome.
 
-    `old` are the pods of the release before that still run, `new` those that serve. `stable` is what the old
-    ones did before the switch (`Reader.reference`). If no caller sends anything, the new pods' own example is
-    sent. An API server that does not answer for a while is waited for. Raises StageFailure if the cluster
-    refuses.
+    `new` are the pods that serve. If no caller sends anything, their own example is sent. An API server that
+    does not answer for a while is waited for. Raises StageFailure if the cluster refuses.
     """
+    seconds = release.watch_s
     print(f"deploy: watching {release.name} for {seconds:g} s", flush=True)
     planned = max(1, round(seconds / LOOK_S))
-    begun = time.monotonic()
-    watched = _Watched(cluster, old, new, Signals(tolerances, planned, stable or NOTHING))
+    started = time.monotonic()
+    watched.add(new)
+    watched.signals.plan(planned)
     watched.look()
     for number in range(1, planned + 1):
-        time.sleep(max(0.0, begun + number * LOOK_S - time.monotonic()))
+        time.sleep(max(0.0, started + number * LOOK_S - time.monotonic()))
         watched.look()
         worse = watched.signals.worse()
-        if worse is not None or time.monotonic() - begun > seconds + LOOK_S:
+        if worse is not None or time.monotonic() - started > seconds + LOOK_S:
             break
-    took = round(time.monotonic() - begun, 1)
-    decision, why = reason(watched.signals, took, watched.requests, watched.sent)
+    took, decision, why = watched.reason()
     print(f"deploy: {why}", flush=True)
     figures = tuple(_figures(signal) for signal in watched.signals.all)
     return WatchOutcome(
@@ -109,7 +99,7 @@ def watch(
 def stays(outcome: WatchOutcome, insufficient: str) -> str:
     """Return a note on a release that stays, "" if nothing is to say. Raises StageFailure if it may not."""
     if outcome.decision == "back":
-        raise TakenBack(outcome.reason, "fix the model; the same image needs --force")
+        raise TakenBack(outcome.reason, WORSE)
     if outcome.decision == "keep":
         return ""
     if insufficient == "back":
@@ -118,28 +108,54 @@ def stays(outcome: WatchOutcome, insufficient: str) -> str:
     return f"the new release stays, although {outcome.reason}"
 
 
-class _Watched:
-    """The pods of both releases, and the signals that they give."""
+class Watched:
+    """The pods of both releases, and the signals that they give.
 
-    def __init__(self, cluster: Pods, old: Sequence[str], new: Sequence[str], signals: Signals) -> None:
-        self.signals = signals
+    `old` are the pods of the release before that still run. `stable` is what they did before the switch
+    (`Reader.reference`).
+    """
+
+    def __init__(
+        self, cluster: Cluster | Pods, release: Release, stable: Counters, old: Sequence[str] = ()
+    ) -> None:
+        self.signals = Signals(release.tolerances, max(1, round(release.watch_s / LOOK_S)), stable)
         self.requests = self.sent = 0.0
-        self._new = Reader(cluster, new)
+        self._new = Reader(cluster)
         self._both = Reader(cluster, old), self._new
         self._example: Object = {}
         self._asked = self._idle = 0
-        self._begun = False
+        self._started: float | None = None
+        self._looked = 0.0
 
-    def look(self) -> None:
+    def add(self, new: Sequence[str]) -> None:
+        """Watch these pods of the new release too, those that are known as before."""
+        self._new.add(new)
+
+    def early(self, new: Sequence[str]) -> None:
+        """Look at the pods that are ready before all are, once in LOOK_S. Raises TakenBack."""
+        if time.monotonic() - self._looked < LOOK_S:
+            return
+        self.add(new)
+        self.look(sends=False)
+        if self.signals.worse() is not None:
+            raise TakenBack(self.reason()[2], WORSE)
+
+    def reason(self) -> tuple[float, Decision, str]:
+        """Return for how many seconds it was watched, the decision so far, and why."""
+        took = round(time.monotonic() - (self._started or time.monotonic()), 1)
+        return took, *reason(self.signals, took, self.requests, self.sent)
+
+    def look(self, *, sends: bool = True) -> None:
         """Read all pods, and send requests where callers send none."""
+        self._looked = time.monotonic()
         stable, candidate = at_once([each.look for each in self._both])
-        if not self._begun:  # the first reads only set the start
-            self._begun = True
+        if self._started is None:  # the first reads only set the start
+            self._started = self._looked
             return
         self.signals.look(stable.counters, candidate.counters, candidate.down)
         self.requests += candidate.counters.answers
         self._idle = 0 if candidate.counters.answers else self._idle + 1
-        if self._idle >= IDLE:
+        if sends and self._idle >= IDLE:
             self._send()
 
     def _send(self) -> None:
