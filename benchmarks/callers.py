@@ -11,6 +11,7 @@ from typing import Self
 
 NEW, KEPT = "new", "kept"
 PATIENCE_S = 10
+START_S = 30  # for the first answer
 AGES = 100  # the rows that they send
 
 
@@ -38,6 +39,12 @@ class Callers:
         ]
 
     def __enter__(self) -> Self:
+        deadline = time.monotonic() + START_S
+        connection = self._connection()
+        while self._ask(connection, NEW) != 200 and time.monotonic() < deadline:
+            time.sleep(0.2)  # a new Service is refused until the node's proxy has heard of its pods
+        connection.close()
+        self.why.clear()
         for thread in self._threads:
             thread.start()
         return self
