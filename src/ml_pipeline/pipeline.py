@@ -48,6 +48,7 @@ STAGES = (
     training.TRAIN,
     INSPECT,
     serving.BUILD,
+    gate.REFERENCES,
     gate.PREPARE,
     gate.CANDIDATE,
     gate.BASELINE,

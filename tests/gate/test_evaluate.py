@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ml_pipeline.gate import references
 from tests.gate.candidate import ROWS, Gate
 from tests.programs import run
 
@@ -23,8 +24,18 @@ def test_a_model_that_may_ship(gate: Gate) -> None:
         "demographic_parity_difference": {"max": 0.5},
         "drift_share": {"max": 0.5, "required": False},
     }
-    code, verdict, line = gate.judge({"gates": gates, "sensitive": ["region"], "slices": ["job", "age"]})
+    settings = {"gates": gates, "sensitive": ["region"], "slices": ["job", "age"]}
+    arrays = gate.folder / "references.npz"
+    details = references.answer(
+        {"task": "classification", "target": "joined"}, gate.holdout, gate.holdout, arrays
+    )
+    assert details == {"rows": ROWS, "columns": 5}
+    code, verdict, line = gate.judge(settings, references=arrays)
     assert (code, line) == (0, "")
+    assert set(verdict["references"]) == {"constant", "linear", "boosting"}
+    assert verdict["references"]["constant"]["roc_auc"] == 0.5
+    assert verdict["references"]["constant"]["accuracy"] < verdict["references"]["boosting"]["accuracy"]
+    assert verdict["no_better"] == {}
     assert verdict["passed"]
     assert verdict["model"] == {"name": "club", "version": "0123456789ab"}
     assert verdict["rows"] == ROWS

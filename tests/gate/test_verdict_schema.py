@@ -19,5 +19,7 @@ def test_an_optional_key_is_not_required() -> None:
         "notes",
         "row_groups",
         "time_blocks",
+        "references",
+        "no_better",
         "group_rows",
     }

@@ -27,6 +27,8 @@ def test_metrics_stand_by_what_they_tell_and_what_is_missing_has_its_reason(tmp_
                 "where": "job = smith (62 rows)",
             }
         },
+        "references": {"constant": {"accuracy": 0.76}, "boosting": {"accuracy": 0.87}},
+        "no_better": {"roc_auc": "0.91 is no better"},
         "not_measured": {"rmse": "a classifier has no such metric", "memory_mb": "there is no /metrics"},
         "digests": {
             "candidate": "sha256:aa",
@@ -38,7 +40,8 @@ def test_metrics_stand_by_what_they_tell_and_what_is_missing_has_its_reason(tmp_
     made = make(tmp_path, pipeline=pipeline(), verdict=verdict, data={"rows": 3, "sha256": "ee"})
     assert (made.returncode, made.stderr) == (0, "")
     text = " ".join(Page(tmp_path / "out" / "report.html").text.split())
-    order = ["Quality", "f1_macro", "Fairness and slices", "worst_slice_accuracy", "job = smith (62 rows)"]
+    order = ["! roc_auc 0.91 is no better", "baseline 0.87constant 0.76boosting 0.87"]
+    order += ["Quality", "f1_macro", "Fairness and slices", "worst_slice_accuracy", "job = smith (62 rows)"]
     order += ["-0.08[-0.4, 0.1]", "Behaviour", "sensitive_flip_rate", "Speed and size", "2.00 ms"]
     order += [
         "Reported by the training",

@@ -134,6 +134,17 @@ def test_intervals_stand_beside_values_and_differences_beside_baselines() -> Non
     assert "| `accuracy` | 0.8612 [0.8551, 0.8671] | 0.87 |\n" in text
 
 
+def test_simple_models_stand_beside_and_a_model_that_knows_nothing_is_warned_about() -> None:
+    references = {"constant": {"accuracy": 0.86, "roc_auc": 0.5}, "linear": {"accuracy": 0.85}}
+    text = "0.8612 is not shown to be better than 0.86, which one answer for all rows gives"
+    verdict = VERDICT | {"references": references, "no_better": {"accuracy": text}}
+    lines = markdown({"verdict": verdict}).splitlines()
+    assert lines[4] == f"⚠️ accuracy {text}"
+    assert "| metric | value | baseline | constant | linear |" in lines
+    assert "| `accuracy` | 0.8612 | 0.87 | 0.86 | 0.85 |" in lines
+    assert "| `latency_p95_ms` | 3.46 ms | - | - | - |" in lines
+
+
 def test_missing_evidence_is_told_apart_from_failure() -> None:
     reason = "0.8612 [0.8551, 0.8671] is on both sides of min 0.86"
     gate = {**GATE, "status": "not-enough-evidence", "reason": reason, "blocks": False}

@@ -19,6 +19,7 @@ FEW = "too few rows: "
 # That a candidate is worse than its baseline takes a tenth of the doubt that a gate allows: 99.5 % where it
 # says 95 %. Most candidates are about as good as their baselines, and of those at most 1 % are failed then.
 REGRESSION_DOUBT = 0.1
+REFERENCES = ("constant", "linear", "boosting")  # simple models that a candidate's metrics stand beside
 
 Interval = Callable[[float], tuple[float, float] | None]  # confidence → low and high, None: not known
 

@@ -182,6 +182,18 @@ class Verdict(TypedDict):
     ]
     reported: Annotated[Numbers, {"description": "the training's own metrics.json"}]
     baseline: Annotated[Numbers | None, {"description": "its metrics; null: there is none"}]
+    references: NotRequired[
+        Annotated[
+            Mapping[str, Numbers],
+            {"description": "constant, linear, boosting: the metrics of simple models on the same rows"},
+        ]
+    ]
+    no_better: NotRequired[
+        Annotated[
+            Mapping[str, str],
+            {"description": "metrics that are not shown to be better than one answer for all rows"},
+        ]
+    ]
     differences: Annotated[
         Mapping[str, Difference], {"description": "metric to candidate minus baseline on the same rows"}
     ]

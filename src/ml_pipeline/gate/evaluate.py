@@ -27,6 +27,7 @@ from ml_pipeline.gate import (
     answers,
     batches,
     behaviour,
+    beside,
     changed_requests,
     documents,
     examination,
@@ -118,6 +119,8 @@ def _examine(
         if path
     ]
     quality = examination.examine(holdout, images, columns, settings["target"])
+    if arguments.references:
+        beside.add(quality, holdout, images[0], batches.read_npz(arguments.references))
     shadow = _recorded(arguments, task) if len(images) > 1 else None
     requests: Requests = read_json(arguments.requests)
     probed, baseline = probe.measure(arguments.candidate_url, requests["instances"], arguments.baseline_url)
@@ -231,6 +234,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     judging.add_argument("--predictions", type=Path, help="predictions.npz of the candidate")
     judging.add_argument("--baseline-predictions", type=Path, help="predictions.npz of the baseline")
+    judging.add_argument("--references", type=Path, help="references.npz: the answers of simple models")
     judging.add_argument("--recorded-predictions", type=Path, help="the same for recorded requests")
     judging.add_argument("--baseline-recorded-predictions", type=Path, help="the same for recorded requests")
     judging.add_argument("--metrics", type=Path, help="metrics.json of the training; the file may be missing")

@@ -18,3 +18,5 @@ class Quality:
     fairness: list[verdict.ColumnFairness] = field(default_factory=list)
     slices: verdict.Slices | None = None
     curves: Curves = field(default_factory=Curves)
+    references: dict[str, dict[str, float]] = field(default_factory=dict)  # simple model → metric → value
+    no_better: dict[str, str] = field(default_factory=dict)  # metric → beside what of a constant answer

@@ -12,7 +12,7 @@ from ml_pipeline.data import objects as storage
 from ml_pipeline.data.stages import VALIDATE
 from ml_pipeline.engine import programs, sources
 from ml_pipeline.engine.environments import own_file, with_pins, with_programs
-from ml_pipeline.engine.paths import DATA, INPUT, OUTCOME, OUTPUT, PROGRAMS
+from ml_pipeline.engine.paths import CONFIG, DATA, INPUT, OUTCOME, OUTPUT, PROGRAMS
 from ml_pipeline.engine.run import Finished, Run, side_by_side
 from ml_pipeline.engine.stage import Stage
 from ml_pipeline.errors import StageError
@@ -39,6 +39,9 @@ WEIGH = Stage("weigh-image")
 JUDGE = Stage(
     "validate-gate", _JUDGE, ("the answers", "holdout.parquet", "the gates"), ("verdict.json",), "verdict"
 )
+REFERENCES = Stage(
+    "references", "ml_pipeline.gate.references", ("train.parquet", "holdout.parquet"), ("references.npz",)
+)
 ASK = "ml_pipeline.gate.ask_service"  # in the place of a batch command, for images of other makers
 
 
@@ -62,7 +65,7 @@ async def validate(
         baseline = replace(baseline, image=baseline.image.with_(with_gpus(run)))
     files = {"holdout.parquet": trained.rows.file("holdout.parquet"), "model-json.json": trained.signature}
     if image:
-        files |= await _seen(run, judge, files, image, baseline)
+        files |= await _seen(run, judge, files, trained.rows, image, baseline)
         if baseline and run.project.data.requests:
             files |= await _shadow(run, judge, trained.signature, image, baseline)
     # The gates come after what is prepared without them: a changed gate prepares nothing again.
@@ -89,19 +92,35 @@ async def validate(
     return await run.stage(JUDGE, judge, ["judge", *arguments, f"--output={OUTPUT}"])
 
 
+async def _references(run: Run, rows: dagger.Directory) -> dagger.File:
+    """Let simple models learn from the training rows, and answer the holdout."""
+    container = run.environments.python().with_(with_pins("model", "data", "evaluate"))
+    container = container.with_(with_programs(REFERENCES.program))
+    container = container.with_new_file(CONFIG, settings.references(run.project))
+    for name in ("train.parquet", "holdout.parquet"):
+        container = container.with_file(f"{INPUT}/{name}", rows.file(name))
+    arguments = [f"--config={CONFIG}", f"--train={INPUT}/train.parquet", f"--holdout={INPUT}/holdout.parquet"]
+    arguments.append(f"--output={OUTPUT}/references.npz")
+    return (await run.stage(REFERENCES, container, arguments)).output.file("references.npz")
+
+
 async def _seen(
     run: Run,
     judge: dagger.Container,
     files: Mapping[str, dagger.File],
+    split: dagger.Directory,
     image: dagger.Container,
     baseline: Baseline | None,
 ) -> Mapping[str, dagger.File]:
-    """Let the images answer the holdout, and the candidate start; return the files that they write."""
+    """Let images and simple models answer the holdout, and the candidate start; return what they write."""
     container, arguments = _with_files(judge, files)
     arguments = ["prepare", *arguments, f"--output={OUTPUT}"]
     prepared = (await run.stage(PREPARE, container, arguments)).output
     rows, requests = prepared.file("holdout.npz"), prepared.file("requests.json")
-    asked = {"predictions.npz": partial(_answers, run, CANDIDATE, image, rows)}
+    asked = {
+        "predictions.npz": partial(_answers, run, CANDIDATE, image, rows),
+        "references.npz": partial(_references, run, split),
+    }
     if baseline:
         inputs = {"input.npz": rows, "model-json.json": files["model-json.json"]}
         asked["baseline-predictions.npz"] = partial(

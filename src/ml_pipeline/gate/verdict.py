@@ -57,6 +57,8 @@ def document(
         "no_interval": {name: metric.no_interval for name, metric in measured.items() if metric.no_interval},
         "reported": dict(reported),
         "baseline": _baseline(measured) if evidence.compared else None,
+        "references": quality.references,
+        "no_better": quality.no_better,
         "differences": {
             name: _difference(metric.difference) for name, metric in measured.items() if metric.difference
         },

@@ -46,6 +46,11 @@ def track(project: Project) -> str:
     )
 
 
+def references(project: Project) -> str:
+    """Return the settings of `references`."""
+    return _json({"task": project.task, "target": project.data.target})
+
+
 def evaluate(project: Project) -> str:
     """Return the settings of `validate-gate`."""
     common = {"insufficient": project.insufficient} if project.insufficient else {}

@@ -36,6 +36,7 @@ def html(run: RunDocument, curves: Mapping[str, Panel]) -> str:
         facts=summary.facts(run),
         confidence=verdict["method"]["confidence"] if "method" in verdict else 0.95,
         metrics=tables.metrics(verdict),
+        no_better=summary.no_better(verdict),
         lineage=summary.lineage(run),
         bullet=charts.bullet,
         histogram=histograms.histogram,

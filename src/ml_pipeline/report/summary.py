@@ -3,7 +3,7 @@
 Any part of the run may be missing: it may have ended early. Standard library only.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ml_pipeline.common.document import (
@@ -16,7 +16,7 @@ from ml_pipeline.common.document import (
     Tracking,
 )
 from ml_pipeline.common.metrics import table
-from ml_pipeline.common.verdict import Gate, Skew, Verdict
+from ml_pipeline.common.verdict import Gate, Numbers, Skew, Verdict
 from ml_pipeline.common.wording import difference, number, shown
 from ml_pipeline.report import documents, left_out
 from ml_pipeline.report.documents import DataReport, Finding, Model
@@ -72,14 +72,16 @@ def markdown(run: RunDocument) -> str:
     """Return the summary of a run as Markdown (GitHub's flavour), ending in a newline."""
     first = headline(run)
     verdict = documents.verdict(run)
+    warnings = "\n".join(f"⚠️ {_text(sentence)}" for sentence in no_better(verdict))
     parts = [
         f"## {'✅' if first.good else '❌'} {_text(first.title)}\n\n{_text(first.why)}",
         *(f"> {_text(stage.hint)}" for stage in run.stages if stage.status == "failed" and stage.hint),
+        warnings,
         _table(("", ""), ((label, f"`{_code(value)}`") for label, value in (*facts(run), *lineage(run)))),
         _section(
             "Gates", ("", "gate", "value", "baseline", "threshold", ""), map(_gate, verdict.get("gates", []))
         ),
-        _section("Metrics", ("metric", "value", "baseline"), _metrics(verdict)),
+        _section("Metrics", ("metric", "value", "baseline", *_references(verdict)), _metrics(verdict)),
         _section("Stages", ("", "stage", "time", ""), map(_stage, run.stages)),
         _section("Data", ("", ""), _data(documents.data(run))),
         "\n".join(f"- {_text(note)}" for note in (*left_out.sentences(verdict), *run.notes)),
@@ -225,7 +227,18 @@ def _metrics(verdict: Verdict) -> Iterable[tuple[str, ...]]:
     intervals = verdict.get("intervals") or {}
     for name, value, baseline in metrics(verdict):
         if name in names:
-            yield f"`{_code(name)}`", f"{value}{shown(intervals.get(name))}", baseline
+            others = (measure(name, values.get(name)) for values in _references(verdict).values())
+            yield f"`{_code(name)}`", f"{value}{shown(intervals.get(name))}", baseline, *others
+
+
+def _references(verdict: Verdict) -> Mapping[str, Numbers]:
+    """Return the metrics of the simple models on the same rows: constant, linear, boosting."""
+    return verdict.get("references") or {}
+
+
+def no_better(verdict: Verdict) -> list[str]:
+    """Return a sentence for each metric that is not shown to be better than one answer for all rows."""
+    return [f"{metric} {text}" for metric, text in (verdict.get("no_better") or {}).items()]
 
 
 def _stage(stage: StageRecord) -> tuple[str, ...]:

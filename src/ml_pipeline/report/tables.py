@@ -30,6 +30,7 @@ class Row(TypedDict):
     value: str
     interval: str
     before: str
+    beside: list[str]  # what simple models reach
     difference: str
     where: str
     apart: str
@@ -87,6 +88,11 @@ def _row(verdict: Verdict, name: str) -> Row:
         "value": measure(name, verdict["metrics"][name]),
         "interval": shown((verdict.get("intervals") or {}).get(name)).strip(),
         "before": measure(name, baseline) if baseline is not None else "",
+        "beside": [
+            f"{reference} {measure(name, values[name])}"
+            for reference, values in (verdict.get("references") or {}).items()
+            if name in values
+        ],
         "difference": "" if change is None else f"{'+' if change > 0 else ''}{number(change)}",
         "where": difference["where"] if difference else "",
         "apart": shown(difference["interval"] if difference else None).strip(),

@@ -1,0 +1,79 @@
+"""What simple models reach on the same holdout, and whether the candidate beats one answer for all rows."""
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from ml_pipeline.common.rules import CONFIDENCE, REFERENCES
+from ml_pipeline.common.wording import number
+from ml_pipeline.gate import metrics
+from ml_pipeline.gate.answers import Holdout
+from ml_pipeline.gate.arrays import Array
+from ml_pipeline.gate.labels import class_indices
+from ml_pipeline.gate.metrics import Answers, Scores
+from ml_pipeline.gate.quality import Quality
+from ml_pipeline.gate.uncertainty import errors, labels
+
+
+def add(quality: Quality, holdout: Holdout, candidate: Answers, arrays: Mapping[str, Array]) -> None:
+    """Add each simple model's metrics, and which of the candidate's are not shown to beat a constant answer.
+
+    `arrays` is references.npz (gate/references.py).
+    """
+    answers = _answers(holdout, arrays)
+    scored = {name: _scores(holdout, each).values for name, each in answers.items()}
+    quality.references = scored
+    constant = scored.get("constant", {})
+    for metric in ("rmse",) if holdout.task.regression else ("accuracy", "roc_auc"):
+        measured = quality.measured.get(metric)
+        if measured is None or metric not in constant:
+            continue
+        ends = _apart(quality, holdout, candidate, answers["constant"], metric)
+        if ends is None:
+            continue
+        least = -ends[1] if holdout.task.regression else ends[0]
+        if least <= 0:
+            value, other = number(measured.value), number(constant[metric])
+            quality.no_better[metric] = (
+                f"{value} is not shown to be better than {other}, which one answer for all rows gives"
+            )
+
+
+def _answers(holdout: Holdout, arrays: Mapping[str, Array]) -> dict[str, Answers]:
+    """Return each reference's answers, its classes in the order of the candidate's."""
+    found = {name: arrays[name].astype(np.float64) for name in REFERENCES if name in arrays}
+    classes = holdout.task.classes
+    if classes is None:
+        return {name: Answers(values) for name, values in found.items()}
+    where = class_indices(json.loads(str(arrays["classes"][0])), classes)
+    answers = {}
+    for name, shares in found.items():
+        ordered = np.zeros((len(shares), len(classes)))
+        ordered[:, where[where >= 0]] = shares[:, where >= 0]
+        answers[name] = Answers(ordered.argmax(axis=1), ordered)
+    return answers
+
+
+def _scores(holdout: Holdout, answers: Answers) -> Scores:
+    task = holdout.task
+    if task.classes is None:
+        return metrics.regression(holdout.values, answers)
+    return metrics.classification(holdout.indices, answers, len(task.classes), task.positive)
+
+
+def _apart(
+    quality: Quality, holdout: Holdout, candidate: Answers, constant: Answers, metric: str
+) -> tuple[float, float] | None:
+    """Return the interval of candidate minus constant; None where it is not known."""
+    task, pair = holdout.task, (candidate, constant)
+    if metric == "roc_auc":  # that of one answer for all rows is exactly a half
+        interval = quality.measured[metric].interval
+        ends = interval(CONFIDENCE) if interval else None
+        return (ends[0] - 0.5, ends[1] - 0.5) if ends else None
+    if task.classes is None:
+        counted = errors.intervals(holdout.values, pair, holdout.units)
+    else:
+        counted = labels.intervals(holdout.indices, pair, task.classes, task.positive, holdout.units)
+    spread = counted.differences.get(metric)
+    return spread(CONFIDENCE) if spread else None
