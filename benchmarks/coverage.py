@@ -27,7 +27,8 @@ try:
     import numpy as np
     from scipy.signal import lfilter
 
-    from ml_pipeline.common.rules import CONFIDENCE, Difference, Gate, Measured, decide
+    from ml_pipeline.common.gates import CONFIDENCE, Difference, Gate, Measured
+    from ml_pipeline.common.rules import decide
     from ml_pipeline.gate import metrics
     from ml_pipeline.gate.arrays import Floats, Integers
     from ml_pipeline.gate.metrics import Answers

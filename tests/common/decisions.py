@@ -1,12 +1,7 @@
 """One gate's decision, and an interval around a value."""
 
-from ml_pipeline.common.rules import (
-    Decision,
-    Gate,
-    Interval,
-    Measured,
-    decide,
-)
+from ml_pipeline.common.gates import Gate, Interval, Measured
+from ml_pipeline.common.rules import Decision, decide
 
 
 def only(gate: Gate, measured: dict[str, Measured], missing: dict[str, str] | None = None) -> Decision:

@@ -4,15 +4,8 @@ import math
 
 import pytest
 
-from ml_pipeline.common.rules import (
-    NO_BASELINE,
-    NO_REFERENCE,
-    Gate,
-    Measured,
-    decide,
-    higher_is_better,
-    passed,
-)
+from ml_pipeline.common.gates import NO_BASELINE, NO_REFERENCE, Difference, Gate, Measured
+from ml_pipeline.common.rules import decide, higher_is_better, passed
 from ml_pipeline.gate import documents, failure
 from tests.common.decisions import around, only
 
@@ -34,6 +27,41 @@ def test_bounds_are_inclusive(gate: Gate, value: float, status: str) -> None:
     decision = only(gate, {gate.metric: Measured(value)})
     assert decision.status == status
     assert decision.blocks == (status == "failed")
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "lead", "margin", "status"),
+    [
+        ("accuracy", 0.9, 0.05, None, "passed"),
+        ("accuracy", 0.9, 0.0, None, "failed"),
+        ("accuracy", 0.9, 0.05, 0.04, "passed"),
+        ("accuracy", 0.9, 0.05, 0.06, "not-enough-evidence"),
+        ("accuracy", 0.9, -0.05, 0.04, "failed"),
+        ("rmse", 2.0, -0.5, 0.4, "passed"),
+        ("rmse", 2.0, -0.5, 0.6, "not-enough-evidence"),
+        ("rmse", 2.0, 0.5, 0.4, "failed"),
+    ],
+)
+def test_a_simple_model_that_must_be_beaten(
+    metric: str, value: float, lead: float, margin: float | None, status: str
+) -> None:
+    gate = Gate(metric, better_than="linear", confidence=None if margin is None else 0.95)
+    difference = Difference(lead, around(lead, margin) if margin is not None else None)
+    decision = only(gate, {metric: Measured(value, leads={"linear": difference})})
+    assert (decision.status, decision.blocks) == (status, status != "passed")
+    alone = only(gate, {metric: Measured(value, leads={"boosting": difference})})
+    assert (alone.status, alone.reason) == (
+        "failed",
+        "can't be compared: the model 'linear' has no value of it",
+    )
+
+
+def test_the_way_out_of_a_simple_model_that_is_better() -> None:
+    gate = Gate("accuracy", min=0.5, better_than="linear")
+    decision = only(gate, {"accuracy": Measured(0.9, leads={"linear": Difference(-0.01)})})
+    cause, hint = failure.of([decision], 100)
+    assert cause == "accuracy 0.9 is not better than linear's 0.91 (100 holdout rows)"
+    assert hint == "improve the model or remove [tool.ml-pipeline.gates] accuracy.better_than"
 
 
 @pytest.mark.parametrize(
@@ -179,6 +207,7 @@ def test_gates_from_settings_and_back() -> None:
         "min": 0.84,
         "max": None,
         "max_regression": None,
+        "better_than": None,
         "required": False,
         "confidence": None,
         "insufficient": "allow",

@@ -4,13 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from ml_pipeline.common.rules import (
-    FEW,
-    Difference,
-    Gate,
-    Measured,
-    decide,
-)
+from ml_pipeline.common.gates import FEW, Difference, Gate, Measured
+from ml_pipeline.common.rules import decide
 from ml_pipeline.gate import failure
 from tests.common.decisions import around, only
 

@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 from scipy.spatial.distance import jensenshannon
 
-from ml_pipeline.common.rules import Measured
+from ml_pipeline.common.gates import Measured
 from ml_pipeline.gate import behaviour, changed_requests, probe
 from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.probe import Probe

@@ -10,7 +10,7 @@ import scipy.stats
 from sklearn import metrics as sk
 
 from ml_pipeline.common import rules
-from ml_pipeline.common.rules import Gate, Interval, Measured
+from ml_pipeline.common.gates import Difference, Gate, Interval, Measured
 from ml_pipeline.gate import metrics
 from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.uncertainty import bootstrap, intervals, ranks, resampling
@@ -120,7 +120,7 @@ def simulated() -> Simulated:
             difference = intervals.difference(name, value - before, rounds[0][name], rounds[1][name])
             found.values.setdefault(name, []).append(_covers(spread, scored.values[name]))
             found.differences.setdefault(name, []).append(_covers(difference, 0))
-            compared = Measured(value, before, spread, rules.Difference(value - before, difference))
+            compared = Measured(value, before, spread, Difference(value - before, difference))
             (decision,) = rules.decide([Gate(name, max_regression=0, confidence=0.95)], {name: compared})
             found.failed[name] = found.failed.get(name, 0) + (decision.status == "failed")
     return found

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ml_pipeline.common.rules import Interval
+from ml_pipeline.common.gates import Interval
 from ml_pipeline.gate import examination, metrics, slices
 from ml_pipeline.gate.answers import Holdout, Task
 from ml_pipeline.gate.arrays import Floats

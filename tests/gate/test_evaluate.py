@@ -68,6 +68,17 @@ def test_a_model_that_may_ship(gate: Gate) -> None:
     assert (missing["rows"], missing["accuracy"]) == (8, None)
 
 
+def test_a_simple_model_to_beat(gate: Gate) -> None:
+    arrays = gate.folder / "references.npz"
+    references.answer({"task": "classification", "target": "joined"}, gate.holdout, gate.holdout, arrays)
+    sure = {"confidence": 0.95}
+    gates = {"f1": {"better_than": "constant"} | sure, "roc_auc": {"better_than": "linear"} | sure}
+    code, verdict, line = gate.judge({"gates": gates}, references=arrays)
+    assert (code, [entry["status"] for entry in verdict["gates"]]) == (1, ["passed", "not-enough-evidence"])
+    assert [entry["better_than"] for entry in verdict["gates"]] == ["constant", "linear"]
+    assert re.search(r"roc_auc: not enough evidence: 0\.\d+ may be no better than linear's 0\.\d+", line)
+
+
 def test_the_program_as_the_container_runs_it(gate: Gate) -> None:
     gate.judge({"gates": {"accuracy": {"min": 0.99}}})  # leaves its settings behind
     shared = (

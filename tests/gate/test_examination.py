@@ -12,8 +12,8 @@ import pytest
 
 from ml_pipeline.common import rules
 from ml_pipeline.common.document import RunDocument
+from ml_pipeline.common.gates import Gate
 from ml_pipeline.common.metrics.table import names
-from ml_pipeline.common.rules import Gate
 from ml_pipeline.gate import examination, verdict
 from ml_pipeline.gate.answers import Holdout, Task
 from ml_pipeline.gate.metrics import Answers

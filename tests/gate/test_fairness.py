@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from ml_pipeline.common.rules import Gate, decide
+from ml_pipeline.common.gates import Gate
+from ml_pipeline.common.rules import decide
 from ml_pipeline.gate import fairness, groups
 from ml_pipeline.gate.groups import Grouping
 from ml_pipeline.gate.sensitive_columns import Columns

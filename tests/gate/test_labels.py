@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from ml_pipeline.common.rules import Difference, Gate, Measured, decide
+from ml_pipeline.common.gates import Difference, Gate, Measured
+from ml_pipeline.common.rules import decide
 from ml_pipeline.gate import metrics
 from ml_pipeline.gate.arrays import Floats, Integers
 from ml_pipeline.gate.metrics import Answers

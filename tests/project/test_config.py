@@ -106,7 +106,18 @@ def test_every_section_is_read() -> None:
         ),
         (
             "[gates]\naccuracy = {}",
-            "config: ml-pipeline.toml: gates.accuracy has no bound; give it min, max or max_regression",
+            "config: ml-pipeline.toml: gates.accuracy has no bound; "
+            "give it min, max, max_regression or better_than",
+        ),
+        (
+            '[gates]\nlatency_p95_ms = {better_than = "linear"}',
+            "config: ml-pipeline.toml: gates.latency_p95_ms.better_than needs a metric of the model's "
+            "answers; remove it, or use another metric",
+        ),
+        (
+            '[gates]\naccuracy = {better_than = "trees"}',
+            'config: ml-pipeline.toml: gates.accuracy.better_than is "trees", a string; '
+            'write "constant" or "linear" or "boosting"',
         ),
         (
             "[gates]\naccuracy = {min = 0.9, max = 0.1}",

@@ -2,106 +2,23 @@
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from ml_pipeline.common import rows_needed, verdict
+from ml_pipeline.common.gates import (
+    CONFIDENCE,
+    FEW,
+    NO_BASELINE,
+    NO_REFERENCE,
+    REGRESSION_DOUBT,
+    Gate,
+    Interval,
+    Measured,
+)
 from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.verdict import Status
 from ml_pipeline.common.wording import apart, number, shown
-
-CONFIDENCE = 0.95  # of the intervals that are shown, and of what a search over slices claims
-# Reasons that a metric has no value for which its gate passes: a first release has nothing to compare with.
-NO_REFERENCE, NO_BASELINE = "no reference to compare with", "no baseline to compare with"
-# How a reason begins that a larger holdout would remove: the gate lacks evidence, and has not failed.
-FEW = "too few rows: "
-# That a candidate is worse than its baseline takes a tenth of the doubt that a gate allows: 99.5 % where it
-# says 95 %. Most candidates are about as good as their baselines, and of those at most 1 % are failed then.
-REGRESSION_DOUBT = 0.1
-REFERENCES = ("constant", "linear", "boosting")  # simple models that a candidate's metrics stand beside
-
-Interval = Callable[[float], tuple[float, float] | None]  # confidence → low and high, None: not known
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A bound on one metric; `max_regression` is how much worse than the baseline is allowed.
-
-    With a `confidence` the whole interval must be on the good side of the bound to pass, and on the bad
-    side to fail. Between the two there is not enough evidence, and `insufficient` says whether that blocks.
-    """
-
-    metric: str
-    min: float | None = None
-    max: float | None = None
-    max_regression: float | None = None
-    required: bool = True
-    confidence: float | None = None
-    insufficient: Literal["block", "allow"] | None = None
-
-    @property
-    def decided_at(self) -> float | None:
-        """The confidence of its decisions; None: the point decides, but never of the worst of many slices."""
-        return self.confidence if self.confidence is not None else CONFIDENCE if self.searches else None
-
-    @property
-    def blocks_undecided(self) -> bool:
-        """Whether missing evidence blocks: a gate with a `confidence` asks for it.
-
-        Of slices only if asked for: some slice is always too small to show anything.
-        """
-        allowed = self.insufficient or ("allow" if self.searches and self.confidence is None else "block")
-        return self.required and allowed == "block"
-
-    def blocks_regression(self, lost: float, allowed: float) -> bool:
-        """Whether missing evidence of a regression blocks: by default if the measured loss is too large.
-
-        Most candidates are about as good as their baselines, and few holdouts can show that they are not a
-        little worse.
-        """
-        return self.blocks_undecided and not (self.insufficient is None and lost <= allowed)
-
-    @property
-    def of_holdout(self) -> bool:
-        """Whether its metric is measured on all rows of the holdout."""
-        return self.metric in METRICS and METRICS[self.metric].family in {"quality", "fairness"}
-
-    @property
-    def searches(self) -> bool:
-        """Whether it is about the worst of many slices, which is found by looking for it."""
-        return self.metric in METRICS and METRICS[self.metric].family == "slices"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Candidate minus baseline on the same rows; `where` names the rows where they are not all."""
-
-    value: float
-    interval: Interval | None = None
-    where: str = ""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One metric's value for the candidate, and for the baseline where there is one.
-
-    `no_interval` says why it has none, and `note` is what a reader of a failure should know.
-    """
-
-    value: float
-    baseline: float | None = None
-    interval: Interval | None = None
-    difference: Difference | None = None
-    where: str = ""
-    no_interval: str = ""
-    note: str = ""
-
-    def against_baseline(self) -> Difference | None:
-        """Return the difference that was measured, or else that of the two values."""
-        if self.difference is not None or self.baseline is None:
-            return self.difference
-        return Difference(self.value - self.baseline)
 
 
 @dataclass(frozen=True)
@@ -136,6 +53,7 @@ class Decision:
             "min": self.gate.min,
             "max": self.gate.max,
             "max_regression": self.gate.max_regression,
+            "better_than": self.gate.better_than,
             "required": self.gate.required,
             "confidence": self.gate.decided_at,
             "insufficient": "block" if blocks else "allow",
@@ -238,6 +156,8 @@ def _checks(gate: Gate, measured: Measured, rows: int | None) -> Iterator[_Check
             yield _Check("passed")
     if gate.max_regression is not None:
         yield _compare(gate, measured, gate.max_regression, rows)
+    if gate.better_than is not None:
+        yield _beats(gate, measured, gate.better_than, rows)
 
 
 def _compare(gate: Gate, measured: Measured, allowed: float, rows: int | None) -> _Check:
@@ -274,6 +194,26 @@ def _compare(gate: Gate, measured: Measured, allowed: float, rows: int | None) -
         end = at_most if worse_by <= allowed else at_least
         reason += _rows(gate, worse_by - allowed, worse_by - end, rows)
     return _Check("not-enough-evidence", reason, gate.blocks_regression(worse_by, allowed))
+
+
+def _beats(gate: Gate, measured: Measured, reference: str, rows: int | None) -> _Check:
+    lead = measured.leads.get(reference)
+    if lead is None:
+        return _Check("failed", f"can't be compared: the model {reference!r} has no value of it")
+    ends = interval_of(lead.interval, lead.value, gate.decided_at)
+    if ends is None:
+        reason = f"the difference to {reference} has no interval{_because(measured)}"
+        return _Check("not-enough-evidence", reason, gate.blocks_undecided)
+    least, most = ends if higher_is_better(gate) else (-ends[1], -ends[0])
+    value, other = apart(measured.value, measured.value - lead.value)
+    if most <= 0:
+        return _Check("failed", f"{value} is not better than {reference}'s {other}")
+    if least > 0:
+        return _Check("passed")
+    better_by = lead.value if higher_is_better(gate) else -lead.value
+    reason = f"{value} may be no better than {reference}'s {other}"
+    reason += _rows(gate, better_by, better_by - (least if better_by > 0 else most), rows)
+    return _Check("not-enough-evidence", reason, gate.blocks_undecided)
 
 
 def _rows(gate: Gate, gap: float, margin: float, rows: int | None) -> str:

@@ -61,6 +61,9 @@ class Gate(TypedDict):
     min: Number
     max: Number
     max_regression: Number
+    better_than: NotRequired[
+        Annotated[str | None, {"description": "the simple model that it must beat; null: none"}]
+    ]
     required: bool
     confidence: Annotated[float | None, {"description": "null: decided on the point"}]
     insufficient: Literal["block", "allow"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ml_pipeline.common.rules import NO_BASELINE, NO_REFERENCE, Interval, Measured
+from ml_pipeline.common.gates import NO_BASELINE, NO_REFERENCE, Interval, Measured
 from ml_pipeline.distributions.differences import compare
 from ml_pipeline.distributions.record import Categories, Column, Numbers
 from ml_pipeline.gate.arrays import Booleans, Floats

@@ -2,28 +2,37 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from ml_pipeline.common.rules import CONFIDENCE, REFERENCES
+from ml_pipeline.common.gates import CONFIDENCE, REFERENCES
 from ml_pipeline.common.wording import number
-from ml_pipeline.gate import metrics
+from ml_pipeline.gate import examination
 from ml_pipeline.gate.answers import Holdout
 from ml_pipeline.gate.arrays import Array
 from ml_pipeline.gate.labels import class_indices
-from ml_pipeline.gate.metrics import Answers, Scores
+from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.quality import Quality
 from ml_pipeline.gate.uncertainty import errors, labels
 
 
-def add(quality: Quality, holdout: Holdout, candidate: Answers, arrays: Mapping[str, Array]) -> None:
+def add(
+    quality: Quality,
+    holdout: Holdout,
+    candidate: Answers,
+    arrays: Mapping[str, Array],
+    asked: Mapping[str, str] | None = None,
+) -> None:
     """Add each simple model's metrics, and which of the candidate's are not shown to beat a constant answer.
 
-    `arrays` is references.npz (gate/references.py).
+    `arrays` is references.npz (gate/references.py). `asked`: metric → the simple model that its gate
+    names, to which the difference is measured.
     """
     answers = _answers(holdout, arrays)
-    scored = {name: _scores(holdout, each).values for name, each in answers.items()}
+    scored = {name: examination.scores(holdout, each).values for name, each in answers.items()}
     quality.references = scored
+    _add_leads(quality, holdout, candidate, answers, asked or {})
     constant = scored.get("constant", {})
     for metric in ("rmse",) if holdout.task.regression else ("accuracy", "roc_auc"):
         measured = quality.measured.get(metric)
@@ -40,6 +49,21 @@ def add(quality: Quality, holdout: Holdout, candidate: Answers, arrays: Mapping[
             )
 
 
+def _add_leads(
+    quality: Quality,
+    holdout: Holdout,
+    candidate: Answers,
+    answers: Mapping[str, Answers],
+    asked: Mapping[str, str],
+) -> None:
+    for reference in {*asked.values()} & {*answers}:
+        compared = examination.compare(holdout, [candidate, answers[reference]])
+        for metric in (name for name, other in asked.items() if other == reference):
+            measured, pair = quality.measured.get(metric), compared.get(metric)
+            if measured and pair and pair.difference:
+                quality.measured[metric] = replace(measured, leads={reference: pair.difference})
+
+
 def _answers(holdout: Holdout, arrays: Mapping[str, Array]) -> dict[str, Answers]:
     """Return each reference's answers, its classes in the order of the candidate's."""
     found = {name: arrays[name].astype(np.float64) for name in REFERENCES if name in arrays}
@@ -53,13 +77,6 @@ def _answers(holdout: Holdout, arrays: Mapping[str, Array]) -> dict[str, Answers
         ordered[:, where[where >= 0]] = shares[:, where >= 0]
         answers[name] = Answers(ordered.argmax(axis=1), ordered)
     return answers
-
-
-def _scores(holdout: Holdout, answers: Answers) -> Scores:
-    task = holdout.task
-    if task.classes is None:
-        return metrics.regression(holdout.values, answers)
-    return metrics.classification(holdout.indices, answers, len(task.classes), task.positive)
 
 
 def _apart(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
+from ml_pipeline.common.gates import Gate
 from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.common.rules import Gate
 from ml_pipeline.model.signature import Label
 
 Value = str | int | float | bool | None  # of a column, in JSON
@@ -22,6 +22,7 @@ class GateKeys(TypedDict, total=False):
     required: bool
     confidence: float
     insufficient: Literal["block", "allow"]
+    better_than: Literal["constant", "linear", "boosting"]
 
 
 class Settings(TypedDict):

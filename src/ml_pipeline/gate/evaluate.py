@@ -18,9 +18,10 @@ from typing import NoReturn
 import polars as pl
 
 from ml_pipeline.common import command_line, rules
+from ml_pipeline.common.gates import CONFIDENCE, NO_REFERENCE, Difference, Measured
 from ml_pipeline.common.metrics.table import METRICS
 from ml_pipeline.common.outcome import StageFailure, run_stage
-from ml_pipeline.common.rules import Decision, Difference, Measured
+from ml_pipeline.common.rules import Decision
 from ml_pipeline.common.verdict import Digests, Verdict
 from ml_pipeline.common.wording import number, shown
 from ml_pipeline.gate import (
@@ -81,7 +82,7 @@ def judge(arguments: argparse.Namespace) -> Verdict:
     quality.measured |= {name: Measured(value) for name, value in own.items() if name not in quality.measured}
     drift: dict[str, float | None] = read_json(arguments.data_metrics) if arguments.data_metrics else {}
     quality.measured |= {name: Measured(value) for name, value in drift.items() if value is not None}
-    quality.missing |= {name: rules.NO_REFERENCE for name, value in drift.items() if value is None}
+    quality.missing |= {name: NO_REFERENCE for name, value in drift.items() if value is None}
     gates = documents.gates(settings.get("gates", {}))
     decisions = rules.decide(gates, quality.measured, quality.missing, frame.height)
     document = verdict.document(
@@ -120,7 +121,12 @@ def _examine(
     ]
     quality = examination.examine(holdout, images, columns, settings["target"])
     if arguments.references:
-        beside.add(quality, holdout, images[0], batches.read_npz(arguments.references))
+        asked = {
+            name: keys["better_than"]
+            for name, keys in settings.get("gates", {}).items()
+            if keys.get("better_than")
+        }
+        beside.add(quality, holdout, images[0], batches.read_npz(arguments.references), asked)
     shadow = _recorded(arguments, task) if len(images) > 1 else None
     requests: Requests = read_json(arguments.requests)
     probed, baseline = probe.measure(arguments.candidate_url, requests["instances"], arguments.baseline_url)
@@ -191,10 +197,13 @@ def text(decisions: Sequence[Decision], rows: int) -> str:
     for decision in decisions:
         gate, measured = decision.gate, decision.measured
         bounds = (("min", gate.min), ("max", gate.max), ("max_regression", gate.max_regression))
-        limits = ", ".join(f"{name} {number(bound)}" for name, bound in bounds if bound is not None)
+        limits = ", ".join(
+            [f"{name} {number(bound)}" for name, bound in bounds if bound is not None]
+            + [f"better than {gate.better_than}"] * bool(gate.better_than)
+        )
         value = number(measured.value) if measured else "-"
         interval = measured.interval if measured else None
-        ends = interval(gate.decided_at or rules.CONFIDENCE) if interval else None
+        ends = interval(gate.decided_at or CONFIDENCE) if interval else None
         optional = "" if gate.required else ", not required"
         note = f" ({decision.reason})" if decision.reason else ""
         status = decision.status.replace("-", " ")

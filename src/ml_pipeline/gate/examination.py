@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ml_pipeline.common.rules import Difference, Interval, Measured
+from ml_pipeline.common.gates import Difference, Interval, Measured
 from ml_pipeline.gate import curves, groups, metrics, sensitive_columns, worst_slices
 from ml_pipeline.gate.answers import Holdout, members
 from ml_pipeline.gate.groups import Group, Grouping, Kind
@@ -24,7 +24,7 @@ def examine(
 
     `columns`: kind (sensitive, slice) → names of the holdout's columns.
     """
-    scored = [_scores(holdout, image) for image in images]
+    scored = [scores(holdout, image) for image in images]
     quality = Quality(missing=dict(scored[0].missing), curves=curves.of(holdout, images[0]))
     quality.measured = _measured(holdout, images, scored)
     groupings = [
@@ -45,7 +45,13 @@ def examine(
     return quality
 
 
-def _scores(holdout: Holdout, answers: Answers) -> Scores:
+def compare(holdout: Holdout, images: Sequence[Answers]) -> dict[str, Measured]:
+    """Return the first image's metrics, each with its difference to the second's if there is one."""
+    return _measured(holdout, images, [scores(holdout, image) for image in images])
+
+
+def scores(holdout: Holdout, answers: Answers) -> Scores:
+    """Return the values of one image's metrics."""
     task = holdout.task
     if task.classes is None:
         return metrics.regression(holdout.values, answers)

@@ -42,4 +42,6 @@ def _way_out(decision: Decision, key: str) -> str:
         return f"lower {key}.min"
     if gate.max is not None and value > gate.max:
         return f"raise {key}.max"
+    if decision.measured and gate.better_than and "better than" in decision.reason:
+        return f"remove {key}.better_than"
     return f"raise {key}.max_regression" if math.isfinite(value) else f"change {key}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from ml_pipeline.common.rules import Interval
+from ml_pipeline.common.gates import Interval
 from ml_pipeline.gate.arrays import Floats
 
 BLOCKS, FEWEST = 10, 5  # as many blocks as have a request beyond the quantile each, but at most 10

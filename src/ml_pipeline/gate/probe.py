@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from ml_pipeline.common.gates import Interval
 from ml_pipeline.common.lines import one_line
 from ml_pipeline.common.outcome import StageFailure
-from ml_pipeline.common.rules import Interval
 from ml_pipeline.gate import latency
 from ml_pipeline.gate.arrays import Floats
 from ml_pipeline.gate.documents import Instance

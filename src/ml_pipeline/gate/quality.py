@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from ml_pipeline.common import verdict
-from ml_pipeline.common.rules import Measured
+from ml_pipeline.common.gates import Measured
 from ml_pipeline.gate.curves import Curves
 from ml_pipeline.gate.groups import Group
 

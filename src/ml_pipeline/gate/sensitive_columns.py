@@ -6,8 +6,8 @@ from typing import cast
 
 import numpy as np
 
+from ml_pipeline.common.gates import CONFIDENCE, FEW, Difference, Measured
 from ml_pipeline.common.metrics.table import METRICS, names
-from ml_pipeline.common.rules import CONFIDENCE, FEW, Difference, Measured
 from ml_pipeline.common.verdict import ColumnFairness
 from ml_pipeline.common.wording import number
 from ml_pipeline.gate import fairness, groups

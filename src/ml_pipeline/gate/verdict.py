@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from ml_pipeline.common import rules
-from ml_pipeline.common.rules import CONFIDENCE, Decision, Measured
+from ml_pipeline.common import gates, rules
+from ml_pipeline.common.gates import CONFIDENCE, Measured
+from ml_pipeline.common.rules import Decision
 from ml_pipeline.common.verdict import SCHEMA_VERSION, Difference, Digests, Interval, Skew, Verdict
 from ml_pipeline.gate import groups
 from ml_pipeline.gate.documents import Settings
@@ -85,7 +86,7 @@ def _baseline(measured: Mapping[str, Measured]) -> dict[str, float | None]:
     return {name: metric.baseline for name, metric in measured.items() if metric.baseline is not None}
 
 
-def _difference(difference: rules.Difference) -> Difference:
+def _difference(difference: gates.Difference) -> Difference:
     return {
         "value": difference.value,
         "interval": difference.interval(CONFIDENCE) if difference.interval else None,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ml_pipeline.common import verdict
-from ml_pipeline.common.rules import CONFIDENCE, FEW, Difference, Measured
+from ml_pipeline.common.gates import CONFIDENCE, FEW, Difference, Measured
 from ml_pipeline.gate import slices
 from ml_pipeline.gate.answers import Holdout
 from ml_pipeline.gate.groups import Kind

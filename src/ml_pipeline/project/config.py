@@ -79,8 +79,10 @@ def _contradictions(project: Project) -> Iterator[tuple[str, str]]:
 
 
 def _gate_contradictions(key: str, gate: Gate, metric: Metric | None) -> Iterator[tuple[str, str]]:
-    if gate.min is None and gate.max is None and gate.max_regression is None:
-        yield f"{key} has no bound", "give it min, max or max_regression"
+    if not any(bound is not None for bound in (gate.min, gate.max, gate.max_regression, gate.better_than)):
+        yield f"{key} has no bound", "give it min, max, max_regression or better_than"
+    if gate.better_than is not None and (metric is None or metric.family != "quality"):
+        yield f"{key}.better_than needs a metric of the model's answers", "remove it, or use another metric"
     if _crossed(gate):
         yield f"{key} has min = {gate.min} above max = {gate.max}", "no model can pass; swap them"
     if gate.confidence is not None and metric and not metric.has_interval:

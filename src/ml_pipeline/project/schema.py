@@ -166,6 +166,8 @@ class Gate:
     # The least and the greatest value that pass.
     min: float | None = None
     max: float | None = None
+    # A simple model that learns from the same rows, which the candidate must beat.
+    better_than: Literal["constant", "linear", "boosting"] | None = None
     # By how much the metric may be worse than the baseline's, in the metric's unit.
     max_regression: float | None = None
     # Whether a failure stops the release. False: it is a warning.

@@ -173,7 +173,9 @@ def threshold(gate: Gate) -> str:
     """Return a gate's bounds in words: ≥ 0.84, regression ≤ 0.005."""
     bounds = (("≥", gate.get("min")), ("≤", gate.get("max")), ("regression ≤", gate.get("max_regression")))
     unit = table.unit(gate["metric"]).text
-    return ", ".join(f"{sign} {number(bound)}{unit}" for sign, bound in bounds if bound is not None)
+    limits = [f"{sign} {number(bound)}{unit}" for sign, bound in bounds if bound is not None]
+    beaten = gate.get("better_than")
+    return ", ".join([*limits, f"better than {beaten}"] if beaten else limits)
 
 
 def measure(metric: str, value: float | None) -> str:

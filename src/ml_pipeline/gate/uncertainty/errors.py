@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ml_pipeline.common.rules import CONFIDENCE
+from ml_pipeline.common.gates import CONFIDENCE
 from ml_pipeline.gate.arrays import Booleans, Floats
 from ml_pipeline.gate.metrics import QUANTILES, Answers
 from ml_pipeline.gate.uncertainty.intervals import Mirrored

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
+from ml_pipeline.common.gates import Interval
 from ml_pipeline.common.metrics.table import METRICS, names
-from ml_pipeline.common.rules import Interval
 from ml_pipeline.gate.arrays import Floats
 from ml_pipeline.gate.uncertainty.shares import Share
 from ml_pipeline.gate.uncertainty.skewed import Exponential, Skewed

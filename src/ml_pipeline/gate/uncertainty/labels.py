@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ml_pipeline.common.rules import Interval
+from ml_pipeline.common.gates import Interval
 from ml_pipeline.gate.arrays import Booleans, Floats, Integers
 from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.uncertainty import cells, label_influences

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from ml_pipeline.common.rules import Interval
+from ml_pipeline.common.gates import Interval
 from ml_pipeline.gate.arrays import Floats
 
 
