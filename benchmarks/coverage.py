@@ -227,7 +227,7 @@ def table(cases: list[Case]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for case in cases:
-        least = min(case.covered, key=lambda name: share(case.covered[name]))
+        least = min(sorted(case.covered), key=lambda name: share(case.covered[name]))
         equal, worse = (
             " / ".join(
                 f"{part:.1f}" for part in np.mean([statuses(every) for every in found.values()], axis=0)

@@ -1,6 +1,7 @@
 """Intervals of a regression's metrics: few rows, heavy tails, and images that err in different shapes."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from ml_pipeline.gate.uncertainty import errors
 pytestmark = pytest.mark.program
 
 HOLDOUTS = 150
+NORMAL = NormalDist()
 QUANTILES = {f"absolute_error_p{percent}": percent / 100 for percent in (50, 90, 99)}
 
 
@@ -88,6 +90,23 @@ def test_equal_images_rarely_fail_and_the_same_image_never() -> None:
     assert max(failed.values()) <= 2, failed
     same = errors.intervals(truth, [images[0], Answers(images[0].values.copy())]).differences
     assert {ends(interval) for interval in same.values()} == {(0.0, 0.0)}
+
+
+def test_an_image_that_errs_rarely_but_much_is_no_reason_to_fail_the_other() -> None:
+    """Equal images, whose errors grow together; one has normal errors, one log-normal ones."""
+    rows, failed = 100, dict.fromkeys(("rmse", "r2"), 0)
+    for seed in range(HOLDOUTS):
+        random = np.random.default_rng([seed, rows])
+        own = random.normal(size=rows)
+        other = 0.8 * own + 0.6 * random.normal(size=rows)
+        chance = np.minimum(np.vectorize(math.erf)(np.abs(other) / 2**0.5), 1 - 1e-12)
+        rare = np.sign(other) * np.exp([NORMAL.inv_cdf(share) for share in chance]) / math.e
+        truth = 3 * random.normal(size=rows)
+        found = errors.intervals(truth, [Answers(truth + own), Answers(truth + rare)]).differences
+        failed["rmse"] += ends(found["rmse"], 0.995)[0] > 0
+        failed["r2"] += ends(found["r2"], 0.995)[1] < 0
+    assert failed["rmse"] <= 0.04 * HOLDOUTS
+    assert failed["r2"] <= 0.06 * HOLDOUTS
 
 
 def test_values_of_quantiles_are_numpys() -> None:
