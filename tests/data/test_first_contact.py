@@ -1,5 +1,6 @@
 """What a CSV says: types over all files, texts that are numbers or missing, and what is told instead."""
 
+import dataclasses
 import gzip
 import json
 import math
@@ -15,6 +16,7 @@ from ml_pipeline.model import files as model_files
 from ml_pipeline.model.signature import Column
 from ml_pipeline.model.values import from_rows
 from tests.data.tables import Tables, column, columns
+from tests.programs import run
 
 pytestmark = pytest.mark.program
 
@@ -325,3 +327,18 @@ def test_infinities_are_missing_and_documents_stay_json(tables: Tables) -> None:
     json.loads((tables.output / "record.json").read_text(), parse_constant=refuse)
     (served,) = model_files.read(tables.folder / "t.csv", [Column("x", "number", True)], 100)
     np.testing.assert_array_equal(np.isnan(served["x"]), ["nf" in text for text in texts])
+
+
+def test_nothing_of_the_data_stays_behind(tables: Tables, tmp_path: Path) -> None:
+    """Packed and foreign texts are decoded to a file first."""
+    tables.put({"t.csv.gz": gzip.compress(column(NUMBERS).encode("utf-16"))})
+    config = json.dumps(
+        settings(path="t.csv.gz", target="y", task="regression", positive=None, encoding="utf-16")
+    )
+    (tmp_path / "settings.json").write_text(config)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    words = ["--config", tmp_path / "settings.json", "--data", tables.folder, "--output", tables.output]
+    done = run("data.split", *words, TMPDIR=str(scratch), ML_OUTCOME=str(tmp_path / "outcome.json"))
+    assert done.returncode == 0, done.stderr
+    assert list(scratch.iterdir()) == []

@@ -4,7 +4,6 @@ import csv
 import gzip
 import io
 import shutil
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import IO, Literal, cast
 
 from ml_pipeline.columns import text
 from ml_pipeline.common.outcome import StageFailure
+from ml_pipeline.data import temporary
 from ml_pipeline.data.paths import JSON_LINES, PARQUET, TABS, TEXT
 
 Format = Literal["Parquet", "CSV", "JSON lines"]
@@ -133,8 +133,8 @@ def _first_bad_line(head: bytes) -> int:
 
 
 def _decoded(file: Path, encoding: str, shown: str, *, packed: bool) -> Path:
-    """Write the file's text in UTF-8 beside other temporary files; return its path."""
-    copy = Path(tempfile.mkdtemp(prefix="decoded-")) / "table.csv"
+    """Write the file's text in UTF-8 to a temporary file; return its path."""
+    copy = temporary.file(".csv")
     opened = cast("IO[bytes]", gzip.open(file) if packed else file.open("rb"))  # noqa: SIM115 - `lines` closes it
     with (
         io.TextIOWrapper(opened, encoding=encoding, newline="") as lines,

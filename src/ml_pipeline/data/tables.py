@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from ml_pipeline.columns.types import compatible
 from ml_pipeline.common.names import nearest
 from ml_pipeline.common.outcome import StageFailure
 from ml_pipeline.data import files as formats
-from ml_pipeline.data import partitions
+from ml_pipeline.data import partitions, temporary
 from ml_pipeline.data.files import AS_SHOWN, Format, Reading, Source
 from ml_pipeline.data.paths import is_glob, is_meant, is_table, shown
 
@@ -210,7 +209,7 @@ def parsed_once(frame: pl.LazyFrame, *, in_memory: bool) -> pl.LazyFrame:
     """
     if in_memory:
         return frame.collect(engine="in-memory").lazy()
-    file = Path(tempfile.mkdtemp(prefix="parsed-")) / "table.parquet"
+    file = temporary.file(".parquet")
     frame.sink_parquet(file, compression="lz4", maintain_order=True)
     return pl.scan_parquet(file, hive_partitioning=False)
 
