@@ -332,10 +332,8 @@ def test_infinities_are_missing_and_documents_stay_json(tables: Tables) -> None:
 def test_nothing_of_the_data_stays_behind(tables: Tables, tmp_path: Path) -> None:
     """Packed and foreign texts are decoded to a file first."""
     tables.put({"t.csv.gz": gzip.compress(column(NUMBERS).encode("utf-16"))})
-    config = json.dumps(
-        settings(path="t.csv.gz", target="y", task="regression", positive=None, encoding="utf-16")
-    )
-    (tmp_path / "settings.json").write_text(config)
+    config = dataclasses.asdict(tables.settings(path="t.csv.gz", encoding="utf-16"))
+    (tmp_path / "settings.json").write_text(json.dumps(config))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     words = ["--config", tmp_path / "settings.json", "--data", tables.folder, "--output", tables.output]
