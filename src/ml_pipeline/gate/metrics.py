@@ -58,37 +58,51 @@ def classification(truth: Integers, answers: Answers, classes: int, positive: in
     Precision, recall and F1 are those of the positive class where there is one, else macro averages;
     ROC AUC over several classes is the unweighted mean of one class against the rest.
     """
-    predicted = answers.indices
+    # Labels are scored by their counts: a row for each pair of classes, as heavy as it is frequent.
+    y_true, y_pred, counts = _pairs(truth, answers.indices, classes)
     macro: dict[str, Any] = {"average": "macro", "labels": list(range(classes)), "zero_division": 0}
     if positive is None:
-        y, y_hat, single = truth, predicted, macro
+        y, y_hat, single = y_true, y_pred, macro
     else:
-        y, y_hat, single = truth == positive, predicted == positive, {"zero_division": 0}
+        y, y_hat, single = y_true == positive, y_pred == positive, {"zero_division": 0}
+    weighted: dict[str, Any] = {"sample_weight": counts}
     scores = Scores()
     scores.values = {
-        "accuracy": sk.accuracy_score(truth, predicted),
-        "balanced_accuracy": _balanced_accuracy(truth, predicted),
-        "precision": sk.precision_score(y, y_hat, **single),
-        "recall": sk.recall_score(y, y_hat, **single),
-        "f1": sk.f1_score(y, y_hat, **single),
-        "f1_macro": sk.f1_score(truth, predicted, **macro),
-        "f1_weighted": sk.f1_score(truth, predicted, **{**macro, "average": "weighted"}),
-        "mcc": _mcc(truth, predicted),
+        "accuracy": sk.accuracy_score(y_true, y_pred, **weighted),
+        "balanced_accuracy": _balanced_accuracy(y_true, y_pred, counts),
+        "precision": sk.precision_score(y, y_hat, **single, **weighted),
+        "recall": sk.recall_score(y, y_hat, **single, **weighted),
+        "f1": sk.f1_score(y, y_hat, **single, **weighted),
+        "f1_macro": sk.f1_score(y_true, y_pred, **macro, **weighted),
+        "f1_weighted": sk.f1_score(y_true, y_pred, **{**macro, "average": "weighted"}, **weighted),
+        "mcc": _mcc(y_true, y_pred, counts),
     }
     _score_probabilities(scores, truth, answers.probabilities, classes, positive)
     return _finished(scores, REGRESSION, "a classifier")
 
 
-def _balanced_accuracy(truth: Integers, predicted: Integers) -> float:
+def _pairs(truth: Integers, predicted: Integers, classes: int) -> tuple[Integers, Integers, Integers]:
+    """Return each pair of true and predicted class [P], [P] that occurs, and in how many rows [P]."""
+    width = classes + 1  # a predicted class may be -1
+    counts = np.bincount(truth * width + predicted + 1, minlength=width)
+    (codes,) = np.nonzero(counts)
+    return codes // width, codes % width - 1, counts[codes]
+
+
+def _balanced_accuracy(truth: Integers, predicted: Integers, counts: Integers) -> float:
     # The mean recall over the classes that the holdout has, as scikit-learn defines it, without its
     # warning about predicted classes that the holdout lacks.
-    return float(np.mean([np.mean(predicted[truth == label] == label) for label in np.unique(truth)]))
+    recalls = [
+        counts[(truth == label) & (predicted == label)].sum() / counts[truth == label].sum()
+        for label in np.unique(truth)
+    ]
+    return float(np.mean(recalls))
 
 
-def _mcc(truth: Integers, predicted: Integers) -> float:
+def _mcc(truth: Integers, predicted: Integers, counts: Integers) -> float:
     # Where truth and answers are one class throughout, scikit-learn warns, and says 0 too.
     one_class = len(np.unique(np.concatenate([truth, predicted]))) == 1
-    return 0.0 if one_class else float(sk.matthews_corrcoef(truth, predicted))
+    return 0.0 if one_class else float(sk.matthews_corrcoef(truth, predicted, sample_weight=counts))
 
 
 def _score_probabilities(
