@@ -180,10 +180,12 @@ def disturbed(place: Place, fault: Fault) -> int:
 @pytest.mark.timeout(900)  # some minutes, for each of its calls starts pods
 def test_a_call_that_is_killed_or_answered_by_an_error_at_any_write(place: Callable[[], Place]) -> None:
     faults: tuple[Fault, ...] = ("409", "429", "500", "cut")
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        answers = {fault: [pool.submit(disturbed, place(), fault)] for fault in faults}
-        kills = {"first release": [pool.submit(first_releases, place)]}
+    kills: dict[str, list[concurrent.futures.Future[int]]] = {}
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:  # what takes longest begins first
         for start in (0, 1):  # every second write in one namespace, the others in another
+            for name, settings in (("rollback", {}), ("rollback, blue-green", BLUE_GREEN)):
+                started = pool.submit(rollbacks, place(), settings, start)
+                kills.setdefault(name, []).append(started)
             for name, first, odd, even in (
                 ("rolling", {}, {}, {}),
                 ("blue-green", BLUE_GREEN, BLUE_GREEN, BLUE_GREEN),
@@ -191,9 +193,8 @@ def test_a_call_that_is_killed_or_answered_by_an_error_at_any_write(place: Calla
             ):
                 started = pool.submit(releases, place(), first, odd=odd, even=even, start=start)
                 kills.setdefault(name, []).append(started)
-            for name, settings in (("rollback", {}), ("rollback, blue-green", BLUE_GREEN)):
-                started = pool.submit(rollbacks, place(), settings, start)
-                kills.setdefault(name, []).append(started)
+        kills["first release"] = [pool.submit(first_releases, place)]
+        answers = {fault: [pool.submit(disturbed, place(), fault)] for fault in faults}
         counts = {
             name: sum(each.result() for each in started) for name, started in {**kills, **answers}.items()
         }
