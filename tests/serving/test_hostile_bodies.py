@@ -145,6 +145,7 @@ def test_bodies_that_stop_before_their_end_are_counted(server: Server) -> None:
         for connection in connections:
             connection.close()
     assert refused >= 30
+    assert server.figures()['ml_refusals_total{reason="bodies"}'] >= 30
     assert beside.slowest < PATIENCE
     assert server.figures()[PEAK] < POD
     until(lambda: server.ask("POST", "/predict", instances(ROW + b" " * 7_000, 1_000))[0] == 200)

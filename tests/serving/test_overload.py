@@ -21,6 +21,8 @@ def test_overload_is_503_with_retry_after(start: Start, python_folder: Path) -> 
     status, answer, headers = served.ask("POST", "/predict", {"instances": [{"age": 1}]})
     assert (status, headers["Retry-After"]) == (503, "1")
     assert answer["error"] == "2 requests are waiting already; try again"
+    assert served.figures()['ml_refusals_total{reason="queue"}'] == 1
+    assert served.figures()["ml_requests_in_flight"] == 4  # one runs, two wait, and the one for the figures
     assert served.ask("GET", "/ready")[0] == 200  # a full server is not a broken one
     assert [one.join() for one in slow] == [[200], [200, 200]]
     assert served.predict({"age": 1})[0] == 200

@@ -1,9 +1,11 @@
 """How the server starts, what it counts, and what it leaves alone."""
 
+import platform
 import socket
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ ROW = {"age": 50, "job": "clerk", "member": True, "seen": None}
 
 
 def test_metrics_count_the_answers(start: Start, onnx_folder: Path) -> None:
+    before = time.time()
     fresh = start(onnx_folder)
     fresh.predict(ROW, ROW)
     fresh.predict({"age": 10})
@@ -30,6 +33,10 @@ def test_metrics_count_the_answers(start: Start, onnx_folder: Path) -> None:
     assert counted["ml_rows_total"] == 3
     assert counted["ml_request_seconds_count"] == counted['ml_request_seconds_bucket{le="+Inf"}'] == 2
     assert 0 < counted["ml_request_seconds_sum"] < 5
+    assert counted["ml_requests_in_flight"] == 1  # the one for the figures
+    assert before - 1 < counted["process_start_time_seconds"] < time.time()
+    versions = f'python="{platform.python_version()}",onnxruntime="{version("onnxruntime")}"'
+    assert counted[f"ml_build_info{{{versions}}}"] == 1
     assert 10e6 < counted["process_resident_memory_bytes"] <= counted["process_peak_memory_bytes"] < 1e9
 
 

@@ -46,6 +46,8 @@ class Application:
         if scope["type"] != "http":
             return
         started = time.perf_counter()
+        figures = self.service.figures
+        figures.in_flight += 1
         code = 500
 
         async def counted(message: Message) -> None:
@@ -66,7 +68,8 @@ class Application:
         finally:
             route = scope.get("route")
             path = "/predict" if direct else _label(route.path) if isinstance(route, Route) else "other"
-            self.service.figures.request(path, code, time.perf_counter() - started)
+            figures.in_flight -= 1
+            figures.request(path, code, time.perf_counter() - started)
 
     def refusal(self, url: bytes) -> bytes | None:
         """Return the whole response to a prediction that can't wait now; None for any other request."""

@@ -49,7 +49,6 @@ class Crowd:
 
     def __init__(self, limit: int, silence: float) -> None:
         self.limit = limit
-        self.ended = 0  # to make room, so far
         self._silence = silence
         self._logged = -QUIET
 
@@ -87,7 +86,6 @@ class Crowd:
             each.end()
         if not leaving:
             newcomer.turn_away()
-        self.ended += max(1, len(leaving))
         if now - self._logged >= QUIET:
             self._logged = now
             _LOG.warning(

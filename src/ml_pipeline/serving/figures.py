@@ -1,14 +1,20 @@
 """The counters of the server, and their text for Prometheus."""
 
+import contextlib
+import os
+import platform
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 from ml_pipeline.model.signature import Label
 from ml_pipeline.serving.prometheus import escaped, head, histogram
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)  # rows
+REASONS = ("queue", "bodies", "connections")  # for a refusal by 503
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 
 
@@ -16,8 +22,12 @@ class Figures:
     """Counters of one process. To be used from the event loop only: there are no locks."""
 
     def __init__(self, name: str, version: str, classes: Iterable[Label]) -> None:
+        self.in_flight = 0  # requests that have begun and are not answered yet
         self._model = f'name="{escaped(name)}",version="{escaped(version)}"'
+        self._build = _build()
+        self._started = f"{_started():.2f}"
         self._requests: Counter[tuple[str, int]] = Counter()
+        self._refused: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
         self._begun = [0, 0]  # the first requests of connections, and the others
         self._buckets = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
@@ -38,6 +48,10 @@ class Figures:
             self._buckets[bisect_left(BUCKETS, seconds)] += 1
             self._seconds += seconds
 
+    def refused(self, reason: str) -> None:
+        """Count one refusal by 503, for one of REASONS."""
+        self._refused[reason] += 1
+
     def batch(self, rows: int) -> None:
         """Count one run of the model."""
         self._batches[bisect_left(BATCHES, rows)] += 1
@@ -50,11 +64,20 @@ class Figures:
             self._classes.update(map(str, predictions))
 
     def text(self, waiting: int, running: bool) -> str:
-        """Return all figures, and the process's memory in bytes."""
+        """Return all figures, and those of the process."""
         lines = [*head("ml_model_info", "gauge", "The model served."), f"ml_model_info{{{self._model}}} 1"]
+        lines += [
+            *head("ml_build_info", "gauge", "The versions in the image."),
+            f"ml_build_info{{{self._build}}} 1",
+        ]
         lines += head("ml_requests_total", "counter", "Requests by route and status code.")
         for (path, code), count in sorted(self._requests.items()):
             lines.append(f'ml_requests_total{{path="{path}",code="{code}"}} {count}')
+        lines += head("ml_refusals_total", "counter", "Requests refused by 503, by what was exhausted.")
+        for reason, count in self._refused.items():
+            lines.append(f'ml_refusals_total{{reason="{reason}"}} {count}')
+        lines += head("ml_requests_in_flight", "gauge", "Requests that have begun and are not answered yet.")
+        lines.append(f"ml_requests_in_flight {self.in_flight}")
         lines += head("ml_connection_requests_total", "counter", "Requests on new and on kept connections.")
         for connection, count in zip(("new", "kept"), self._begun, strict=True):
             lines.append(f'ml_connection_requests_total{{connection="{connection}"}} {count}')
@@ -77,6 +100,8 @@ class Figures:
         lines += [*head("ml_queue", "gauge", "Requests waiting for the model."), f"ml_queue {waiting}"]
         lines += head("ml_running", "gauge", "1 while the model's thread is busy.")
         lines.append(f"ml_running {int(running)}")
+        lines += head("process_start_time_seconds", "gauge", "When the process started, since 1970.")
+        lines.append(f"process_start_time_seconds {self._started}")
         for name, (help_, value) in _memory().items():
             lines += [*head(name, "gauge", help_), f"{name} {value}"]
         return "\n".join(lines) + "\n"
@@ -88,6 +113,21 @@ def _memory() -> dict[str, tuple[str, str]]:
         "process_resident_memory_bytes": ("Resident memory.", str(_bytes(fields["VmRSS"]))),
         "process_peak_memory_bytes": ("Largest resident memory so far.", str(_bytes(fields["VmHWM"]))),
     }
+
+
+def _started() -> float:
+    """Return when this process started, in seconds since 1970."""
+    fields = Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()
+    ticks = int(fields[19])  # from the machine's start on
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _build() -> str:
+    """Return the labels of `ml_build_info`; a package that the image does not have is left out."""
+    versions = {"python": platform.python_version()}
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        versions["onnxruntime"] = metadata.version("onnxruntime")
+    return ",".join(f'{name}="{escaped(text)}"' for name, text in versions.items())
 
 
 def _bytes(kilobytes: str) -> int:

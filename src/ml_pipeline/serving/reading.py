@@ -196,4 +196,5 @@ class Reading(HttpToolsProtocol):  # type: ignore[misc]
         self.transport.abort()
 
     def turn_away(self) -> None:
+        self.app.service.figures.refused("connections")
         self._fail(Fault(503, "too many connections are open; try again"))

@@ -59,6 +59,7 @@ class Service:
         try:
             self._batcher.admit(self._coming)
         except Refused as error:
+            self.figures.refused("queue")
             body = encode({"error": str(error)})
             return b"%s%d\r\n\r\n%s" % (_REFUSAL, len(body), body)
         self._coming += 1
@@ -88,6 +89,7 @@ class Service:
         except BadInput as error:
             return reply(error.document(), 422)
         except Refused as error:
+            self.figures.refused("queue")
             return reply({"error": str(error)}, 503, **{"Retry-After": RETRY_AFTER})
         except Exception as error:  # noqa: BLE001 - a model may raise anything
             _LOG.exception("The model failed")
@@ -136,6 +138,7 @@ class Service:
     def _hold(self, size: int) -> None:
         """Count bytes of a long body. Raises `Unread` if all together have too many."""
         if self._held + size > self._limits.max_bodies:
+            self.figures.refused("bodies")
             cause = f"large bodies of {self._held} bytes are under way already; try again"
             raise Unread(reply({"error": cause}, 503, **{"Retry-After": RETRY_AFTER}))
         self._held += size
