@@ -96,6 +96,12 @@ def test_what_the_gate_measures_itself_is_not_the_training_s_word() -> None:
     }
 
 
+def test_runs_are_counted_by_the_holdout_that_judged_them() -> None:
+    judged = tracked({**MODEL, "verdict": _verdict(digests={"data": "sha256:ab"})}, SETTINGS, {})
+    assert judged.tags["ml-pipeline.holdout"] == "sha256:ab"
+    assert "ml-pipeline.holdout" not in tracked(MODEL, SETTINGS, {}).tags
+
+
 def test_a_study_without_a_model_has_no_version_to_register() -> None:
     found = tracked({"model": {"version": "abc", "runtime": None}, "verdict": _verdict()}, SETTINGS, {})
     assert (found.version, found.passed, found.title) == (None, True, "abc")

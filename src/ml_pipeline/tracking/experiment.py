@@ -82,6 +82,7 @@ def tracked(run: RunDocument, settings: Settings, reported: Mapping[str, float])
         VERDICT: ("passed" if verdict["passed"] else "failed") if verdict else None,
         f"{OURS}reason": first.why if failed else None,
         f"{OURS}data": _data(run),
+        f"{OURS}holdout": (verdict.get("digests") or {}).get("data"),
         IMAGE: run.image.reference if run.image else None,
         **{f"{OURS}gate.{gate['metric']}": _gate(gate) for gate in verdict.get("gates", [])},
         "mlflow.source.git.commit": run.revision,
