@@ -45,6 +45,13 @@ def picture(pairs: set[tuple[str, str]]) -> list[str]:
     return lines
 
 
+def test_a_file_can_be_read_at_once() -> None:
+    files = [path for folder in ("src", "lab", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    assert len(files) > 200
+    lengths = {str(path): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert {path: lines for path, lines in lengths.items() if lines > 300} == {}
+
+
 def test_the_table_names_every_room_once() -> None:
     assert sorted(ROOMS) == sorted({room(module) for module in MODULES})
 

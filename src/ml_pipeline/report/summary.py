@@ -18,7 +18,7 @@ from ml_pipeline.common.document import (
 from ml_pipeline.common.metrics import table
 from ml_pipeline.common.verdict import Gate, Numbers, Skew, Verdict
 from ml_pipeline.common.wording import difference, number, shown
-from ml_pipeline.report import documents, left_out
+from ml_pipeline.report import documents, left_out, markup
 from ml_pipeline.report.documents import DataReport, Finding, Model
 
 NONE = "-"
@@ -72,19 +72,20 @@ def markdown(run: RunDocument) -> str:
     """Return the summary of a run as Markdown (GitHub's flavour), ending in a newline."""
     first = headline(run)
     verdict = documents.verdict(run)
-    warnings = "\n".join(f"⚠️ {_text(sentence)}" for sentence in no_better(verdict))
+    warnings = "\n".join(f"⚠️ {markup.text(sentence)}" for sentence in no_better(verdict))
+    known = (*facts(run), *lineage(run))
     parts = [
-        f"## {'✅' if first.good else '❌'} {_text(first.title)}\n\n{_text(first.why)}",
-        *(f"> {_text(stage.hint)}" for stage in run.stages if stage.status == "failed" and stage.hint),
+        f"## {'✅' if first.good else '❌'} {markup.text(first.title)}\n\n{markup.text(first.why)}",
+        *(f"> {markup.text(stage.hint)}" for stage in run.stages if stage.status == "failed" and stage.hint),
         warnings,
-        _table(("", ""), ((label, f"`{_code(value)}`") for label, value in (*facts(run), *lineage(run)))),
-        _section(
+        markup.table(("", ""), ((label, f"`{markup.code(value)}`") for label, value in known)),
+        markup.section(
             "Gates", ("", "gate", "value", "baseline", "threshold", ""), map(_gate, verdict.get("gates", []))
         ),
-        _section("Metrics", ("metric", "value", "baseline", *_references(verdict)), _metrics(verdict)),
-        _section("Stages", ("", "stage", "time", ""), map(_stage, run.stages)),
-        _section("Data", ("", ""), _data(documents.data(run))),
-        "\n".join(f"- {_text(note)}" for note in (*left_out.sentences(verdict), *run.notes)),
+        markup.section("Metrics", ("metric", "value", "baseline", *_references(verdict)), _metrics(verdict)),
+        markup.section("Stages", ("", "stage", "time", ""), map(_stage, run.stages)),
+        markup.section("Data", ("", ""), _data(documents.data(run))),
+        "\n".join(f"- {markup.text(note)}" for note in (*left_out.sentences(verdict), *run.notes)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -219,8 +220,8 @@ def _gate(gate: Gate) -> tuple[str, ...]:
     )
     apart = difference(gate.get("difference"))
     baseline += f" ({apart})" if apart and gate.get("baseline") is not None else ""
-    name = f"`{_code(gate['metric'])}`"
-    return mark, name, f"{value}{shown(gate.get('interval'))}", baseline, threshold(gate), _text(note)
+    name = f"`{markup.code(gate['metric'])}`"
+    return mark, name, f"{value}{shown(gate.get('interval'))}", baseline, threshold(gate), markup.text(note)
 
 
 def _metrics(verdict: Verdict) -> Iterable[tuple[str, ...]]:
@@ -230,7 +231,7 @@ def _metrics(verdict: Verdict) -> Iterable[tuple[str, ...]]:
     for name, value, baseline in metrics(verdict):
         if name in names:
             others = (measure(name, values.get(name)) for values in _references(verdict).values())
-            yield f"`{_code(name)}`", f"{value}{shown(intervals.get(name))}", baseline, *others
+            yield f"`{markup.code(name)}`", f"{value}{shown(intervals.get(name))}", baseline, *others
 
 
 def _references(verdict: Verdict) -> Mapping[str, Numbers]:
@@ -245,7 +246,7 @@ def no_better(verdict: Verdict) -> list[str]:
 
 def _stage(stage: StageRecord) -> tuple[str, ...]:
     took = "cached" if stage.cached else duration(stage.seconds)
-    return MARKS.get(stage.status, ""), _text(stage.stage), took, _text(stage.message)
+    return MARKS.get(stage.status, ""), markup.text(stage.stage), took, markup.text(stage.message)
 
 
 def _data(data: DataReport) -> Iterable[tuple[str, ...]]:
@@ -256,13 +257,13 @@ def _data(data: DataReport) -> Iterable[tuple[str, ...]]:
     if drift:
         moved = sum(column["drifted"] for column in drift["columns"])
         reference = f"{drift['reference']} ({drift['rows']:,} rows)"
-        yield "drifted", f"{moved} of {len(drift['columns'])} columns against {_text(reference)}"
+        yield "drifted", f"{moved} of {len(drift['columns'])} columns against {markup.text(reference)}"
     yield from _findings("❌", data.get("violations", []))
     yield from _findings("⚠️", data.get("warnings", []))
 
 
 def _findings(mark: str, findings: Sequence[Finding]) -> Iterable[tuple[str, ...]]:
-    yield from ((mark, _text(finding["message"])) for finding in findings[:SHOWN_FINDINGS])
+    yield from ((mark, markup.text(finding["message"])) for finding in findings[:SHOWN_FINDINGS])
     if len(findings) > SHOWN_FINDINGS:
         yield mark, f"and {len(findings) - SHOWN_FINDINGS} more"
 
@@ -284,25 +285,3 @@ def _tests(tests: ProjectTests) -> str:
     text = ", ".join(f"{count} {kind}" for count, kind in counts if count) or "none"
     text = text if tests.coverage is None else f"{text}, {number(tests.coverage)} % of lines covered"
     return f"{text} (pytest {tests.version})" if tests.version else text
-
-
-def _section(title: str, head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    table = _table(head, rows)
-    return f"### {title}\n\n{table}" if table else ""
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *lines]) if lines else ""
-
-
-def _text(text: str) -> str:
-    """Return any text as one line that Markdown shows as it is, in a table too."""
-    line = " ".join(text.split())
-    for character in "\\`*|<":
-        line = line.replace(character, f"\\{character}")
-    return line.replace("](", "]\\(")  # brackets alone, as in [tool.ml-pipeline], make no link
-
-
-def _code(text: str) -> str:
-    return " ".join(text.split()).replace("`", "'").replace("|", "\\|")
