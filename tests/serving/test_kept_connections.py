@@ -22,7 +22,9 @@ AGE = 0.6  # seconds
 
 @pytest.fixture(scope="module")
 def server(start: Start, python_folder: Path) -> Server:
-    return start(python_folder, ML_CONNECTION_AGE=str(AGE))
+    started = start(python_folder, ML_CONNECTION_AGE=str(AGE))
+    started.figures()  # it accepts connections only now, and a connection's age begins when it is accepted
+    return started
 
 
 def heads(text: bytes) -> list[tuple[bytes, bool]]:
@@ -87,7 +89,7 @@ def test_an_idle_connection_is_not_ended_for_its_age(server: Server) -> None:
 
 def test_requests_that_were_sent_ahead_are_answered_before_the_connection_ends(server: Server) -> None:
     with dial(server) as connection:
-        time.sleep(AGE)
+        time.sleep(1.25 * AGE)
         connection.sendall(SLOW + POST + b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         assert heads(read_to_end(connection)) == [(b"200", False), (b"200", False), (b"200", True)]
 
