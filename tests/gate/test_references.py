@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import r2_score
 
-from ml_pipeline.gate import batches, beside, examination, references
+from ml_pipeline.gate import batches, examination, reference_scores, references
 from ml_pipeline.gate.answers import Holdout, Task
 from ml_pipeline.gate.arrays import Array
 from ml_pipeline.gate.metrics import Answers
@@ -92,7 +92,7 @@ def judged(truth: Array, candidate: Answers, task: Task, constant: Array) -> Qua
     holdout = Holdout(pl.DataFrame({"y": truth}), truth, task)
     quality = examination.examine(holdout, [candidate], {}, "y")
     arrays = {"constant": constant, "classes": np.array([json.dumps(task.classes)])}
-    beside.add(quality, holdout, candidate, arrays)
+    reference_scores.add(quality, holdout, candidate, arrays)
     return quality
 
 
@@ -131,5 +131,5 @@ def test_classes_in_another_order_and_spelling() -> None:
     holdout = Holdout(pl.DataFrame({"y": truth}), truth, task)
     quality = Quality()
     arrays = {"linear": np.eye(2)[1 - truth], "classes": np.array([json.dumps([0, 1])])}
-    beside.add(quality, holdout, candidate, arrays)
+    reference_scores.add(quality, holdout, candidate, arrays)
     assert quality.references["linear"]["accuracy"] == 1

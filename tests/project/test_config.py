@@ -115,6 +115,11 @@ def test_every_section_is_read() -> None:
             "answers; remove it, or use another metric",
         ),
         (
+            '[serve]\nruntime = false\n[gates]\naccuracy = {better_than = "linear"}',
+            "config: ml-pipeline.toml: gates.accuracy.better_than needs an image (serve.runtime = false); "
+            "remove it",
+        ),
+        (
             '[gates]\naccuracy = {better_than = "trees"}',
             'config: ml-pipeline.toml: gates.accuracy.better_than is "trees", a string; '
             'write "constant" or "linear" or "boosting"',

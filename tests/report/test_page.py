@@ -28,7 +28,7 @@ def test_metrics_stand_by_what_they_tell_and_what_is_missing_has_its_reason(tmp_
             }
         },
         "references": {"constant": {"accuracy": 0.76}, "boosting": {"accuracy": 0.87}},
-        "no_better": {"roc_auc": "0.91 is no better"},
+        "no_better": {"roc_auc": "0.91 is not shown to be better"},
         "not_measured": {"rmse": "a classifier has no such metric", "memory_mb": "there is no /metrics"},
         "digests": {
             "candidate": "sha256:aa",
@@ -40,7 +40,7 @@ def test_metrics_stand_by_what_they_tell_and_what_is_missing_has_its_reason(tmp_
     made = make(tmp_path, pipeline=pipeline(), verdict=verdict, data={"rows": 3, "sha256": "ee"})
     assert (made.returncode, made.stderr) == (0, "")
     text = " ".join(Page(tmp_path / "out" / "report.html").text.split())
-    order = ["! roc_auc 0.91 is no better", "baseline 0.87constant 0.76boosting 0.87"]
+    order = ["! roc_auc 0.91 is not shown to be better", "baseline 0.87constant 0.76boosting 0.87"]
     order += ["Quality", "f1_macro", "Fairness and slices", "worst_slice_accuracy", "job = smith (62 rows)"]
     order += ["-0.08[-0.4, 0.1]", "Behaviour", "sensitive_flip_rate", "Speed and size", "2.00 ms"]
     order += [

@@ -122,7 +122,7 @@ def test_other_upgrades_are_ignored(server: Server) -> None:
     assert codes(answer_to(server, head(websocket, b"/health", b"", b"GET"))) == [200]
     inner = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
     upgrade = b"Connection: close, Upgrade\r\nUpgrade: x\r\n"
-    assert codes(answer_to(server, head(upgrade, body=inner) + inner)) == [422]  # its body is no request
+    assert codes(answer_to(server, head(upgrade, body=inner) + inner)) == [422]  # the body is data
 
 
 def test_silent_callers_are_let_go(server: Server) -> None:

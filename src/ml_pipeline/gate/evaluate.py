@@ -28,12 +28,12 @@ from ml_pipeline.gate import (
     answers,
     batches,
     behaviour,
-    beside,
     changed_requests,
     documents,
     examination,
     failure,
     probe,
+    reference_scores,
     size,
     skew,
     verdict,
@@ -126,7 +126,7 @@ def _examine(
             for name, keys in settings.get("gates", {}).items()
             if keys.get("better_than")
         }
-        beside.add(quality, holdout, images[0], batches.read_npz(arguments.references), asked)
+        reference_scores.add(quality, holdout, images[0], batches.read_npz(arguments.references), asked)
     shadow = _recorded(arguments, task) if len(images) > 1 else None
     requests: Requests = read_json(arguments.requests)
     probed, baseline = probe.measure(arguments.candidate_url, requests["instances"], arguments.baseline_url)
@@ -197,17 +197,18 @@ def text(decisions: Sequence[Decision], rows: int) -> str:
     for decision in decisions:
         gate, measured = decision.gate, decision.measured
         bounds = (("min", gate.min), ("max", gate.max), ("max_regression", gate.max_regression))
-        limits = ", ".join(
-            [f"{name} {number(bound)}" for name, bound in bounds if bound is not None]
-            + [f"better than {gate.better_than}"] * bool(gate.better_than)
-        )
+        limits = [f"{name} {number(bound)}" for name, bound in bounds if bound is not None]
+        if gate.better_than:
+            limits.append(f"better than {gate.better_than}")
         value = number(measured.value) if measured else "-"
         interval = measured.interval if measured else None
         ends = interval(gate.decided_at or CONFIDENCE) if interval else None
         optional = "" if gate.required else ", not required"
         note = f" ({decision.reason})" if decision.reason else ""
         status = decision.status.replace("-", " ")
-        lines.append(f"  {status:12} {gate.metric} = {value}{shown(ends)}, {limits}{optional}{note}")
+        lines.append(
+            f"  {status:12} {gate.metric} = {value}{shown(ends)}, {', '.join(limits)}{optional}{note}"
+        )
     return "\n".join(lines)
 
 
@@ -243,9 +244,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     judging.add_argument("--predictions", type=Path, help="predictions.npz of the candidate")
     judging.add_argument("--baseline-predictions", type=Path, help="predictions.npz of the baseline")
-    judging.add_argument("--references", type=Path, help="references.npz: the answers of simple models")
     judging.add_argument("--recorded-predictions", type=Path, help="the same for recorded requests")
     judging.add_argument("--baseline-recorded-predictions", type=Path, help="the same for recorded requests")
+    judging.add_argument("--references", type=Path, help="references.npz: the answers of simple models")
     judging.add_argument("--metrics", type=Path, help="metrics.json of the training; the file may be missing")
     judging.add_argument("--data-metrics", type=Path, help="metrics.json of validate-data")
     judging.add_argument("--requests", type=Path, help="requests.json of `prepare`")

@@ -50,6 +50,14 @@ def compare(holdout: Holdout, images: Sequence[Answers]) -> dict[str, Measured]:
     return _measured(holdout, images, [scores(holdout, image) for image in images])
 
 
+def counted(holdout: Holdout, images: Sequence[Answers]) -> MetricIntervals:
+    """Return the intervals of the metrics that are sums over rows, which need no drawing of rows."""
+    task = holdout.task
+    if task.classes is None:
+        return errors.intervals(holdout.values, images, holdout.units)
+    return labels.intervals(holdout.indices, images, task.classes, task.positive, holdout.units)
+
+
 def scores(holdout: Holdout, answers: Answers) -> Scores:
     """Return the values of one image's metrics."""
     task = holdout.task
@@ -60,36 +68,36 @@ def scores(holdout: Holdout, answers: Answers) -> Scores:
 
 def _measured(holdout: Holdout, images: Sequence[Answers], scored: Sequence[Scores]) -> dict[str, Measured]:
     rounds: list[Rounds] = [{} for _ in images]
-    counted, notes = MetricIntervals(), dict[str, str]()
+    sums, notes = MetricIntervals(), dict[str, str]()
     computed: dict[str, Interval] = {}
     task = holdout.task
     units = holdout.units
     if few := _too_few(holdout):
-        counted.missing = dict.fromkeys(scored[0].values, few)
+        sums.missing = dict.fromkeys(scored[0].values, few)
     elif task.classes is None:
-        counted = errors.intervals(holdout.values, images, units)
+        sums = counted(holdout, images)
         note = errors.dominated(holdout.values, images[0].values)
         notes = dict.fromkeys(("rmse", "r2"), note)
     else:
         classes = len(task.classes)
         rounds = bootstrap.classification(holdout.indices, images, classes, task.positive, units=units)
-        counted = labels.intervals(holdout.indices, images, task.classes, task.positive, units)
+        sums = counted(holdout, images)
         if "expected_calibration_error" in scored[0].values:
             shares = metrics.normalised(np.asarray(images[0].probabilities))
             calibration = Calibration.of(holdout.indices, shares, task.positive, units)
             computed["expected_calibration_error"] = calibration
-    spreads: dict[str, Interval] = counted.values | intervals.spreads(scored[0].values, rounds[0]) | computed
+    spreads: dict[str, Interval] = sums.values | intervals.spreads(scored[0].values, rounds[0]) | computed
     baseline = scored[1].values if len(images) > 1 else {}
     measured = {}
     for name, value in scored[0].values.items():
         difference = None
         if name in baseline:
             apart = value - baseline[name]
-            spread = counted.differences.get(name)
+            spread = sums.differences.get(name)
             if name in rounds[0] and name in rounds[1]:
                 spread = intervals.difference(name, apart, rounds[0][name], rounds[1][name])
             difference = Difference(apart, spread)
-        why, note = counted.missing.get(name, ""), notes.get(name, "")
+        why, note = sums.missing.get(name, ""), notes.get(name, "")
         measured[name] = Measured(
             value, baseline.get(name), spreads.get(name), difference, no_interval=why, note=note
         )

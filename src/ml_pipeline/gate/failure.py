@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from ml_pipeline.common.metrics.table import METRICS
-from ml_pipeline.common.rules import Decision
+from ml_pipeline.common.rules import Decision, higher_is_better
 
 
 def of(decisions: Sequence[Decision], rows: int) -> tuple[str, str]:
@@ -42,6 +42,8 @@ def _way_out(decision: Decision, key: str) -> str:
         return f"lower {key}.min"
     if gate.max is not None and value > gate.max:
         return f"raise {key}.max"
-    if decision.measured and gate.better_than and "better than" in decision.reason:
-        return f"remove {key}.better_than"
+    if decision.measured and gate.better_than:
+        lead = decision.measured.leads.get(gate.better_than)
+        if lead is None or lead.value == 0 or (lead.value > 0) != higher_is_better(gate):
+            return f"remove {key}.better_than"
     return f"raise {key}.max_regression" if math.isfinite(value) else f"change {key}"

@@ -31,10 +31,10 @@ from ml_pipeline.columns.types import CATEGORICAL
 from ml_pipeline.common import command_line
 from ml_pipeline.common.outcome import run_stage
 from ml_pipeline.gate import batches
-from ml_pipeline.gate.arrays import Floats, Integers, Numeric
-from ml_pipeline.gate.labels import class_indices
+from ml_pipeline.gate.answers import Task, truth_of
+from ml_pipeline.gate.arrays import Floats, Integers
 from ml_pipeline.model.inspecting import facts
-from ml_pipeline.model.signature import Column, Label
+from ml_pipeline.model.signature import Column
 
 MAX_ROWS, MAX_CELLS = 50_000, 5_000_000  # that they learn from: cells are rows times columns or classes
 MAX_VALUES = 250  # of a category; gradient boosting takes 255
@@ -85,9 +85,9 @@ class Encoder:
         """Learn the codes from the training rows [N]."""
         codes = {each.name: _common(rows[each.name]) for each in columns if each.type in CATEGORICAL}
         features = cls(columns, codes).features(rows)
-        varied = [bool(np.nanmin(values) < np.nanmax(values)) for values in features.T if _any(values)]
-        told = [column for column, values in zip(columns, features.T, strict=True) if _any(values)]
-        return cls([column for column, varies in zip(told, varied, strict=True) if varies], codes)
+        return cls(
+            [column for column, values in zip(columns, features.T, strict=True) if _varies(values)], codes
+        )
 
     @property
     def categorical(self) -> list[bool]:
@@ -114,15 +114,15 @@ class Encoder:
         for index, column in enumerate(self.columns):
             values = features[:, [index]]
             if column.type in CATEGORICAL:
-                values = (values == np.arange(min(SHOWN_TO_LINEAR, len(self.codes[column.name])))).astype(
-                    float
-                )
+                shown = np.arange(min(SHOWN_TO_LINEAR, len(self.codes[column.name])))
+                values = (values == shown).astype(np.float64)
             parts.append(values)
         return np.hstack(parts)
 
 
-def _any(values: Floats) -> bool:
-    return not np.isnan(values).all()
+def _varies(values: Floats) -> bool:
+    known = values[~np.isnan(values)]
+    return bool(known.size and known.min() < known.max())
 
 
 def _common(column: pl.Series) -> dict[str, int]:
@@ -141,16 +141,14 @@ def answer(settings: Settings, train: Path, holdout: Path, output: Path) -> Deta
     learned = rows[batches.sample(rows.height, min(MAX_ROWS, max(MAX_CELLS // width, 1000)))]
     encoder = Encoder.of(learned, columns)
     answers: dict[str, Floats] = {}
+    task = Task(classes)
+    truth, target = (truth_of(each, settings["target"], task) for each in (rows, learned))
     if classes is None:
-        values = _values(rows, settings)
-        target: Numeric = _values(learned, settings)
-        answers["constant"] = np.full(asked.height, values[np.isfinite(values)].mean())
-        fitted = np.isfinite(target)
+        answers["constant"] = np.full(asked.height, truth[np.isfinite(truth)].mean())
     else:
-        shares = np.bincount(_indices(rows, settings, classes), minlength=len(classes)) / rows.height
+        shares = np.bincount(truth, minlength=len(classes)) / len(truth)
         answers["constant"] = np.tile(shares, (asked.height, 1))
-        target = _indices(learned, settings, classes)
-        fitted = np.full(len(target), fill_value=True)
+    fitted = np.isfinite(target)
     if encoder.columns and len(np.unique(target[fitted])) > 1:
         features, others = encoder.features(learned)[fitted], encoder.features(asked)
         for name, (model, shown) in _models(encoder, regression=classes is None).items():
@@ -184,17 +182,6 @@ def _answers(model: Model, asked: Floats, classes: int | None) -> Floats:
     shares = np.zeros((len(asked), classes))
     shares[:, fitted.classes_] = fitted.predict_proba(asked)
     return shares
-
-
-def _values(rows: pl.DataFrame, settings: Settings) -> Floats:
-    return rows[settings["target"]].cast(pl.Float64).to_numpy()
-
-
-def _indices(rows: pl.DataFrame, settings: Settings, classes: Sequence[Label]) -> Integers:
-    column = rows[settings["target"]]
-    if column.dtype in {pl.Categorical, pl.Enum}:
-        column = column.cast(pl.String)
-    return class_indices(column.to_list(), classes)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -71,6 +71,8 @@ def _contradictions(project: Project) -> Iterator[tuple[str, str]]:
     yield from _train_contradictions(project.train)
     for name, gate in project.gates.items():
         yield from _gate_contradictions(f"gates.{name}", gate, METRICS.get(name))
+        if gate.better_than is not None and not project.serve.runtime:
+            yield f"gates.{name}.better_than needs an image (serve.runtime = false)", "remove it"
         if name in {"shadow_agreement", "shadow_difference"} and not project.data.requests:
             yield f"gates.{name} needs recorded requests", "name their file in data.requests"
     if project.serve.device == "cuda" and project.serve.runtime != "python":

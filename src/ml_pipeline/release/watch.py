@@ -111,8 +111,8 @@ def stays(outcome: WatchOutcome, insufficient: str) -> str:
 class Watched:
     """The pods of both releases, and the signals that they give.
 
-    `old` are the pods of the release before that still run. `stable` is what they did before the switch
-    (`Reader.reference`).
+    `old` are pods of the release before, which still run. `stable` is what those pods counted before the
+    switch (`Reader.reference`).
     """
 
     def __init__(

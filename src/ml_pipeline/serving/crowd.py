@@ -41,7 +41,7 @@ class Connection(Protocol):
         """End it now, whatever was not sent yet."""
 
     def turn_away(self) -> None:
-        """Refuse the caller: there is no room."""
+        """Refuse the caller, because no connection can make room."""
 
 
 class Crowd:

@@ -87,7 +87,7 @@ class Reading(HttpToolsProtocol):  # type: ignore[misc]
         self._part, self._moved, self._since = HEAD, False, None
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._part == HEAD:  # what follows a body is no header
+        if self._part == HEAD:  # trailers, which follow a body, are ignored
             name = name.lower()
             if name == b"expect" and value.lower() == b"100-continue":
                 self.expect_100_continue = True

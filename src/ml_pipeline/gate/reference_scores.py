@@ -14,7 +14,6 @@ from ml_pipeline.gate.arrays import Array
 from ml_pipeline.gate.labels import class_indices
 from ml_pipeline.gate.metrics import Answers
 from ml_pipeline.gate.quality import Quality
-from ml_pipeline.gate.uncertainty import errors, labels
 
 
 def add(
@@ -39,10 +38,7 @@ def add(
         if measured is None or metric not in constant:
             continue
         ends = _apart(quality, holdout, candidate, answers["constant"], metric)
-        if ends is None:
-            continue
-        least = -ends[1] if holdout.task.regression else ends[0]
-        if least <= 0:
+        if ends and (-ends[1] if holdout.task.regression else ends[0]) <= 0:
             value, other = number(measured.value), number(constant[metric])
             quality.no_better[metric] = (
                 f"{value} is not shown to be better than {other}, which one answer for all rows gives"
@@ -83,14 +79,9 @@ def _apart(
     quality: Quality, holdout: Holdout, candidate: Answers, constant: Answers, metric: str
 ) -> tuple[float, float] | None:
     """Return the interval of candidate minus constant; None where it is not known."""
-    task, pair = holdout.task, (candidate, constant)
     if metric == "roc_auc":  # that of one answer for all rows is exactly a half
         interval = quality.measured[metric].interval
         ends = interval(CONFIDENCE) if interval else None
         return (ends[0] - 0.5, ends[1] - 0.5) if ends else None
-    if task.classes is None:
-        counted = errors.intervals(holdout.values, pair, holdout.units)
-    else:
-        counted = labels.intervals(holdout.indices, pair, task.classes, task.positive, holdout.units)
-    spread = counted.differences.get(metric)
+    spread = examination.counted(holdout, (candidate, constant)).differences.get(metric)
     return spread(CONFIDENCE) if spread else None
